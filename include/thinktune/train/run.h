@@ -1,0 +1,74 @@
+// Everything that a run holds while it trains.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "thinktune/data/prompts.h"
+#include "thinktune/guidance/guidance.h"
+#include "thinktune/guidance/teacher.h"
+#include "thinktune/infer/engine.h"
+#include "thinktune/model/decoder.h"
+#include "thinktune/model/pretrained.h"
+#include "thinktune/optim/adamw.h"
+#include "thinktune/report/reporter.h"
+#include "thinktune/reward/reward.h"
+#include "thinktune/train/options.h"
+#include "thinktune/train/policy.h"
+#include "thinktune/train/update_statistics.h"
+
+namespace thinktune::train {
+
+// The problems of the run as prompts, in the order of the run. Problems whose prompt is too long are left out, and counted.
+class PromptStream {
+ public:
+  PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, uint64_t seed);
+
+  std::vector<rollout::Prompt> next(int64_t count);  // numbered by their place in the run
+  uint64_t position() const { return order_.position(); }
+  void restore(uint64_t position);
+
+  int64_t size() const { return std::ssize(prompts_); }
+  int64_t num_too_long() const { return num_too_long_; }
+
+ private:
+  static std::vector<rollout::Prompt> build(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, int64_t& too_long);
+
+  int64_t num_too_long_ = 0;
+  std::vector<rollout::Prompt> prompts_;
+  uint64_t seed_;
+  data::DataOrder order_;
+};
+
+// The parts of a run, in the order in which they are made. Later ones refer to earlier ones.
+struct Run {
+  TrainOptions options;
+  model::ModelConfig config;
+  model::Vocabulary vocabulary;
+  std::unique_ptr<model::Decoder> decoder;
+  std::unique_ptr<Policy> policy;
+  std::unique_ptr<infer::Engine> engine;
+  std::unique_ptr<model::Weights> initial_weights;  // frozen: the teacher and the KL reference share them; null if neither is in use
+  std::unique_ptr<infer::Engine> teacher_engine;
+  std::unique_ptr<guidance::Teacher> teacher;
+  std::unique_ptr<guidance::Guide> guide;  // null: plain GRPO
+  std::unique_ptr<reward::Reward> reward;
+  std::unique_ptr<data::PromptBuilder> prompt_builder;
+  std::unique_ptr<PromptStream> prompts;
+  std::vector<rollout::Prompt> heldout;
+  std::unique_ptr<optim::AdamW> optimiser;
+};
+
+// What one step did.
+struct StepRecord {
+  std::vector<rollout::Group> groups;
+  guidance::GuidanceReport guidance;
+  UpdateStatistics updates;
+  report::StepSeconds seconds;
+};
+
+// One training step; `step` counts from 0. Throws Error{Device} before the update if a loss or a gradient is not finite.
+StepRecord train_step(Run& run, int64_t step);
+
+}  // namespace thinktune::train

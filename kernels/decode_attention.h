@@ -1,0 +1,44 @@
+// Attention of one new token over cached rows of keys and values, for the query heads that share one kv head (grouped
+// queries: each row is read once for all of them). Online softmax (Milakov and Gimelshein 2018) over blocks of
+// positions.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/element.h"
+
+namespace thinktune::kernels {
+
+// Positions of one softmax block. Blocks are counted from position 0, whatever the segments.
+inline constexpr int64_t kDecodeBlock = 32;
+
+// num_tokens rows of one kv head; row i begins at keys + i · row_stride.
+template <class E>
+struct KvRows {
+  const E* keys = nullptr;
+  const E* values = nullptr;
+  int64_t num_tokens = 0;
+};
+
+struct DecodeShape {
+  int64_t num_heads = 0;   // query heads of the kv head
+  int64_t head_size = 0;   // H
+  int64_t row_stride = 0;  // elements from one token's row to the next
+  double scale = 1.0;
+};
+
+// Elements of Accum<E> that decode_attention needs as scratch: for each head the query and the output, padded to whole
+// vectors, and the running softmax.
+inline constexpr int64_t kRunningSoftmax = 32;
+constexpr int64_t padded_head_size(int64_t head_size) { return (head_size + 15) / 16 * 16; }
+constexpr int64_t decode_attention_scratch(int64_t num_heads, int64_t head_size) {
+  return num_heads * (2 * padded_head_size(head_size) + kRunningSoftmax);
+}
+
+// out = softmax(q · keysᵀ · scale) · values. q, out: [num_heads, H] contiguous. The result is a function of the rows in
+// their order alone: not of where the segments are cut. At least one row in all; segments may be empty.
+template <class E>
+void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
+                      Accum<E>* scratch, E* out);
+
+}  // namespace thinktune::kernels

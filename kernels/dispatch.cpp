@@ -1,0 +1,117 @@
+// The public kernels: each call goes to the table of the instruction set in use.
+#include <type_traits>
+
+#include "kernels/impl/table.h"
+#include "kernels/instruction_set.h"
+
+namespace thinktune::kernels {
+namespace {
+
+const Tables& tables() {
+#if defined(__x86_64__)
+  switch (instruction_set()) {
+    case InstructionSet::Avx512:
+      return avx512::kTables;
+    case InstructionSet::Avx2:
+      return avx2::kTables;
+    case InstructionSet::Baseline:
+      break;
+  }
+#endif
+  return baseline::kTables;
+}
+
+template <class E>
+const Table<E>& table() {
+  if constexpr (std::is_same_v<E, float>)
+    return tables().f32;
+  else if constexpr (std::is_same_v<E, Bf16>)
+    return tables().bf16;
+  else
+    return tables().f64;
+}
+
+}  // namespace
+
+template <class E>
+void rms_norm_forward(const E* x, const E* weight, double epsilon, int64_t num_rows, int64_t width, E* y,
+                      Accum<E>* inverse_rms) {
+  table<E>().rms_norm_forward(x, weight, epsilon, num_rows, width, y, inverse_rms);
+}
+
+template <class E>
+void rms_norm_backward(const E* x, const E* weight, const Accum<E>* inverse_rms, const E* dy, int64_t num_rows,
+                       int64_t width, E* dx, Accum<E>* dweight) {
+  table<E>().rms_norm_backward(x, weight, inverse_rms, dy, num_rows, width, dx, dweight);
+}
+
+template <class E>
+void sum_blocks(const Accum<E>* blocks, int64_t num_blocks, int64_t width, E* out) {
+  table<E>().sum_blocks(blocks, num_blocks, width, out);
+}
+
+template <class E>
+void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape& shape, bool forward, E* y) {
+  table<E>().rope(x, cos, sin, shape, forward, y);
+}
+
+template <class E>
+void swiglu_forward(const E* gate_up, int64_t num_rows, int64_t width, E* out) {
+  table<E>().swiglu_forward(gate_up, num_rows, width, out);
+}
+
+template <class E>
+void swiglu_backward(const E* gate_up, const E* dout, int64_t num_rows, int64_t width, E* dgate_up) {
+  table<E>().swiglu_backward(gate_up, dout, num_rows, width, dgate_up);
+}
+
+template <class E>
+void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
+                      Accum<E>* scratch, E* out) {
+  table<E>().decode_attention(q, segments, num_segments, shape, scratch, out);
+}
+
+template <class E>
+RowMax<Accum<E>> row_max(const E* logits, int64_t vocabulary) {
+  return table<E>().row_max(logits, vocabulary);
+}
+
+template <class E>
+void row_group_max(const E* logits, int64_t vocabulary, int64_t num_groups, Accum<E>* out) {
+  table<E>().row_group_max(logits, vocabulary, num_groups, out);
+}
+
+template <class E>
+ExpSums row_exp_sums(const E* logits, int64_t vocabulary, Accum<E> max, double temperature, Accum<E> threshold) {
+  return table<E>().row_exp_sums(logits, vocabulary, max, temperature, threshold);
+}
+
+template <class E>
+void row_gradient(E* logits, int64_t vocabulary, const RowGradient& row) {
+  table<E>().row_gradient(logits, vocabulary, row);
+}
+
+template <class E>
+void exp_row(const E* x, int64_t n, E* out) {
+  table<E>().exp_row(x, n, out);
+}
+
+#define TT_INSTANTIATE(E)                                                                                          \
+  template void rms_norm_forward(const E*, const E*, double, int64_t, int64_t, E*, Accum<E>*);                     \
+  template void rms_norm_backward(const E*, const E*, const Accum<E>*, const E*, int64_t, int64_t, E*, Accum<E>*); \
+  template void sum_blocks<E>(const Accum<E>*, int64_t, int64_t, E*);                                              \
+  template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                      \
+  template void swiglu_forward(const E*, int64_t, int64_t, E*);                                                    \
+  template void swiglu_backward(const E*, const E*, int64_t, int64_t, E*);                                         \
+  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&, Accum<E>*, E*);          \
+  template RowMax<Accum<E>> row_max(const E*, int64_t);                                                            \
+  template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                              \
+  template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                    \
+  template void row_gradient(E*, int64_t, const RowGradient&);                                                     \
+  template void exp_row(const E*, int64_t, E*);
+TT_INSTANTIATE(float)
+TT_INSTANTIATE(Bf16)
+TT_INSTANTIATE(double)
+#undef TT_INSTANTIATE
+
+}  // namespace thinktune::kernels

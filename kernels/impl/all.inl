@@ -1,0 +1,26 @@
+// All kernels, once for each instruction set: included inside its namespace.
+#include "kernels/impl/simd.inl"
+//
+#include "kernels/impl/decode_attention.inl"
+#include "kernels/impl/elementwise.inl"
+#include "kernels/impl/rms_norm.inl"
+#include "kernels/impl/softmax_row.inl"
+
+template <class E>
+constexpr Table<E> make_table() {
+  return {.rms_norm_forward = &rms_norm_forward<E>,
+          .rms_norm_backward = &rms_norm_backward<E>,
+          .sum_blocks = &sum_blocks<E>,
+          .rope = &rope<E>,
+          .swiglu_forward = &swiglu_forward<E>,
+          .swiglu_backward = &swiglu_backward<E>,
+          .decode_attention = &decode_attention<E>,
+          .row_max = &row_max<E>,
+          .row_group_max = &row_group_max<E>,
+          .row_exp_sums = &row_exp_sums<E>,
+          .row_gradient = &row_gradient<E>,
+          .exp_row = &exp_row<E>};
+}
+
+extern const Tables kTables;
+const Tables kTables = {make_table<float>(), make_table<Bf16>(), make_table<double>()};

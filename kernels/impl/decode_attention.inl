@@ -1,0 +1,188 @@
+// Letters: G query heads of the tile, H head size, P positions of the block.
+//
+// A block of kDecodeBlock positions: scores of G heads at once (a key row is read once for all of them), their maximum,
+// exp, and the weighted sum of the value rows (again one read for G heads), folded into the running maximum, sum and
+// output of each head.
+
+// G heads at a time: with more, scores and sums no longer fit into registers.
+inline constexpr int64_t kMaxTile = 4;
+
+// One block's rows; the pointers behind num_positions repeat the last one, which keeps whole-vector steps in bounds.
+template <class E>
+struct Block {
+  const E* keys[kDecodeBlock];
+  const E* values[kDecodeBlock];
+  int64_t num_positions = 0;
+  int64_t head_size = 0;
+  int64_t padded = 0;
+};
+
+// scores_GP[g][p] = q_g · key_p, −infinity behind the last position.
+template <class E, int G>
+TT_INLINE void block_scores(const Block<E>& block, const Accum<E>* q_GH, Accum<E> (*scores_GP)[kDecodeBlock]) {
+  using A = Accum<E>;
+  constexpr int64_t lanes = kLanes<A>;
+  const int64_t num_positions = block.num_positions, head_size = block.head_size, padded = block.padded;
+  for (int64_t p = 0; p < num_positions; p += lanes) {
+    Vec<A> dots[G][lanes];
+    for (int64_t j = 0; j < lanes; ++j) {
+      const E* key = block.keys[p + j];
+      Vec<A> dot[G] = {};
+      over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
+        const Vec<A> k = load(key + h, part);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) dot[g] += load(q_GH + g * padded + h, Whole{}) * k;
+      });
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) dots[g][j] = dot[g];
+    }
+    for (int g = 0; g < G; ++g) {
+      Vec<A> scores = sum_tree<A, lanes>(dots[g]);
+      if (p + lanes > num_positions)
+        scores = fill<A>(scores, static_cast<A>(-__builtin_inf()), Part{num_positions - p});
+      store(scores_GP[g] + p, scores, Whole{});
+    }
+  }
+}
+
+// Scores become weights; returns what the output so far is to be multiplied by. softmax: [0] the running maximum, from
+// [16] on Σ exp(score − maximum) by lanes.
+template <class A>
+TT_INLINE A softmax_step(A* scores_P, int64_t num_positions, A* softmax) {
+  constexpr int64_t lanes = kLanes<A>;
+  Vec<A> max_v = broadcast(softmax[0]);
+  for (int64_t p = 0; p < num_positions; p += lanes) {
+    const Vec<A> s = load(scores_P + p, Whole{});
+    max_v = s > max_v ? s : max_v;
+  }
+  const A max = max_lanes<A>(max_v);
+  const A correction = exp_lanes(broadcast(softmax[0] - max))[0];
+  Vec<A> sum = load(softmax + 16, Whole{}) * correction;
+  for (int64_t p = 0; p < num_positions; p += lanes) {
+    const Vec<A> weights = exp_lanes(load(scores_P + p, Whole{}) - max);
+    sum += weights;
+    store(scores_P + p, weights, Whole{});
+  }
+  softmax[0] = max;
+  store(softmax + 16, sum, Whole{});
+  return correction;
+}
+
+// out_g[h …] = out_g[h …] · correction_g + Σ_p weight_gp · value_p[h …] for C vectors of the head, from h on.
+template <class E, int G, int C, class P>
+TT_INLINE void add_values(const Block<E>& block, const Accum<E> (*weights_GP)[kDecodeBlock],
+                          const Accum<E>* correction_G, int64_t h, P part, Accum<E>* out_GH) {
+  using A = Accum<E>;
+  constexpr int64_t lanes = kLanes<A>;
+  const int64_t padded = block.padded;
+  Vec<A> sum[G][C];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) sum[g][c] = load(out_GH + g * padded + h + c * lanes, Whole{}) * correction_G[g];
+  for (int64_t p = 0; p < block.num_positions; ++p) {
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) {
+      const Vec<A> v = load(block.values[p] + h + c * lanes, part);
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) sum[g][c] += v * weights_GP[g][p];
+    }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g)
+#pragma GCC unroll 4
+    for (int c = 0; c < C; ++c) store(out_GH + g * padded + h + c * lanes, sum[g][c], Whole{});
+}
+
+// A function for each tile size G: its sums live in registers.
+template <class E, int G>
+[[gnu::noinline]] void attend_block(const Block<E>& block, const Accum<E>* q_GH, Accum<E>* softmax_G,
+                                    Accum<E>* out_GH) {
+  using A = Accum<E>;
+  constexpr int64_t lanes = kLanes<A>;
+  constexpr int C = TT_VECTOR_BYTES == 64 ? 4 : 2;  // G · C sums: of 32 registers there, of 16 elsewhere
+  A scores_GP[G][kDecodeBlock];
+  A correction_G[G];
+  block_scores<E, G>(block, q_GH, scores_GP);
+  for (int g = 0; g < G; ++g)
+    correction_G[g] = softmax_step<A>(scores_GP[g], block.num_positions, softmax_G + g * kRunningSoftmax);
+  const int64_t head_size = block.head_size;
+  int64_t h = 0;
+  for (; h + C * lanes <= head_size; h += C * lanes)
+    add_values<E, G, C>(block, scores_GP, correction_G, h, Whole{}, out_GH);
+  for (; h + lanes <= head_size; h += lanes) add_values<E, G, 1>(block, scores_GP, correction_G, h, Whole{}, out_GH);
+  if (h < head_size) add_values<E, G, 1>(block, scores_GP, correction_G, h, Part{head_size - h}, out_GH);
+}
+
+// Walks the rows of all segments and hands out pointers, block by block.
+template <class E>
+struct RowWalk {
+  const KvRows<E>* segments;
+  int64_t num_segments;
+  int64_t row_stride;
+  int64_t segment = 0;
+  int64_t row = 0;
+
+  // Fills up to kDecodeBlock pointers and returns how many; the rest repeat the last one.
+  int64_t next(const E** keys, const E** values) {
+    int64_t count = 0;
+    while (count < kDecodeBlock && segment < num_segments) {
+      const KvRows<E>& s = segments[segment];
+      for (; row < s.num_tokens && count < kDecodeBlock; ++row, ++count) {
+        keys[count] = s.keys + row * row_stride;
+        values[count] = s.values + row * row_stride;
+      }
+      if (row == s.num_tokens) ++segment, row = 0;
+    }
+    for (int64_t i = count; i < kDecodeBlock && count > 0; ++i)
+      keys[i] = keys[count - 1], values[i] = values[count - 1];
+    return count;
+  }
+};
+
+template <class E>
+void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
+                      Accum<E>* scratch, E* out) {
+  using A = Accum<E>;
+  const int64_t num_heads = shape.num_heads, head_size = shape.head_size;
+  const int64_t padded = padded_head_size(head_size);
+  A* q_GH = scratch;
+  A* out_GH = q_GH + num_heads * padded;
+  A* softmax_G = out_GH + num_heads * padded;
+  __builtin_memset(scratch, 0, decode_attention_scratch(num_heads, head_size) * sizeof(A));
+  for (int64_t g = 0; g < num_heads; ++g) {
+    for (int64_t h = 0; h < head_size; ++h)
+      q_GH[g * padded + h] = widen(q[g * head_size + h]) * static_cast<A>(shape.scale);
+    softmax_G[g * kRunningSoftmax] = static_cast<A>(-__builtin_inf());
+  }
+
+  RowWalk<E> walk{segments, num_segments, shape.row_stride};
+  Block<E> block;
+  block.head_size = head_size;
+  block.padded = padded;
+  while ((block.num_positions = walk.next(block.keys, block.values)) > 0) {
+    for (int64_t g = 0; g < num_heads; g += kMaxTile) {
+      const A* tile_q = q_GH + g * padded;
+      A *tile_out = out_GH + g * padded, *tile_softmax = softmax_G + g * kRunningSoftmax;
+      switch (num_heads - g) {
+        case 1:
+          attend_block<E, 1>(block, tile_q, tile_softmax, tile_out);
+          break;
+        case 2:
+          attend_block<E, 2>(block, tile_q, tile_softmax, tile_out);
+          break;
+        case 3:
+          attend_block<E, 3>(block, tile_q, tile_softmax, tile_out);
+          break;
+        default:
+          attend_block<E, 4>(block, tile_q, tile_softmax, tile_out);
+          break;
+      }
+    }
+  }
+
+  for (int64_t g = 0; g < num_heads; ++g) {
+    const A inverse = A(1) / sum_lanes<A>(load(softmax_G + g * kRunningSoftmax + 16, Whole{}));
+    for (int64_t h = 0; h < head_size; ++h) out[g * head_size + h] = narrow<E>(out_GH[g * padded + h] * inverse);
+  }
+}

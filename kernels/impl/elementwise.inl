@@ -1,0 +1,49 @@
+// See kernels/rope.h, kernels/swiglu.h for the formulas.
+
+template <class E>
+void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape& shape, bool forward, E* y) {
+  using A = Accum<E>;
+  const int64_t half = shape.head_size / 2;
+  const A sign = forward ? A(1) : A(-1);
+  for (int64_t t = 0; t < shape.num_tokens; ++t, cos += half, sin += half) {
+    for (int64_t n = 0; n < shape.num_heads; ++n, y += shape.head_size) {
+      const E* head = x + t * shape.token_stride + n * shape.head_stride;
+      over_row<A>(half, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+        const Vec<A> a = load(head + i, part), b = load(head + half + i, part);
+        const Vec<A> c = load(cos + i, part), s = load(sin + i, part) * sign;
+        store(y + i, a * c - b * s, part);
+        store(y + half + i, b * c + a * s, part);
+      });
+    }
+  }
+}
+
+template <class E>
+void swiglu_forward(const E* gate_up, int64_t num_rows, int64_t width, E* out) {
+  using A = Accum<E>;
+  for (int64_t row = 0; row < num_rows; ++row, gate_up += 2 * width, out += width) {
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      const Vec<A> gate = load(gate_up + i, part), up = load(gate_up + width + i, part);
+      store(out + i, gate / (A(1) + exp_lanes(-gate)) * up, part);
+    });
+  }
+}
+
+template <class E>
+void swiglu_backward(const E* gate_up, const E* dout, int64_t num_rows, int64_t width, E* dgate_up) {
+  using A = Accum<E>;
+  for (int64_t row = 0; row < num_rows; ++row, gate_up += 2 * width, dgate_up += 2 * width, dout += width) {
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      const Vec<A> gate = load(gate_up + i, part), up = load(gate_up + width + i, part), d = load(dout + i, part);
+      const Vec<A> sigma = A(1) / (A(1) + exp_lanes(-gate));
+      store(dgate_up + i, d * up * sigma * (A(1) + gate * (A(1) - sigma)), part);
+      store(dgate_up + width + i, d * gate * sigma, part);
+    });
+  }
+}
+
+template <class E>
+void exp_row(const E* x, int64_t n, E* out) {
+  over_row<Accum<E>>(
+      n, [&](int64_t i, auto part) TT_INLINE_LAMBDA { store(out + i, exp_lanes(load(x + i, part)), part); });
+}

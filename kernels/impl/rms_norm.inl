@@ -1,0 +1,56 @@
+// See kernels/rms_norm.h for the formulas.
+
+template <class E>
+void rms_norm_forward(const E* x, const E* weight, double epsilon, int64_t num_rows, int64_t width, E* y,
+                      Accum<E>* inverse_rms) {
+  using A = Accum<E>;
+  for (int64_t row = 0; row < num_rows; ++row, x += width, y += width) {
+    Vec<A> squares = {};
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      const Vec<A> v = load(x + i, part);
+      squares += v * v;
+    });
+    const A mean = sum_lanes<A>(squares) / static_cast<A>(width);
+    const A inverse = A(1) / square_root(mean + static_cast<A>(epsilon));
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      store(y + i, rounded<E>(load(x + i, part) * inverse) * load(weight + i, part), part);
+    });
+    if (inverse_rms) inverse_rms[row] = inverse;
+  }
+}
+
+template <class E>
+void rms_norm_backward(const E* x, const E* weight, const Accum<E>* inverse_rms, const E* dy, int64_t num_rows,
+                       int64_t width, E* dx, Accum<E>* dweight) {
+  using A = Accum<E>;
+  for (int64_t row = 0; row < num_rows; ++row, x += width, dy += width) {
+    const A inverse = inverse_rms[row];
+    if (dweight) {
+      over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+        const Vec<A> n = rounded<E>(load(x + i, part) * inverse);
+        store(dweight + i, load(dweight + i, part) + load(dy + i, part) * n, part);
+      });
+    }
+    if (!dx) continue;
+    Vec<A> products = {};
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      products += load(dy + i, part) * load(weight + i, part) * (load(x + i, part) * inverse);
+    });
+    const A mean = sum_lanes<A>(products) / static_cast<A>(width);
+    over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      const Vec<A> h = load(dy + i, part) * load(weight + i, part);
+      store(dx + i, (h - load(x + i, part) * inverse * mean) * inverse, part);
+    });
+    dx += width;
+  }
+}
+
+template <class E>
+void sum_blocks(const Accum<E>* blocks, int64_t num_blocks, int64_t width, E* out) {
+  using A = Accum<E>;
+  over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+    Vec<A> sum = {};
+    for (int64_t b = 0; b < num_blocks; ++b) sum += load(blocks + b * width + i, part);
+    store(out + i, sum, part);
+  });
+}

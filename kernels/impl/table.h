@@ -1,0 +1,46 @@
+// The kernels of one instruction set, as a table of functions.
+#pragma once
+
+#include "kernels/decode_attention.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+#include "kernels/softmax_row.h"
+#include "kernels/swiglu.h"
+
+namespace thinktune::kernels {
+
+template <class E>
+struct Table {
+  decltype(&kernels::rms_norm_forward<E>) rms_norm_forward;
+  decltype(&kernels::rms_norm_backward<E>) rms_norm_backward;
+  decltype(&kernels::sum_blocks<E>) sum_blocks;
+  decltype(&kernels::rope<E>) rope;
+  decltype(&kernels::swiglu_forward<E>) swiglu_forward;
+  decltype(&kernels::swiglu_backward<E>) swiglu_backward;
+  decltype(&kernels::decode_attention<E>) decode_attention;
+  decltype(&kernels::row_max<E>) row_max;
+  decltype(&kernels::row_group_max<E>) row_group_max;
+  decltype(&kernels::row_exp_sums<E>) row_exp_sums;
+  decltype(&kernels::row_gradient<E>) row_gradient;
+  decltype(&kernels::exp_row<E>) exp_row;
+};
+
+struct Tables {
+  Table<float> f32;
+  Table<Bf16> bf16;
+  Table<double> f64;
+};
+
+namespace baseline {
+extern const Tables kTables;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Tables kTables;
+}
+namespace avx512 {
+extern const Tables kTables;
+}
+#endif
+
+}  // namespace thinktune::kernels

@@ -1,0 +1,27 @@
+// RMS norm (Zhang and Sennrich 2019), rows of D elements. E: float, Bf16 or double; statistics in Accum<E>.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/element.h"
+
+namespace thinktune::kernels {
+
+// y = round(x · r) · weight with r = 1 / sqrt(mean(x²) + epsilon), row by row; round: to E, before the product with the
+// weight. x, y: [num_rows, width]; weight: [width]; inverse_rms: [num_rows], receives r, may be null. y may be x.
+template <class E>
+void rms_norm_forward(const E* x, const E* weight, double epsilon, int64_t num_rows, int64_t width, E* y,
+                      Accum<E>* inverse_rms);
+
+// With n = x · r and h = dy · weight:  dx = r · (h − n · mean(h · n)), and dweight += Σ_rows dy · round(n), rows in
+// order. dx: [num_rows, width], written, may be null; dweight: [width], added to, may be null.
+template <class E>
+void rms_norm_backward(const E* x, const E* weight, const Accum<E>* inverse_rms, const E* dy, int64_t num_rows,
+                       int64_t width, E* dx, Accum<E>* dweight);
+
+// out[i] = Σ_b blocks[b, i], blocks in order. blocks: [num_blocks, width]. With it a sum over rows is taken in blocks
+// of rows, on any number of threads, with one result.
+template <class E>
+void sum_blocks(const Accum<E>* blocks, int64_t num_blocks, int64_t width, E* out);
+
+}  // namespace thinktune::kernels

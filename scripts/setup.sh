@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Installs what the build and the quickstart need and is missing: Debian packages, then a virtual environment in the cache
+# folder with LibTorch and the model. Safe to run twice; says what it does; quick when nothing is missing.
+#
+#   scripts/setup.sh            the build and the model
+#   scripts/setup.sh --python   also a Python environment with transformers (only scripts/check_checkpoint.py needs it)
+#
+# THINKTUNE_CACHE names the cache folder (default ~/.cache/thinktune); checkouts share it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/lib.sh
+
+want_python=0
+for argument in "$@"; do
+  case "$argument" in
+    --python) want_python=1 ;;
+    *) stop "setup.sh does not know '$argument'; it takes --python or nothing" ;;
+  esac
+done
+
+# --- Debian packages: version pins as published in Debian 12; the patch level is Debian's.
+packages=(
+  g++ cmake ninja-build mold ccache pkg-config python3-venv
+  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
+)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  say "installing Debian packages: ${missing[*]}"
+  root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || stop "Debian packages are missing (${missing[*]}) and this user is neither root nor has sudo"
+    root=(sudo)
+  fi
+  log="$THINKTUNE_CACHE/apt.log"
+  "${root[@]}" apt-get update >"$log" 2>&1 || stop "apt-get update failed; see $log"
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
+    stop "apt-get could not install ${missing[*]}; see $log"
+fi
+
+# --- LibTorch and the model, in one virtual environment of our own. One process at a time fills the cache.
+exec 9>"$THINKTUNE_CACHE/lock"
+flock 9
+install_venv() { # folder, requirements file, pip options…
+  local venv=$1 requirements=$2
+  shift 2
+  local stamp
+  stamp="$venv/installed-$(sha256sum "$requirements" | cut -c1-16)"
+  [ -e "$stamp" ] && return 0
+  say "creating $venv from $requirements (the first time about 650 MB are downloaded)"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >"$THINKTUNE_CACHE/pip.log" 2>&1 ||
+    stop "python3 -m venv failed; see $THINKTUNE_CACHE/pip.log"
+  "$venv/bin/pip" install --disable-pip-version-check --no-input "$@" -r "$requirements" >>"$THINKTUNE_CACHE/pip.log" 2>&1 ||
+    stop "pip could not install $requirements; see $THINKTUNE_CACHE/pip.log"
+  : >"$stamp"
+}
+install_venv "$THINKTUNE_CACHE/venv" third_party/requirements.txt --no-deps
+((want_python)) && install_venv "$THINKTUNE_CACHE/python" third_party/requirements-python.txt
+flock -u 9
+
+# One link without a Python version in it, for CMake and for the scripts.
+site=$(echo "$THINKTUNE_CACHE"/venv/lib/python3*/site-packages)
+[ -d "$site/torch/include" ] || stop "LibTorch's headers are not in $site/torch: remove $THINKTUNE_CACHE/venv and run this again"
+ln -sfn "$site" "$THINKTUNE_CACHE/site-packages"
+[ -f "$(model_path)" ] || stop "the model is not at $(model_path): remove $THINKTUNE_CACHE/venv and run this again"
+say "everything is installed (cache: $THINKTUNE_CACHE)"

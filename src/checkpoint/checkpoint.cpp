@@ -1,0 +1,153 @@
+#include "thinktune/checkpoint/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "manifest.h"
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/error.h"
+#include "thinktune/weights/safetensors.h"
+
+namespace thinktune::checkpoint {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kPrefix = "step-";
+constexpr const char* kStateName = "state.json";
+constexpr const char* kTensorsName = "training_state.safetensors";
+
+// Step of a checkpoint's folder name, -1 for any other name.
+int64_t step_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with(kPrefix)) return -1;
+  const std::string digits = name.substr(std::string_view(kPrefix).size());
+  const bool number = !digits.empty() && digits.size() <= 15 && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return number ? std::stoll(digits) : -1;
+}
+
+// Checkpoint folders, newest first.
+std::vector<fs::path> list(const fs::path& folder) {
+  std::vector<fs::path> found;
+  if (!fs::is_directory(folder)) return found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.is_directory() && step_of(entry.path()) >= 0) found.push_back(entry.path());
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return step_of(a) > step_of(b); });
+  return found;
+}
+
+// The sizes that decide whether tensors fit.
+json sizes(const model::ModelConfig& c) {
+  return {{"family", c.family},           {"vocab_size", c.vocab_size}, {"hidden_size", c.hidden_size}, {"intermediate_size", c.intermediate_size},
+          {"num_layers", c.num_layers},   {"num_heads", c.num_heads},   {"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim},
+          {"tie_word_embeddings", c.tie_word_embeddings}};
+}
+
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+};
+
+std::vector<NamedTensor> named(const RunTensors& tensors) {
+  std::vector<NamedTensor> all;
+  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {
+      {"master", &tensors.master}, {"first_moment", &tensors.first_moments}, {"second_moment", &tensors.second_moments}};
+  for (const auto& [kind, list] : kinds)
+    for (size_t i = 0; i < list->size(); ++i) all.push_back({fmt::format("{}.{}", kind, i), (*list)[i].detach()});
+  return all;
+}
+
+void write_tensors(const fs::path& file, const RunTensors& tensors) {
+  std::vector<weights::TensorToWrite> writes;
+  for (const NamedTensor& t : named(tensors)) {
+    TT_CHECK(t.tensor.scalar_type() == at::kFloat && t.tensor.is_contiguous(), "{} must be f32 and contiguous", t.name);
+    writes.push_back({t.name, weights::DType::F32, t.tensor.sizes().vec(), t.tensor.const_data_ptr()});
+  }
+  weights::write_safetensors(file, writes);
+}
+
+RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config) {
+  const fs::path file = checkpoint / kStateName;
+  const json parsed = json::parse(core::read_file(file, "run state"), nullptr, false);
+  try {
+    if (parsed.at("model") != sizes(config))
+      throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(), parsed.at("model").dump()));
+    RunState state;
+    state.step = parsed.at("step");
+    state.data_position = parsed.at("data_position");
+    state.num_updates = parsed.at("num_updates");
+    state.guard = parsed.at("guard");
+    state.config = parsed.at("config");
+    return state;
+  } catch (const json::exception& e) {
+    throw core::data_error(fmt::format("the checkpoint {} is damaged: {} cannot be read ({})", checkpoint.string(), kStateName, e.what()));
+  }
+}
+
+}  // namespace
+
+void describe(core::Fields& f, CheckpointOptions& o) {
+  f.integer("every", o.every, core::at_least(int64_t{0}), "steps between checkpoints; the last step always makes one. 0: only the last");
+  f.integer("keep_last", o.keep_last, core::at_least(int64_t{0}), "how many are kept; older ones are removed. 0: all");
+}
+
+void validate(const CheckpointOptions& options) { core::check_ranges(options, "checkpoint"); }
+
+fs::path save(const fs::path& folder, const RunState& state, const RunTensors& tensors, int64_t keep_last) {
+  const fs::path target = folder / fmt::format("{}{}", kPrefix, state.step);
+  const fs::path temporary = folder / fmt::format(".tmp-{}{}-{}", kPrefix, state.step, ::getpid());
+  std::error_code failed;
+  fs::create_directories(temporary, failed);
+  if (failed)
+    throw core::user_error(fmt::format("cannot make the folder {}: {}", temporary.string(), failed.message()), "choose another output folder");
+  try {
+    model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
+    write_tensors(temporary / kTensorsName, tensors);
+    const json content = {{"step", state.step},   {"data_position", state.data_position}, {"num_updates", state.num_updates},
+                          {"guard", state.guard}, {"config", state.config},               {"model", sizes(*tensors.config)}};
+    core::write_file_atomically(temporary / kStateName, content.dump(2) + "\n");
+    write_manifest(temporary);
+    fs::remove_all(target);  // a damaged one of the same step, passed over on resume
+    fs::rename(temporary, target);
+    core::sync_folder(folder);
+  } catch (...) {
+    fs::remove_all(temporary, failed);
+    throw;
+  }
+  if (keep_last > 0) {
+    const std::vector<fs::path> all = list(folder);
+    for (size_t i = static_cast<size_t>(keep_last); i < all.size(); ++i) fs::remove_all(all[i]);
+  }
+  return target;
+}
+
+std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfig& config, std::vector<std::string>& skipped) {
+  for (const fs::path& path : list(folder)) {
+    try {
+      verify(path);
+      return Found{path, read_state(path, config)};
+    } catch (const core::Error& error) {
+      skipped.push_back(error.message());
+    }
+  }
+  return std::nullopt;
+}
+
+void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {
+  const weights::Safetensors file(checkpoint / kTensorsName);
+  for (const NamedTensor& t : named(tensors)) {
+    const weights::TensorInfo* info = file.find(t.name);
+    if (info == nullptr) throw core::data_error(fmt::format("{}: {} is missing", file.where(), t.name));
+    if (at::IntArrayRef(info->shape) != t.tensor.sizes() || info->dtype != weights::DType::F32)
+      throw core::data_error(fmt::format("{}: {} has another shape or type than the model's", file.where(), t.name));
+    weights::to_float(*info, t.tensor.data_ptr<float>());
+  }
+}
+
+void verify(const fs::path& checkpoint) { verify_manifest(checkpoint); }
+
+}  // namespace thinktune::checkpoint

@@ -1,0 +1,51 @@
+#include "manifest.h"
+
+#include <xxhash.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/error.h"
+
+namespace thinktune::checkpoint {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+std::string checksum(const core::MappedFile& file) { return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size())); }
+
+[[noreturn]] void damaged(const fs::path& folder, const std::string& why) {
+  throw core::data_error(fmt::format("the checkpoint {} is damaged: {}", folder.string(), why));
+}
+
+}  // namespace
+
+void write_manifest(const fs::path& folder) {
+  std::map<std::string, json> files;  // by name, so that the manifest is the same for the same files
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const core::MappedFile file(entry.path());
+    files[entry.path().filename().string()] = {{"bytes", file.size()}, {"xxh3", checksum(file)}};
+  }
+  core::write_file_atomically(folder / kManifestName, json{{"format", 1}, {"files", files}}.dump(2) + "\n");
+}
+
+void verify_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestName;
+  if (!fs::exists(path)) damaged(folder, "it has no manifest, so it was never completed");
+  const json manifest = json::parse(core::read_file(path, "manifest"), nullptr, false);
+  if (!manifest.is_object() || manifest.value("format", json()) != 1 || !manifest.contains("files") || !manifest["files"].is_object())
+    damaged(folder, "its manifest cannot be read");
+  for (const auto& [name, facts] : manifest["files"].items()) {
+    if (name.empty() || name.find('/') != std::string::npos || !facts.is_object() || !facts.value("bytes", json()).is_number_unsigned())
+      damaged(folder, "its manifest cannot be read");
+    if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
+    const core::MappedFile file(folder / name);
+    if (file.size() != facts["bytes"].get<uint64_t>())
+      damaged(folder, fmt::format("{} has {} bytes, {} were written", name, file.size(), facts["bytes"].get<uint64_t>()));
+    if (facts.value("xxh3", json()) != checksum(file)) damaged(folder, fmt::format("the checksum of {} is wrong", name));
+  }
+}
+
+}  // namespace thinktune::checkpoint

@@ -1,0 +1,313 @@
+#include "thinktune/infer/engine.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "thinktune/core/clock.h"
+#include "thinktune/core/error.h"
+#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/sample_token.h"
+#include "thinktune/ops/token_logprob.h"
+
+namespace thinktune::infer {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+
+bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& prefix) {
+  return ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
+}
+
+// Tokens that a prompt of the call is behind: computed once, before the prompts themselves.
+struct Prefix {
+  std::vector<TokenId> ids;
+  std::shared_ptr<KvBlock> block;
+};
+
+// A sample that is being decoded.
+struct Slot {
+  size_t request = 0;
+  uint32_t sample = 0;
+  KvContext context;
+  Generation generation;
+  std::string tail;  // decoded text, only kept when there are stop texts
+};
+
+// A prompt that has been computed and whose samples enter the slots.
+struct ReadyPrompt {
+  size_t request = 0;
+  uint32_t next_sample = 0;
+  std::vector<std::shared_ptr<const KvBlock>> blocks;
+  at::Tensor logits_V;  // behind the prompt's last token
+};
+
+}  // namespace
+
+struct Engine::State {
+  const model::Decoder& decoder;
+  const model::Weights& weights;
+  const text::Tokenizer& tokenizer;
+  EngineOptions options;
+  EngineStats stats;
+  Prefix held;
+
+  const model::ModelConfig& config() const { return decoder.config(); }
+  at::ScalarType dtype() const { return weights.embedding.scalar_type(); }
+
+  bool ends_turn(TokenId id) const {
+    const auto& ids = config().end_of_turn_ids;
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  }
+
+  // Computes the tokens of each sequence behind its context; returns their hidden states, flat.
+  at::Tensor prefill(std::vector<KvContext>& contexts, const std::vector<std::vector<TokenId>>& tokens) {
+    std::vector<int64_t> ids, positions, counts;
+    for (size_t i = 0; i < contexts.size(); ++i) {
+      const int64_t before = contexts[i].num_tokens();
+      for (size_t t = 0; t < tokens[i].size(); ++t) {
+        ids.push_back(tokens[i][t]);
+        positions.push_back(before + static_cast<int64_t>(t));
+      }
+      counts.push_back(std::ssize(tokens[i]));
+    }
+    PrefillAttention attention(config(), contexts, counts);
+    const at::Tensor hidden_TD = decoder.forward(weights, index_tensor(ids), index_tensor(positions), attention);
+    for (size_t i = 0; i < contexts.size(); ++i) contexts[i].own->set_size(contexts[i].own->size() + counts[i]);
+    stats.prompt_tokens += std::ssize(ids);
+    return hidden_TD;
+  }
+
+  Prefix make_prefix(std::vector<TokenId> ids) {
+    std::vector<KvContext> context(1);
+    context[0].own = std::make_shared<KvBlock>(config(), dtype(), std::ssize(ids));
+    prefill(context, {ids});
+    return {std::move(ids), context[0].own};
+  }
+
+  // What the prompts that do not begin with the held prefix have in common, one token short of the shortest of them.
+  Prefix common_prefix(const std::vector<const std::vector<TokenId>*>& prompts) {
+    constexpr size_t kWorthwhile = 16;  // tokens
+    std::vector<const std::vector<TokenId>*> others;
+    for (const auto* prompt : prompts)
+      if (!uses_held(*prompt)) others.push_back(prompt);
+    if (others.size() < 2) return {};
+    size_t common = others[0]->size() - 1;
+    for (const auto* prompt : others) {
+      common = std::min(common, prompt->size() - 1);
+      common = static_cast<size_t>(std::mismatch(others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common), prompt->begin()).first -
+                                   others[0]->begin());
+    }
+    if (common < kWorthwhile) return {};
+    return make_prefix({others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common)});
+  }
+
+  bool uses_held(const std::vector<TokenId>& prompt) const {
+    return held.block != nullptr && prompt.size() > held.ids.size() && starts_with(prompt, held.ids);
+  }
+
+  const Prefix& prefix_of(const std::vector<TokenId>& prompt, const Prefix& common) const { return uses_held(prompt) ? held : common; }
+
+  // An empty block for the prompt's own tokens behind its prefix, and those tokens.
+  KvContext begin_context(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra, std::vector<TokenId>& rest) const {
+    rest.assign(prompt.begin() + std::ssize(prefix.ids), prompt.end());
+    KvContext context;
+    if (prefix.block != nullptr) context.before.push_back(prefix.block);
+    context.own = std::make_shared<KvBlock>(config(), dtype(), std::ssize(rest) + extra);
+    return context;
+  }
+
+  // Computes the next waiting prompts until they give `wanted` samples or the token limit of a prefill is reached.
+  void prefill_prompts(const std::vector<Request>& requests, const Prefix& common, size_t& next_request, int64_t wanted,
+                       std::deque<ReadyPrompt>& ready) {
+    std::vector<KvContext> contexts;
+    std::vector<std::vector<TokenId>> tokens;
+    std::vector<int64_t> last_rows;
+    const size_t first = next_request;
+    int64_t rows = 0;
+    while (next_request < requests.size() && wanted > 0 && (rows == 0 || rows < options.prefill_tokens)) {
+      const Request& request = requests[next_request];
+      contexts.push_back(begin_context(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
+      rows += std::ssize(tokens.back());
+      last_rows.push_back(rows - 1);
+      wanted -= request.num_samples;
+      ++next_request;
+    }
+    const at::Tensor last_hidden = prefill(contexts, tokens).index_select(0, index_tensor(last_rows));
+    const at::Tensor logits = decoder.logits(weights, last_hidden);
+    for (size_t i = 0; i < contexts.size(); ++i) {
+      ReadyPrompt& prompt = ready.emplace_back();
+      prompt.request = first + i;
+      prompt.blocks = contexts[i].before;
+      prompt.blocks.push_back(contexts[i].own);
+      prompt.logits_V = logits[static_cast<int64_t>(i)];
+    }
+  }
+
+  // Adds a token to the slot's sequence; true if the sequence ends with it.
+  bool append(Slot& slot, const Request& request, const SampledToken& token) const {
+    slot.generation.ids.push_back(token.id);
+    slot.generation.logprobs.push_back(token.logprob);
+    if (ends_turn(token.id)) {
+      slot.generation.stop = Stop::EndOfTurn;
+      return true;
+    }
+    if (!request.stop_texts.empty()) {
+      slot.tail += tokenizer.decode({token.id});
+      for (const std::string& stop : request.stop_texts) {
+        if (slot.tail.find(stop) == std::string::npos) continue;
+        slot.generation.stop = Stop::StopText;
+        return true;
+      }
+    }
+    slot.generation.stop = Stop::Length;
+    return std::ssize(slot.generation.ids) >= request.max_new_tokens;
+  }
+
+  // One new token for every slot.
+  std::vector<SampledToken> decode(std::vector<Slot>& slots, const std::vector<Request>& requests, const SamplingOptions& sampling,
+                                   core::RandomKey key) {
+    std::vector<int64_t> ids, positions;
+    std::vector<KvContext*> contexts;
+    std::vector<core::RandomKey> keys;
+    std::vector<uint32_t> draws;
+    for (Slot& slot : slots) {
+      ids.push_back(slot.generation.ids.back());
+      positions.push_back(slot.context.num_tokens());
+      contexts.push_back(&slot.context);
+      key.prompt = requests[slot.request].prompt_number;
+      key.sample = slot.sample;
+      keys.push_back(key);
+      draws.push_back(static_cast<uint32_t>(slot.generation.ids.size()));
+    }
+    DecodeAttention attention(config(), contexts);
+    const at::Tensor hidden_BD = decoder.forward(weights, index_tensor(ids), index_tensor(positions), attention);
+    for (Slot& slot : slots) slot.context.own->set_size(slot.context.own->size() + 1);
+    return sample_tokens(decoder.logits(weights, hidden_BD), sampling, keys, draws);
+  }
+
+  // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
+  Slot start(ReadyPrompt& prompt, const Request& request, const SamplingOptions& sampling, core::RandomKey key, bool& ended) const {
+    Slot slot;
+    slot.request = prompt.request;
+    slot.sample = prompt.next_sample++;
+    slot.context.before = prompt.blocks;
+    slot.context.own = std::make_shared<KvBlock>(config(), dtype(), request.max_new_tokens);
+    key.prompt = request.prompt_number;
+    key.sample = slot.sample;
+    const uint32_t draw = 0;
+    ended = append(slot, request, sample_tokens(prompt.logits_V.unsqueeze(0), sampling, {&key, 1}, {&draw, 1})[0]);
+    return slot;
+  }
+
+  void check(const Request& request) const {
+    TT_CHECK(!request.prompt_ids.empty() && request.num_samples >= 1 && request.max_new_tokens >= 1,
+             "a request needs a prompt, at least one sample and at least one new token");
+    const int64_t tokens = std::ssize(request.prompt_ids) + request.max_new_tokens;
+    if (tokens > config().max_position)
+      throw core::user_error(fmt::format("a prompt of {} tokens and {} new ones exceed the model's {} positions", request.prompt_ids.size(),
+                                         request.max_new_tokens, config().max_position),
+                             "lower the response limit or the prompt limit");
+  }
+};
+
+Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer, EngineOptions options)
+    : state_(new State{decoder, weights, tokenizer, options, {}, {}}) {
+  validate(options);
+}
+
+Engine::~Engine() = default;
+
+const EngineStats& Engine::stats() const { return state_->stats; }
+void Engine::reset_stats() { state_->stats = {}; }
+
+void Engine::hold_prefix(const std::vector<TokenId>& ids) {
+  c10::NoGradGuard no_grad;
+  state_->held = ids.empty() ? Prefix{} : state_->make_prefix(ids);
+}
+
+std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
+                                                      const core::RandomKey& key) {
+  c10::NoGradGuard no_grad;
+  validate(sampling);
+  State& state = *state_;
+  std::vector<std::vector<Generation>> results(requests.size());
+  std::vector<const std::vector<TokenId>*> prompts;
+  for (size_t r = 0; r < requests.size(); ++r) {
+    state.check(requests[r]);
+    results[r].resize(static_cast<size_t>(requests[r].num_samples));
+    prompts.push_back(&requests[r].prompt_ids);
+  }
+
+  core::Stopwatch prefill_watch;
+  const Prefix common = state.common_prefix(prompts);
+  state.stats.prefill_s += prefill_watch.seconds();
+
+  std::vector<Slot> slots;
+  std::deque<ReadyPrompt> ready;
+  size_t next_request = 0;
+  const auto finish = [&](Slot& slot) {
+    state.stats.generated_tokens += std::ssize(slot.generation.ids);
+    results[slot.request][slot.sample] = std::move(slot.generation);
+  };
+  while (next_request < requests.size() || !ready.empty() || !slots.empty()) {
+    while (std::ssize(slots) < state.options.max_sequences && (!ready.empty() || next_request < requests.size())) {
+      if (ready.empty()) {
+        core::Stopwatch watch;
+        state.prefill_prompts(requests, common, next_request, state.options.max_sequences - std::ssize(slots), ready);
+        state.stats.prefill_s += watch.seconds();
+      }
+      ReadyPrompt& prompt = ready.front();
+      const Request& request = requests[prompt.request];
+      bool ended = false;
+      Slot slot = state.start(prompt, request, sampling, key, ended);
+      if (prompt.next_sample == request.num_samples) ready.pop_front();
+      if (ended) finish(slot);
+      else slots.push_back(std::move(slot));
+    }
+    if (slots.empty()) continue;
+    core::Stopwatch watch;
+    const std::vector<SampledToken> tokens = state.decode(slots, requests, sampling, key);
+    size_t kept = 0;
+    for (size_t i = 0; i < slots.size(); ++i) {
+      if (state.append(slots[i], requests[slots[i].request], tokens[i])) {
+        finish(slots[i]);
+      } else {
+        if (kept != i) slots[kept] = std::move(slots[i]);
+        ++kept;
+      }
+    }
+    slots.resize(kept);
+    state.stats.decode_s += watch.seconds();
+  }
+  return results;
+}
+
+std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<TokenId>>& prompts,
+                                              const std::vector<std::vector<TokenId>>& continuations) {
+  c10::NoGradGuard no_grad;
+  State& state = *state_;
+  TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(), continuations.size());
+  std::vector<std::vector<float>> scores;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto count = std::ssize(continuations[i]);
+    if (count == 0) {
+      scores.emplace_back();
+      continue;
+    }
+    std::vector<std::vector<TokenId>> tokens(1);
+    std::vector<KvContext> context;
+    context.push_back(state.begin_context(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]));
+    tokens[0].insert(tokens[0].end(), continuations[i].begin(), continuations[i].end() - 1);  // nothing is predicted by the last one
+    const at::Tensor hidden_TD = state.prefill(context, tokens);
+    const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
+    const at::Tensor logprobs = ops::token_logprob(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), state.weights.head,
+                                                   index_tensor(targets), {}).logprob_T.to(at::kFloat);
+    scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
+  }
+  return scores;
+}
+
+}  // namespace thinktune::infer

@@ -1,0 +1,102 @@
+// Letters: T new tokens, S tokens attended to, N query heads, K key/value heads, H head size.
+#include "thinktune/infer/kv_cache.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::infer {
+
+KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity)
+    : storage_(at::empty({config.num_layers, 2, capacity, config.num_kv_heads, config.head_dim}, dtype)),
+      base_(static_cast<char*>(storage_.mutable_data_ptr())),
+      row_bytes_(config.num_kv_heads * config.head_dim * storage_.element_size()),
+      plane_bytes_(row_bytes_ * capacity),
+      capacity_(capacity) {}
+
+ops::KvSegment KvBlock::segment(int64_t layer, int64_t tokens) const {
+  const char* keys = base_ + 2 * layer * plane_bytes_;
+  return {keys, keys + plane_bytes_, tokens};
+}
+
+void KvBlock::put(int64_t layer, int64_t row, const void* key, const void* value) {
+  TT_CHECK(row < capacity_, "row {} of a block for {} tokens", row, capacity_);
+  char* keys = base_ + 2 * layer * plane_bytes_ + row * row_bytes_;
+  std::memcpy(keys, key, static_cast<size_t>(row_bytes_));
+  std::memcpy(keys + plane_bytes_, value, static_cast<size_t>(row_bytes_));
+}
+
+int64_t KvContext::num_tokens() const {
+  int64_t tokens = own->size();
+  for (const auto& block : before) tokens += block->size();
+  return tokens;
+}
+
+PrefillAttention::PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts,
+                                   const std::vector<int64_t>& new_tokens)
+    : contexts_(contexts),
+      new_tokens_(new_tokens),
+      heads_per_kv_(config.num_heads / config.num_kv_heads),
+      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    const int64_t before = contexts[i].num_tokens();
+    masks_.push_back(before == 0 ? at::Tensor() : at::ones({new_tokens[i], before + new_tokens[i]}, at::kBool).tril(before));
+  }
+}
+
+at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+  const auto by_head = [&](const at::Tensor& x_SKH) {  // [1, N, S, H]
+    return x_SKH.repeat_interleave(heads_per_kv_, 1).transpose(0, 1).unsqueeze(0);
+  };
+  std::vector<at::Tensor> outputs;
+  int64_t first = 0;
+  for (size_t i = 0; i < contexts_.size(); ++i) {
+    const KvContext& context = contexts_[i];
+    const int64_t tokens = new_tokens_[i], written = context.own->size(), end = written + tokens;
+    context.own->keys(layer, end).narrow(0, written, tokens).copy_(k_TKH.narrow(0, first, tokens));
+    context.own->values(layer, end).narrow(0, written, tokens).copy_(v_TKH.narrow(0, first, tokens));
+    std::vector<at::Tensor> keys, values;
+    for (const auto& block : context.before) {
+      keys.push_back(block->keys(layer, block->size()));
+      values.push_back(block->values(layer, block->size()));
+    }
+    keys.push_back(context.own->keys(layer, end));
+    values.push_back(context.own->values(layer, end));
+    const at::Tensor query = q_TNH.narrow(0, first, tokens).transpose(0, 1).unsqueeze(0);
+    const bool causal = !masks_[i].defined();
+    const std::optional<at::Tensor> mask = causal ? std::nullopt : std::optional<at::Tensor>(masks_[i]);
+    const at::Tensor out =
+        at::scaled_dot_product_attention(query, by_head(at::cat(keys)), by_head(at::cat(values)), mask, 0.0, causal, scale_);
+    outputs.push_back(out.squeeze(0).transpose(0, 1));
+    first += tokens;
+  }
+  return at::cat(outputs);
+}
+
+DecodeAttention::DecodeAttention(const model::ModelConfig& config, const std::vector<KvContext*>& contexts)
+    : contexts_(contexts),
+      segments_(contexts.size()),
+      num_kv_heads_(config.num_kv_heads),
+      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+  for (size_t b = 0; b < contexts.size(); ++b) segments_[b].resize(contexts[b]->before.size() + 1);
+}
+
+at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+  const int64_t bytes = k_TKH.element_size();
+  const auto* keys = static_cast<const char*>(k_TKH.const_data_ptr());
+  const auto* values = static_cast<const char*>(v_TKH.const_data_ptr());
+  TT_CHECK(k_TKH[0].is_contiguous() && v_TKH[0].is_contiguous(), "a token's keys and values must be contiguous");
+  for (size_t b = 0; b < contexts_.size(); ++b) {
+    KvContext& context = *contexts_[b];
+    const auto row = static_cast<int64_t>(b);
+    context.own->put(layer, context.own->size(), keys + row * k_TKH.stride(0) * bytes, values + row * v_TKH.stride(0) * bytes);
+    for (size_t i = 0; i < context.before.size(); ++i) segments_[b][i] = context.before[i]->segment(layer, context.before[i]->size());
+    segments_[b].back() = context.own->segment(layer, context.own->size() + 1);
+  }
+  return ops::decode_attention(q_TNH, segments_, num_kv_heads_, scale_);
+}
+
+}  // namespace thinktune::infer

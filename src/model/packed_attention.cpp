@@ -1,0 +1,84 @@
+// Letters: T tokens of all groups, N query heads, K key/value heads, H head size, B responses of a group, R tokens of the longest
+// response, P prompt tokens, S = P + R.
+#include "thinktune/model/packed_attention.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::model {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
+
+}  // namespace
+
+at::Tensor packed_positions(const std::vector<PackedGroup>& groups) {
+  std::vector<int64_t> positions;
+  for (const PackedGroup& group : groups) {
+    for (int64_t i = 0; i < group.prompt_tokens; ++i) positions.push_back(i);
+    for (const int64_t tokens : group.response_tokens)
+      for (int64_t i = 0; i < tokens; ++i) positions.push_back(group.prompt_tokens + i);
+  }
+  return index_tensor(positions);
+}
+
+PackedAttention::PackedAttention(const ModelConfig& config, const std::vector<PackedGroup>& groups)
+    : heads_per_kv_(config.num_heads / config.num_kv_heads), scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+  int64_t first = 0;
+  for (const PackedGroup& group : groups) {
+    TT_CHECK(group.prompt_tokens > 0, "a packed group needs a prompt");
+    Plan plan{.first = first, .prompt_tokens = group.prompt_tokens, .num_responses = std::ssize(group.response_tokens)};
+    for (const int64_t tokens : group.response_tokens) plan.longest = std::max(plan.longest, tokens);
+
+    // Padding stands behind a response's own tokens, where the causal mask hides it from them; what padded places compute is never read.
+    std::vector<int64_t> rows(static_cast<size_t>(plan.num_responses * plan.longest), 0), places;
+    int64_t row = 0;
+    for (int64_t b = 0; b < plan.num_responses; ++b) {
+      for (int64_t i = 0; i < group.response_tokens[static_cast<size_t>(b)]; ++i) {
+        rows[static_cast<size_t>(b * plan.longest + i)] = row++;
+        places.push_back(b * plan.longest + i);
+      }
+    }
+    plan.rows = index_tensor(rows);
+    plan.places = index_tensor(places);
+    plan.mask = at::ones({plan.longest, plan.prompt_tokens + plan.longest}, at::kBool).tril(plan.prompt_tokens);
+    first += plan.prompt_tokens + std::ssize(places);
+    plans_.push_back(std::move(plan));
+  }
+}
+
+at::Tensor PackedAttention::attend(int64_t, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+  const at::Tensor k_TNH = k_TKH.repeat_interleave(heads_per_kv_, 1);
+  const at::Tensor v_TNH = v_TKH.repeat_interleave(heads_per_kv_, 1);
+  std::vector<at::Tensor> outputs;
+  outputs.reserve(plans_.size());
+  for (const Plan& plan : plans_) outputs.push_back(attend_group(plan, q_TNH, k_TNH, v_TNH));
+  return outputs.size() == 1 ? outputs[0] : at::cat(outputs);
+}
+
+at::Tensor PackedAttention::attend_group(const Plan& plan, const at::Tensor& q_TNH, const at::Tensor& k_TNH, const at::Tensor& v_TNH) const {
+  const int64_t P = plan.prompt_tokens, B = plan.num_responses, R = plan.longest;
+  const int64_t N = q_TNH.size(1), H = q_TNH.size(2);
+  const auto prompt = [&](const at::Tensor& x) { return x.narrow(0, plan.first, P).transpose(0, 1).unsqueeze(0); };  // [1, N, P, H]
+  const at::Tensor prompt_PNH = at::scaled_dot_product_attention(prompt(q_TNH), prompt(k_TNH), prompt(v_TNH), {}, 0.0, true, scale_)
+                                    .squeeze(0).transpose(0, 1);
+  if (plan.places.size(0) == 0) return prompt_PNH;
+
+  const auto responses = [&](const at::Tensor& x) {  // [B, N, R, H]
+    return x.narrow(0, plan.first + P, plan.places.size(0)).index_select(0, plan.rows).view({B, R, N, H}).transpose(1, 2);
+  };
+  const auto with_prompt = [&](const at::Tensor& x) {  // [B, N, S, H]
+    return at::cat({prompt(x).expand({B, N, P, H}), responses(x)}, 2);
+  };
+  const at::Tensor padded_BNRH =
+      at::scaled_dot_product_attention(responses(q_TNH), with_prompt(k_TNH), with_prompt(v_TNH), plan.mask, 0.0, false, scale_);
+  const at::Tensor responses_RNH = padded_BNRH.transpose(1, 2).reshape({B * R, N, H}).index_select(0, plan.places);
+  return at::cat({prompt_PNH, responses_RNH});
+}
+
+}  // namespace thinktune::model

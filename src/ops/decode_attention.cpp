@@ -1,0 +1,72 @@
+#include "thinktune/ops/decode_attention.h"
+
+#include <atomic>
+
+#include "element.h"
+#include "kernels/decode_attention.h"
+
+namespace thinktune::ops {
+namespace {
+
+void check(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments, int64_t num_kv_heads) {
+  TT_CHECK(q_BNH.is_cpu() && !wants_gradient({q_BNH}), "decode_attention: for the CPU, and without gradients");
+  TT_CHECK(
+      q_BNH.dim() == 3 && q_BNH.is_contiguous() && q_BNH.size(0) == static_cast<int64_t>(segments.size()),
+      "decode_attention: q must be a contiguous [B, N, H] with one list of segments a sequence; it is {} with {} lists",
+      shape(q_BNH), segments.size());
+  TT_CHECK(num_kv_heads > 0 && q_BNH.size(1) % num_kv_heads == 0, "decode_attention: {} query heads on {} kv heads",
+           q_BNH.size(1), num_kv_heads);
+  for (size_t b = 0; b < segments.size(); ++b) {
+    int64_t num_tokens = 0;
+    for (const KvSegment& s : segments[b]) {
+      TT_CHECK(s.num_tokens == 0 || (s.num_tokens > 0 && s.keys && s.values),
+               "decode_attention: sequence {} has a segment without rows", b);
+      num_tokens += s.num_tokens;
+    }
+    TT_CHECK(num_tokens > 0, "decode_attention: sequence {} has no tokens", b);
+  }
+}
+
+template <class E>
+void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments, int64_t num_kv_heads,
+            double scale, const at::Tensor& out_BNH) {
+  const int64_t head_size = q_BNH.size(2);
+  const kernels::DecodeShape shape{q_BNH.size(1) / num_kv_heads, head_size, num_kv_heads * head_size, scale};
+  const int64_t group = shape.num_heads * head_size;  // elements of the query heads of one kv head
+  const E* q = data<E>(q_BNH);
+  E* out = mutable_data<E>(out_BNH);
+
+  // Contexts have very different lengths, so threads take (sequence, kv head) pairs one by one. Who computes a pair
+  // does not show.
+  const int64_t num_tasks = q_BNH.size(0) * num_kv_heads;
+  std::atomic<int64_t> next = 0;
+  const auto work = [&] {
+    std::vector<kernels::Accum<E>> scratch(kernels::decode_attention_scratch(shape.num_heads, head_size));
+    std::vector<kernels::KvRows<E>> rows;
+    for (int64_t task = next++; task < num_tasks; task = next++) {
+      const int64_t b = task / num_kv_heads, offset = task % num_kv_heads * head_size;
+      rows.clear();
+      for (const KvSegment& s : segments[b])
+        if (s.num_tokens > 0)
+          rows.push_back(
+              {static_cast<const E*>(s.keys) + offset, static_cast<const E*>(s.values) + offset, s.num_tokens});
+      kernels::decode_attention(q + task * group, rows.data(), static_cast<int64_t>(rows.size()), shape, scratch.data(),
+                                out + task * group);
+    }
+  };
+  at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) work();
+  });
+}
+
+}  // namespace
+
+at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
+                            int64_t num_kv_heads, double scale) {
+  check(q_BNH, segments, num_kv_heads);
+  at::Tensor out_BNH = at::empty(q_BNH.sizes(), q_BNH.options());
+  with_element(q_BNH, "decode_attention", [&]<class E>() { attend<E>(q_BNH, segments, num_kv_heads, scale, out_BNH); });
+  return out_BNH;
+}
+
+}  // namespace thinktune::ops

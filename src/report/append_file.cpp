@@ -1,0 +1,78 @@
+#include "report/append_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::report {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* verb, int code) {
+  throw core::user_error(
+      fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)),
+      code == ENOSPC ? "the disk is full: free some space; the rows before this one are untouched" : "");
+}
+
+}  // namespace
+
+AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail(path_, "write", errno);
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) {
+    const int code = errno;
+    ::close(fd_);
+    fail(path_, "look at", code);
+  }
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+AppendFile::~AppendFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void AppendFile::lock() {
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) return;  // a file system without locks: nothing can be said about other processes
+  throw core::user_error(fmt::format("another run is writing to {}", path_.parent_path().string()),
+                         "wait for it or end it, or choose another output folder");
+}
+
+void AppendFile::append(std::string_view data) {
+  const char* next = data.data();
+  size_t left = data.size();
+  while (left > 0) {
+    const ssize_t written = ::write(fd_, next, left);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      const int code = errno;
+      // Half a row would make the next one unreadable too. If even this fails, a resumed run drops the unfinished line.
+      [[maybe_unused]] const int ignored = ::ftruncate(fd_, static_cast<off_t>(size_));
+      fail(path_, "write", code);
+    }
+    next += written;
+    left -= static_cast<size_t>(written);
+  }
+  size_ += data.size();
+}
+
+void AppendFile::cut_to(uint64_t num_bytes) {
+  if (num_bytes == size_) return;
+  TT_CHECK(num_bytes < size_, "{} has {} bytes, cut to {}", path_.string(), size_, num_bytes);
+  if (::ftruncate(fd_, static_cast<off_t>(num_bytes)) != 0) fail(path_, "shorten", errno);
+  size_ = num_bytes;
+}
+
+void AppendFile::sync() {
+  if (::fsync(fd_) != 0 && errno != EINVAL)
+    fail(path_, "flush", errno);  // EINVAL: a special file that cannot be flushed
+}
+
+}  // namespace thinktune::report

@@ -1,0 +1,89 @@
+#include "report/rows.h"
+
+#include <algorithm>
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::report {
+namespace {
+
+using rollout::Finish;
+using rollout::Origin;
+using rollout::Verdict;
+
+const core::Choices<Origin> kOriginNames = {
+    {"student", Origin::Student}, {"reason", Origin::Reason}, {"phrase", Origin::Phrase}};
+const core::Choices<Finish> kFinishNames = {{"end_of_turn", Finish::EndOfTurn}, {"length", Finish::Length}};
+const core::Choices<Verdict> kVerdictNames = {
+    {"right", Verdict::Right}, {"wrong", Verdict::Wrong}, {"unparsed", Verdict::Unparsed}};
+
+// Runs of tokens of one origin: [begin, end) and their text.
+Row origin_spans(const rollout::Rollout& r, const Decode& decode) {
+  TT_CHECK(r.origin.size() == r.ids.size(), "{} tokens with {} origins", r.ids.size(), r.origin.size());
+  Row spans = Row::array();
+  for (size_t begin = 0, end = 0; begin < r.ids.size(); begin = end) {
+    for (end = begin + 1; end < r.ids.size() && r.origin[end] == r.origin[begin];) ++end;
+    spans.push_back({{"origin", core::name_of(kOriginNames, r.origin[begin])},
+                     {"begin", begin},
+                     {"end", end},
+                     {"text", decode(std::span(r.ids).subspan(begin, end - begin))}});
+  }
+  return spans;
+}
+
+void add_judgement(Row& row, const rollout::Judgement& judgement) {
+  row["verdict"] = core::name_of(kVerdictNames, judgement.verdict);
+  row["extracted"] = judgement.extracted;
+  row["reward"] = judgement.reward;
+  row["reason"] = judgement.reason;
+}
+
+}  // namespace
+
+Row rollout_row(int64_t step, const rollout::Prompt& prompt, const rollout::Rollout& r, int64_t sample,
+                const Decode& decode) {
+  Row row;
+  row["step"] = step;
+  row["prompt_id"] = prompt.id;
+  row["prompt_number"] = prompt.number;
+  Row messages = Row::array();
+  for (const auto& message : prompt.messages)
+    messages.push_back({{"role", message.role}, {"content", message.content}});
+  row["messages"] = std::move(messages);
+  row["gold"] = prompt.gold;
+  row["sample"] = sample;
+  row["text"] = r.text;
+  row["spans"] = origin_spans(r, decode);
+  row["num_tokens"] = r.ids.size();
+  row["finish"] = core::name_of(kFinishNames, r.finish);
+  add_judgement(row, r.judgement);
+  row["advantage"] = r.advantage;
+  row["guided"] = r.guidance.guided;
+  if (!r.guidance.outcome.empty())
+    row["guidance"] = {{"outcome", r.guidance.outcome},
+                       {"opinion", r.guidance.opinion},
+                       {"teacher_reply", r.guidance.teacher_reply},
+                       {"reward_before", r.guidance.before.reward},
+                       {"verdict_before", core::name_of(kVerdictNames, r.guidance.before.verdict)},
+                       {"extracted_before", r.guidance.before.extracted}};
+  else
+    row["guidance"] = nullptr;  // not selected
+  return row;
+}
+
+Row item_row(int64_t step, const std::string& benchmark, const EvaluatedItem& item) {
+  Row row;
+  row["step"] = step;
+  row["benchmark"] = benchmark;
+  row["id"] = item.id;
+  row["problem"] = item.problem;
+  row["gold"] = item.gold;
+  row["sample"] = item.sample;
+  row["text"] = item.text;
+  row["num_tokens"] = item.num_tokens;
+  row["finish"] = core::name_of(kFinishNames, item.finish);
+  add_judgement(row, item.judgement);
+  return row;
+}
+
+}  // namespace thinktune::report

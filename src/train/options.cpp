@@ -1,0 +1,93 @@
+#include "thinktune/train/options.h"
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::train {
+
+void describe(core::Fields& f, RolloutOptions& o) {
+  f.integer("prompts_per_step", o.prompts_per_step, {1, 1 << 20}, "prompts of a step");
+  f.integer("group_size", o.group_size, {1, 4096}, "rollouts of each prompt; their rewards are compared with each other");
+  f.integer("max_new_tokens", o.max_new_tokens, {1, 1 << 20}, "limit of a response, in tokens");
+  f.group("sampling", o.sampling, "how rollouts are drawn");
+}
+
+void describe(core::Fields& f, UpdateOptions& o) {
+  f.integer("mini_batch_prompts", o.mini_batch_prompts, {1, 1 << 20},
+            "prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates, rounded up");
+  f.integer("micro_batch_tokens", o.micro_batch_tokens, {1, 1 << 24}, "tokens of one forward and backward pass; bounds memory");
+  f.choice("old_logprobs", o.old_logprobs, kOldLogprobsNames,
+           "old log-probabilities of the ratio: policy (its forward pass at the start of the step) or sampler (as recorded while sampling)");
+  f.number("mismatch_warning", o.mismatch_warning, core::above(0.0),
+           "warn when sampler and trainer differ by more than this in a token's log-probability (nats)");
+}
+
+void describe(core::Fields& f, TrainOptions& o) {
+  f.choice("mode", o.mode, kModeNames,
+           "paper: the method as intended; reference: as the public code computes it. Sets the defaults of loss.aas, "
+           "loss.single_clip_without_teacher and guidance.repeat_question");
+  f.text("model", o.model, "Hugging Face folder or .gguf file; the policy starts from it and the teacher stays it");
+  f.text("output", o.output, "folder of the run");
+  f.integer("seed", o.seed, core::at_least(int64_t{0}), "seed of all random numbers");
+  f.integer("steps", o.steps, {1, 100'000'000}, "training steps");
+  f.integer("threads", o.threads, {0, 4096}, "threads of the computation; 0: one a core");
+  f.choice("precision", o.precision, kPrecisionNames, "bf16: f32 master weights, bf16 passes; f32: throughout");
+  f.group("data", o.data, "where the problems come from");
+  f.group("prompt", o.prompt, "how a problem becomes a prompt");
+  f.group("rollout", o.rollout, "how many rollouts, and how they are drawn");
+  f.group("engine", o.engine, "the sampler");
+  f.group("guidance", o.guidance, "the teacher; guidance.enabled = false is plain GRPO");
+  f.group("reward", o.reward, "how a response is judged");
+  f.group("advantage", o.advantage, "from rewards to advantages");
+  f.group("loss", o.loss, "the policy loss");
+  f.group("update", o.update, "from a step's rollouts to optimiser updates");
+  f.group("optim", o.optim, "AdamW");
+  f.group("eval", o.eval, "evaluations on the held-out problems");
+  f.group("checkpoint", o.checkpoint, "what is saved and when");
+  f.group("report", o.report, "what is written for people");
+}
+
+void apply_mode(TrainOptions& options, Mode mode) {
+  options.mode = mode;
+  const bool reference = mode == Mode::Reference;
+  options.loss.aas = reference ? algo::AasMode::Reference : algo::AasMode::Paper;
+  options.loss.single_clip_without_teacher = reference;
+  options.guidance.repeat_question = reference;
+}
+
+void validate(const TrainOptions& options) {
+  core::check_ranges(options, "");
+  if (options.model.empty()) throw core::user_error("model is missing", "name a Hugging Face folder or a .gguf file");
+  if (options.output.empty()) throw core::user_error("output is missing", "name the folder of the run");
+  validate(options.data);
+  validate(options.prompt);
+  validate(options.rollout.sampling);
+  validate(options.engine);
+  validate(options.guidance);
+  validate(options.reward);
+  validate(options.advantage);
+  validate(options.loss);
+  validate(options.optim);
+  validate(options.eval);
+  validate(options.checkpoint);
+  validate(options.report);
+  if (options.rollout.sampling.temperature == 0)
+    throw core::user_error("rollout.sampling.temperature is 0: all rollouts of a group would be the same", "use 1, or what the model needs");
+  if (options.rollout.group_size == 1 && options.advantage.normalize_std)
+    throw core::user_error("rollout.group_size is 1: a rollout alone has nothing to be compared with", "use at least 2");
+  if (options.update.mini_batch_prompts > options.rollout.prompts_per_step)
+    throw core::user_error(fmt::format("update.mini_batch_prompts is {}, but a step has only {} prompts", options.update.mini_batch_prompts,
+                                       options.rollout.prompts_per_step),
+                           "set it to rollout.prompts_per_step for one update a step");
+}
+
+std::string describe_sizes(const TrainOptions& o) {
+  const int64_t rollouts = o.rollout.prompts_per_step * o.rollout.group_size;
+  const int64_t updates = (o.rollout.prompts_per_step + o.update.mini_batch_prompts - 1) / o.update.mini_batch_prompts;
+  std::string text = fmt::format("{} prompts × {} = {} rollouts a step → {} {} of {}\n", o.rollout.prompts_per_step, o.rollout.group_size, rollouts,
+                                 updates, updates == 1 ? "update" : "updates", o.update.mini_batch_prompts * o.rollout.group_size);
+  text += fmt::format("{} steps = {} rollouts, at most {} tokens each\n", o.steps, o.steps * rollouts, o.rollout.max_new_tokens);
+  text += o.guidance.enabled ? guidance::describe_selection(o.guidance, o.rollout.group_size) + "\n" : "no teacher: plain GRPO\n";
+  return text;
+}
+
+}  // namespace thinktune::train

@@ -1,0 +1,97 @@
+// Letters: T packed tokens, M response tokens, D width.
+#include "thinktune/train/policy.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "thinktune/core/error.h"
+#include "thinktune/model/family.h"
+#include "thinktune/model/packed_attention.h"
+
+namespace thinktune::train {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+
+// Packed tokens, and for every response token the row that predicts it. A response's last token predicts nothing: it is left out.
+struct Packing {
+  std::vector<model::PackedGroup> groups;
+  std::vector<int64_t> ids_T, rows_M, targets_M;
+};
+
+Packing pack(const std::vector<rollout::TrainGroup>& groups) {
+  Packing p;
+  for (const rollout::TrainGroup& group : groups) {
+    model::PackedGroup& packed = p.groups.emplace_back();
+    packed.prompt_tokens = std::ssize(group.prompt_ids);
+    p.ids_T.insert(p.ids_T.end(), group.prompt_ids.begin(), group.prompt_ids.end());
+    const int64_t prompt_end = std::ssize(p.ids_T) - 1;
+    for (const rollout::TrainSequence& sequence : group.sequences) {
+      TT_CHECK(!sequence.ids.empty(), "a training sequence without a token");
+      int64_t predictor = prompt_end;
+      for (size_t i = 0; i < sequence.ids.size(); ++i) {
+        p.rows_M.push_back(predictor);
+        p.targets_M.push_back(sequence.ids[i]);
+        if (i + 1 == sequence.ids.size()) break;
+        predictor = std::ssize(p.ids_T);
+        p.ids_T.push_back(sequence.ids[i]);
+      }
+      packed.response_tokens.push_back(std::ssize(sequence.ids) - 1);
+    }
+  }
+  return p;
+}
+
+}  // namespace
+
+ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
+                                     const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
+                                     bool needs_gradient) {
+  c10::AutoGradMode gradient(needs_gradient);
+  const Packing p = pack(groups);
+  model::PackedAttention attention(decoder.config(), p.groups);
+  const at::Tensor hidden_TD = decoder.forward(weights, index_tensor(p.ids_T), model::packed_positions(p.groups), attention);
+  return ops::token_logprob(hidden_TD.index_select(0, index_tensor(p.rows_M)), weights.head, index_tensor(p.targets_M), options);
+}
+
+Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute)
+    : decoder_(decoder), master_(std::move(master)) {
+  TT_CHECK(master_.embedding.scalar_type() == at::kFloat, "master weights must be f32");
+  compute_ = compute == at::kFloat ? model::map_weights(master_, [](const at::Tensor& t) { return t.detach(); }) : model::cast(master_, compute);
+  parameters_ = model::tensor_list(master_);
+  for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
+}
+
+ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options) const {
+  // The cast is part of the graph: bf16 gradients of a micro-batch are widened and added up in f32.
+  return response_logprobs(decoder_, model::cast(master_, compute_.embedding.scalar_type()), groups, options, true);
+}
+
+void Policy::zero_gradients() {
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+}
+
+std::vector<at::Tensor> Policy::gradients() const {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& parameter : parameters_) gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
+  return gradients;
+}
+
+std::string Policy::first_not_finite_gradient() const {
+  const model::Weights gradients = model::map_weights(master_, [](const at::Tensor& parameter) {
+    return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
+  });
+  const model::Family& family = model::find_family(decoder_.config().family, "policy");
+  for (const model::TensorName& name : family.tensor_names(decoder_.config(), gradients))
+    if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
+  return "";
+}
+
+void Policy::refresh_compute_weights() {
+  c10::NoGradGuard no_grad;
+  const std::vector<at::Tensor> compute = model::tensor_list(compute_);
+  for (size_t i = 0; i < compute.size(); ++i)
+    if (!compute[i].is_alias_of(parameters_[i])) compute[i].copy_(parameters_[i]);
+}
+
+}  // namespace thinktune::train

@@ -1,0 +1,123 @@
+#include "set_up.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "thinktune/core/error.h"
+#include "thinktune/guidance/model_teacher.h"
+
+namespace thinktune::train {
+namespace {
+
+// Ids that end a turn: the config's, and the one that the chat template writes behind every turn.
+void add_template_end_of_turn(model::ModelConfig& config, const model::Vocabulary& vocabulary) {
+  const core::TokenId id = vocabulary.tokenizer->special_id(vocabulary.chat->end_of_turn());
+  auto& ids = config.end_of_turn_ids;
+  if (id < 0) throw core::data_error(fmt::format("the chat template ends turns with {}, which the vocabulary does not have", vocabulary.chat->end_of_turn()));
+  ids.erase(std::remove(ids.begin(), ids.end(), id), ids.end());
+  ids.insert(ids.begin(), id);  // first: it is what is written
+}
+
+void set_up_teacher(Run& run) {
+  const TrainOptions& o = run.options;
+  if (!o.guidance.enabled) return;
+  run.teacher_engine = std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
+  const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
+  run.teacher = std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
+                                                         prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
+  const guidance::GuideSetup setup = {.seed = static_cast<uint64_t>(o.seed),
+                                      .num_steps = o.steps,
+                                      .group_size = o.rollout.group_size,
+                                      .response_limit = o.rollout.max_new_tokens,
+                                      .end_of_turn_ids = run.config.end_of_turn_ids};
+  run.guide = std::make_unique<guidance::Guide>(o.guidance, setup, *run.vocabulary.tokenizer, *run.teacher);
+}
+
+void set_up_data(Run& run) {
+  const TrainOptions& o = run.options;
+  const data::Problems problems = data::load_problems(o.data);
+  run.prompt_builder = std::make_unique<data::PromptBuilder>(o.prompt, *run.vocabulary.tokenizer, *run.vocabulary.chat);
+  run.prompts = std::make_unique<PromptStream>(problems.train, *run.prompt_builder, static_cast<uint64_t>(o.seed));
+  if (run.prompts->num_too_long() > 0)
+    spdlog::warn("{} of {} problems have prompts above {} tokens and are left out", run.prompts->num_too_long(), problems.train.size(),
+                 o.prompt.max_prompt_tokens);
+  for (const data::Problem& problem : problems.heldout) {
+    if (o.eval.num_problems > 0 && std::ssize(run.heldout) >= o.eval.num_problems) break;
+    rollout::Prompt prompt = run.prompt_builder->build(problem, run.heldout.size());
+    if (!run.prompt_builder->is_too_long(prompt)) run.heldout.push_back(std::move(prompt));
+  }
+  spdlog::info("{} training problems, {} held out", run.prompts->size(), run.heldout.size());
+}
+
+void check_lengths(const Run& run) {
+  const TrainOptions& o = run.options;
+  const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
+  const int64_t longest = o.prompt.max_prompt_tokens + response;
+  if (longest > run.config.max_position)
+    throw core::user_error(fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
+                                       o.prompt.max_prompt_tokens, response, run.config.max_position),
+                           "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
+  if (o.guidance.enabled && o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens > run.config.max_position)
+    throw core::user_error(fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
+                                       o.guidance.max_teacher_prompt_tokens, o.guidance.max_reply_tokens, run.config.max_position),
+                           "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
+}
+
+}  // namespace
+
+PromptStream::PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, uint64_t seed)
+    : prompts_(build(problems, builder, num_too_long_)), seed_(seed), order_(seed, static_cast<uint32_t>(prompts_.size())) {}
+
+std::vector<rollout::Prompt> PromptStream::build(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, int64_t& too_long) {
+  std::vector<rollout::Prompt> prompts;
+  for (const data::Problem& problem : problems) {
+    rollout::Prompt prompt = builder.build(problem, 0);
+    if (builder.is_too_long(prompt)) ++too_long;
+    else prompts.push_back(std::move(prompt));
+  }
+  if (prompts.empty())
+    throw core::data_error("no training problem is left: every prompt is longer than prompt.max_prompt_tokens", "raise the limit");
+  return prompts;
+}
+
+std::vector<rollout::Prompt> PromptStream::next(int64_t count) {
+  std::vector<rollout::Prompt> prompts;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t number = order_.position();
+    prompts.push_back(prompts_[order_.next()]);
+    prompts.back().number = number;
+  }
+  return prompts;
+}
+
+void PromptStream::restore(uint64_t position) { order_ = data::DataOrder(seed_, static_cast<uint32_t>(prompts_.size()), position); }
+
+void set_up(Run& run) {
+  const TrainOptions& o = run.options;
+  validate(o);
+  if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
+  const model::Pretrained pretrained(o.model);
+  run.config = pretrained.config();
+  run.vocabulary = pretrained.load_vocabulary();
+  add_template_end_of_turn(run.config, run.vocabulary);
+  check_lengths(run);
+  set_up_data(run);
+
+  run.decoder = std::make_unique<model::Decoder>(run.config);
+  const at::ScalarType compute = o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
+  model::Weights master = pretrained.load_weights(at::kFloat);
+  if (o.guidance.enabled || o.loss.kl_coefficient != 0) {
+    run.initial_weights = std::make_unique<model::Weights>(
+        model::map_weights(master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
+  }
+  run.policy = std::make_unique<Policy>(*run.decoder, std::move(master), compute);
+  run.engine = std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
+  run.reward = reward::make_reward(o.reward);
+  run.optimiser = std::make_unique<optim::AdamW>(run.policy->parameters(), o.optim);
+  set_up_teacher(run);
+}
+
+}  // namespace thinktune::train

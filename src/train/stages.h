@@ -1,0 +1,38 @@
+// The small stages between the rooms of a step.
+#pragma once
+
+#include <vector>
+
+#include "thinktune/algo/loss.h"
+#include "thinktune/ops/token_logprob.h"
+#include "thinktune/train/batch.h"
+#include "thinktune/train/run.h"
+
+namespace thinktune::train {
+
+core::RandomKey sampling_key(const TrainOptions& options, int64_t step);
+
+void judge(std::vector<rollout::Group>& groups, const reward::Reward& reward);         // every rollout
+void judge_guided(std::vector<rollout::Group>& groups, const reward::Reward& reward);  // those the teacher changed
+void assign_advantages(std::vector<rollout::Group>& groups, const algo::AdvantageOptions& options);
+
+// The transform of the sampler, so that sampler and trainer speak of the same distribution.
+ops::TokenLogprobOptions logprob_options(const TrainOptions& options);
+
+// Fills old_logprobs of every sequence from the policy as it is now, or from the sampler. With one update a step they are left empty:
+// that update's own forward pass is the policy at the start of the step.
+void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches);
+
+// Fills reference_logprobs from the initial weights, if the loss has a KL term.
+void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches);
+
+algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options);
+
+double clip_gradients(const std::vector<at::Tensor>& gradients, const optim::OptimOptions& options);  // returns the norm before
+double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step);
+
+// Throw Error{Device} naming step and tensor.
+void check_finite_loss(const algo::LossParts& parts, int64_t step);
+void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step);
+
+}  // namespace thinktune::train

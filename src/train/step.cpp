@@ -1,0 +1,66 @@
+// THE step. ThinkTuning, one step of it, in the order of the method (arXiv 2508.07616).
+#include <ATen/ATen.h>
+
+#include "stages.h"
+#include "thinktune/algo/loss.h"
+#include "thinktune/core/clock.h"
+#include "thinktune/infer/sample_groups.h"
+#include "thinktune/train/batch.h"
+#include "thinktune/train/run.h"
+
+namespace thinktune::train {
+
+StepRecord train_step(Run& run, int64_t step) {
+  const TrainOptions& o = run.options;
+  StepRecord record;
+  core::Stopwatch watch;
+
+  // The student answers each prompt n times, and is judged on what it said by itself.
+  const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
+  record.groups = infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, prompts, o.rollout.group_size, o.rollout.max_new_tokens,
+                                       o.rollout.sampling, sampling_key(o, step));
+  judge(record.groups, *run.reward);
+  record.seconds.sample = watch.restart();
+
+  // The teacher reads some of the answers, says what it thinks, and goes on from there; the joined text is judged again.
+  if (run.guide != nullptr) record.guidance = run.guide->guide(record.groups, step);
+  judge_guided(record.groups, *run.reward);
+  record.seconds.teacher = watch.restart();
+
+  // How much better than its group was each answer?
+  assign_advantages(record.groups, o.advantage);
+
+  // Every token's log-probability before the policy moves, and under the initial model if the loss asks for it.
+  std::vector<MiniBatch> mini_batches = make_mini_batches(record.groups, o);
+  add_old_logprobs(run, mini_batches);
+  add_reference_logprobs(run, mini_batches);
+  record.seconds.old_logprobs = watch.restart();
+
+  for (size_t update = 0; update < mini_batches.size(); ++update) {
+    const MiniBatch& mini = mini_batches[update];
+    record.updates.add_mini_batch(mini);
+    if (mini.micro_batches.empty()) continue;  // all groups equal: nothing to learn from, so nothing moves
+
+    run.policy->zero_gradients();
+    for (const MicroBatch& micro : mini.micro_batches) {
+      const ops::TokenLogprobs logprobs = run.policy->logprobs(micro.groups, logprob_options(o));
+      const algo::LossInputs inputs = loss_inputs(micro, logprobs, o);
+      const algo::LossParts parts = algo::policy_loss(inputs, mini.has_guided, o.loss);
+      check_finite_loss(parts, step);
+      parts.loss.backward();
+      record.updates.add_micro_batch(micro, inputs, parts);
+    }
+
+    const std::vector<at::Tensor> gradients = run.policy->gradients();
+    const double grad_norm = clip_gradients(gradients, o.optim);
+    check_finite_gradients(*run.policy, grad_norm, step);
+    const double lr = learning_rate(o, step, static_cast<int64_t>(update), std::ssize(mini_batches));
+    run.optimiser->step(gradients, lr);
+    run.policy->refresh_compute_weights();
+    record.updates.add_update(grad_norm, lr);
+  }
+  record.seconds.update = watch.restart();
+  return record;
+}
+
+}  // namespace thinktune::train

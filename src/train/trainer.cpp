@@ -1,0 +1,176 @@
+#include "thinktune/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "set_up.h"
+#include "thinktune/core/clock.h"
+#include "thinktune/core/error.h"
+#include "thinktune/core/log.h"
+
+namespace thinktune::train {
+namespace fs = std::filesystem;
+namespace {
+
+fs::path checkpoint_folder(const TrainOptions& options) { return fs::path(options.output) / "checkpoints"; }
+
+bool is_due(int64_t steps_done, int64_t every) { return every > 0 && steps_done % every == 0; }
+
+report::BenchmarkReport to_report(const eval::EvalResult& result) {
+  report::BenchmarkReport benchmark;
+  benchmark.name = "heldout";
+  benchmark.metrics.add("accuracy", result.accuracy);
+  benchmark.metrics.add("accuracy_low", result.interval.low);
+  benchmark.metrics.add("accuracy_high", result.interval.high);
+  benchmark.metrics.add("num_problems", static_cast<double>(result.groups.size()));
+  benchmark.metrics.add("mean_length", result.mean_length);
+  benchmark.metrics.add("ended_share", result.ended_share);
+  benchmark.metrics.add("unparsed_share", result.unparsed_share);
+  benchmark.metrics.add("time/seconds", result.seconds);
+  for (const rollout::Group& group : result.groups) {
+    const rollout::Rollout& response = group.rollouts[0];
+    benchmark.items.push_back({.id = group.prompt.id,
+                               .problem = group.prompt.problem,
+                               .gold = group.prompt.gold,
+                               .text = response.text,
+                               .num_tokens = std::ssize(response.ids),
+                               .finish = response.finish,
+                               .judgement = response.judgement});
+  }
+  return benchmark;
+}
+
+report::StepReport to_report(const StepRecord& record, const TrainOptions& options, int64_t steps_done, double steps_s, int64_t steps_timed) {
+  report::StepReport step;
+  step.step = steps_done;
+  step.num_steps = options.steps;
+  step.seconds = record.seconds;
+  int64_t tokens = 0;
+  for (const rollout::Group& group : record.groups)
+    for (const rollout::Rollout& rollout : group.rollouts) tokens += std::ssize(rollout.ids);
+  step.tokens_per_s = static_cast<double>(tokens) / std::max(1e-9, record.seconds.total);
+  step.left_s = steps_s / static_cast<double>(steps_timed) * static_cast<double>(options.steps - steps_done);
+  record.updates.add_to(step.metrics);
+  if (options.guidance.enabled) {
+    const guidance::GuidanceReport& g = record.guidance;
+    step.metrics.add("teacher/on", g.teacher_on && !g.paused ? 1 : 0);
+    step.metrics.add("teacher/scheduled_share", g.scheduled_share);
+    step.metrics.add("teacher/eligible", static_cast<double>(g.num_eligible));
+    step.metrics.add("teacher/asked", static_cast<double>(g.num_asked));
+    step.metrics.add("teacher/replies_valid", static_cast<double>(g.num_replies_valid));
+    step.metrics.add("teacher/groups_without_eligible", static_cast<double>(g.num_groups_without_eligible));
+    step.metrics.add("teacher/cut", static_cast<double>(g.num_cut));
+  }
+  return step;
+}
+
+// Keys whose values differ between two configs, for the log.
+void warn_of_changes(const std::string& old_config, const std::string& new_config) {
+  if (old_config != new_config)
+    spdlog::warn("the config has changed since the checkpoint was written; the run goes on with the new one (the old one is kept in the run's folder)");
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainOptions options, std::string config_json) : config_json_(std::move(config_json)) {
+  run_.options = std::move(options);
+  set_up(run_);
+}
+
+TrainSummary Trainer::run(bool resume, int64_t max_steps) {
+  const TrainOptions& o = run_.options;
+  TrainSummary summary;
+  if (resume) {
+    std::vector<std::string> skipped;
+    const auto found = checkpoint::find_newest(checkpoint_folder(o), run_.config, skipped);
+    for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
+    if (!found)
+      throw core::user_error(fmt::format("there is no whole checkpoint to resume from in {}", checkpoint_folder(o).string()),
+                             "start the run without --resume");
+    if (found->state.step >= o.steps)
+      throw core::user_error(fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found->state.step, o.steps),
+                             "to go on, give more steps: --set steps=N --resume");
+    restore(*found);
+    summary.steps_done = found->state.step;
+    spdlog::info("resumed from {} after step {}", found->path.string(), found->state.step);
+  }
+
+  const auto decode = [&](std::span<const core::TokenId> ids) { return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()}); };
+  report::Reporter reporter(o.output, o.report, decode, resume ? report::RunStart::Resumed : report::RunStart::New, summary.steps_done);
+  core::add_log_file(fs::path(o.output) / "log.txt");
+  reporter.save_config(config_json_);
+  if (summary.steps_done == 0 && o.eval.at_start && !reporter.has_evaluation(0)) evaluate(reporter, 0, summary);
+
+  const int64_t last = max_steps > 0 ? std::min(o.steps, summary.steps_done + max_steps) : o.steps;
+  int64_t steps_timed = 0;
+  while (summary.steps_done < last) {
+    core::Stopwatch watch;
+    StepRecord record = train_step(run_, summary.steps_done);
+    record.seconds.total = watch.seconds();
+    summary.train_s += record.seconds.total;
+    ++summary.steps_done;
+    reporter.step(to_report(record, o, summary.steps_done, summary.train_s, ++steps_timed), record.groups);
+    if (record.updates.largest_mismatch() > o.update.mismatch_warning)
+      spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability", summary.steps_done,
+                   record.updates.largest_mismatch());
+    if (run_.guide != nullptr && !run_.guide->needs_teacher(summary.steps_done) && run_.teacher_engine != nullptr) {
+      run_.teacher_engine->hold_prefix({});  // the teacher has left for good: its cache is freed
+    }
+    const bool ends = summary.steps_done == o.steps;
+    if (ends || is_due(summary.steps_done, o.eval.every)) evaluate(reporter, summary.steps_done, summary);
+    if (ends || summary.steps_done == last || is_due(summary.steps_done, o.checkpoint.every)) {
+      reporter.sync();
+      summary.checkpoint = save(summary.steps_done);
+    }
+  }
+  return summary;
+}
+
+checkpoint::RunTensors Trainer::tensors() const {
+  return {.config = &run_.config,
+          .vocabulary = &run_.vocabulary,
+          .policy = &run_.policy->compute_weights(),
+          .master = run_.policy->parameters(),
+          .first_moments = run_.optimiser->first_moments(),
+          .second_moments = run_.optimiser->second_moments()};
+}
+
+void Trainer::restore(const checkpoint::Found& found) {
+  checkpoint::load_tensors(found.path, tensors());
+  run_.optimiser->restore(found.state.num_updates);
+  run_.policy->refresh_compute_weights();
+  run_.prompts->restore(found.state.data_position);
+  if (run_.guide != nullptr && !found.state.guard.empty()) run_.guide->set_guard_state(guidance::guard_state_from_json(found.state.guard));
+  warn_of_changes(found.state.config, config_json_);
+}
+
+fs::path Trainer::save(int64_t steps_done) {
+  const checkpoint::RunState state = {.step = steps_done,
+                                      .data_position = run_.prompts->position(),
+                                      .num_updates = run_.optimiser->num_updates(),
+                                      .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
+                                      .config = config_json_};
+  core::Stopwatch watch;
+  const fs::path path = checkpoint::save(checkpoint_folder(run_.options), state, tensors(), run_.options.checkpoint.keep_last);
+  spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
+  return path;
+}
+
+void Trainer::evaluate(report::Reporter& reporter, int64_t steps_done, TrainSummary& summary) {
+  if (run_.heldout.empty()) return;
+  const TrainOptions& o = run_.options;
+  const int64_t limit = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
+  const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed), .stream = core::Stream::Evaluation, .step = static_cast<uint64_t>(steps_done)};
+  const eval::EvalResult result =
+      eval::evaluate(*run_.engine, *run_.vocabulary.tokenizer, run_.heldout, *run_.reward, limit, o.eval.sampling, key);
+  reporter.evaluation(steps_done, {to_report(result)});
+  summary.evaluations.push_back({steps_done, result.accuracy, result.interval, result.mean_length, result.seconds});
+  spdlog::info("after step {}: accuracy {:.1f} % ({:.1f} – {:.1f}) on {} held-out problems, {:.1f} tokens a response, {:.0f} % ended by themselves",
+               steps_done, 100 * result.accuracy, 100 * result.interval.low, 100 * result.interval.high, result.groups.size(),
+               result.mean_length, 100 * result.ended_share);
+}
+
+}  // namespace thinktune::train

@@ -1,0 +1,192 @@
+#include "thinktune/infer/engine.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "support/tiny_model.h"
+#include "thinktune/core/error.h"
+#include "thinktune/model/packed_attention.h"
+#include "thinktune/ops/token_logprob.h"
+
+namespace thinktune::infer {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest() : decoder_(test::tiny_config()), weights_(test::random_weights(test::tiny_config(), 7, at::kFloat)) {}
+
+  Engine make(EngineOptions options = {}) const { return Engine(decoder_, weights_, *vocabulary_.tokenizer, options); }
+
+  std::vector<Request> requests(int64_t samples) const {
+    std::vector<TokenId> common;
+    for (int i = 0; i < 20; ++i) common.push_back(10 + i);
+    std::vector<Request> all;
+    for (uint64_t p = 0; p < 5; ++p) {
+      Request request{.prompt_ids = common, .num_samples = samples, .max_new_tokens = 12 + static_cast<int64_t>(p), .prompt_number = 100 + p};
+      for (uint64_t i = 0; i <= p; ++i) request.prompt_ids.push_back(static_cast<TokenId>(40 + 3 * p + i));
+      all.push_back(request);
+    }
+    return all;
+  }
+
+  // What the trainer's forward pass says of a generation, under a transform.
+  std::vector<float> trainer_logprobs(const Request& request, const Generation& generation, const ops::LogprobTransform& transform) const {
+    c10::NoGradGuard no_grad;
+    const std::vector<model::PackedGroup> groups = {{std::ssize(request.prompt_ids), {std::ssize(generation.ids) - 1}}};
+    std::vector<int64_t> ids(request.prompt_ids.begin(), request.prompt_ids.end());
+    ids.insert(ids.end(), generation.ids.begin(), generation.ids.end() - 1);
+    model::PackedAttention attention(decoder_.config(), groups);
+    const at::Tensor hidden = decoder_.forward(weights_, index_tensor(ids), model::packed_positions(groups), attention);
+    const at::Tensor logprobs = ops::token_logprob(hidden.narrow(0, std::ssize(request.prompt_ids) - 1, std::ssize(generation.ids)), weights_.head,
+                                                   index_tensor({generation.ids.begin(), generation.ids.end()}), {.transform = transform})
+                                    .logprob_T;
+    return {logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + logprobs.size(0)};
+  }
+
+  model::Decoder decoder_;
+  model::Weights weights_;
+  model::Vocabulary vocabulary_ = test::byte_vocabulary(test::tiny_config());
+};
+
+TEST_F(EngineTest, SamplerAndTrainerAgreeUnderEveryTransform) {
+  Engine engine = make();
+  const SamplingOptions settings[] = {{.temperature = 1}, {.temperature = 0.7}, {.temperature = 0.7, .top_k = 20}, {.temperature = 1.3, .top_p = 0.8},
+                                      {.temperature = 0.9, .top_k = 50, .top_p = 0.9}};
+  for (const SamplingOptions& sampling : settings) {
+    const auto all = requests(4);
+    const auto results = engine.generate(all, sampling, {.seed = 5});
+    for (size_t r = 0; r < all.size(); ++r)
+      for (const Generation& generation : results[r]) {
+        ASSERT_EQ(generation.ids.size(), generation.logprobs.size());
+        const auto expected = trainer_logprobs(all[r], generation, {sampling.temperature, sampling.top_k, sampling.top_p});
+        for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(generation.logprobs[i], expected[i], 1e-4);
+      }
+  }
+}
+
+TEST_F(EngineTest, SamplesDoNotDependOnSlotsBatchingOrCompany) {
+  const auto all = requests(3);
+  const auto reference = make({.max_sequences = 64}).generate(all, {.temperature = 0.8}, {.seed = 1, .step = 4});
+  for (const EngineOptions& options : {EngineOptions{1, 2048}, EngineOptions{4, 1}, EngineOptions{7, 30}}) {
+    const auto results = make(options).generate(all, {.temperature = 0.8}, {.seed = 1, .step = 4});
+    for (size_t r = 0; r < all.size(); ++r)
+      for (size_t s = 0; s < results[r].size(); ++s) EXPECT_EQ(results[r][s].ids, reference[r][s].ids) << "slots " << options.max_sequences;
+  }
+  const auto alone = make().generate({all[3]}, {.temperature = 0.8}, {.seed = 1, .step = 4});
+  for (size_t s = 0; s < alone[0].size(); ++s) EXPECT_EQ(alone[0][s].ids, reference[3][s].ids);
+}
+
+TEST_F(EngineTest, KeysDecideTheSamples) {
+  const auto all = requests(2);
+  const auto first = make().generate(all, {}, {.seed = 1});
+  EXPECT_EQ(first[0][0].ids, make().generate(all, {}, {.seed = 1})[0][0].ids);
+  EXPECT_NE(first[0][0].ids, make().generate(all, {}, {.seed = 2})[0][0].ids);
+  EXPECT_NE(first[0][0].ids, make().generate(all, {}, {.seed = 1, .step = 1})[0][0].ids);
+  EXPECT_NE(first[0][0].ids, first[0][1].ids);
+}
+
+TEST_F(EngineTest, FirstTokenFollowsTheDistribution) {
+  Request request{.prompt_ids = {20, 21, 22}, .num_samples = 20000, .max_new_tokens = 1, .prompt_number = 9};
+  Engine engine = make({.max_sequences = 512});
+  const auto results = engine.generate({request}, {.temperature = 0.7, .top_k = 8}, {.seed = 3});
+  std::map<TokenId, double> counts;
+  std::map<TokenId, double> probability;
+  for (const Generation& g : results[0]) {
+    counts[g.ids[0]] += 1;
+    probability[g.ids[0]] = std::exp(static_cast<double>(g.logprobs[0]));
+  }
+  EXPECT_LE(counts.size(), 8u);
+  double total = 0;
+  for (const auto& [id, p] : probability) {
+    total += p;
+    const double sigma = std::sqrt(p * (1 - p) / 20000);
+    EXPECT_NEAR(counts[id] / 20000, p, 5 * sigma) << "token " << id;
+  }
+  EXPECT_NEAR(total, 1, 1e-4);
+}
+
+TEST_F(EngineTest, HeldPrefixChangesNothing) {
+  const auto all = requests(1);
+  const auto plain = make().generate(all, {.temperature = 0}, {});
+  Engine engine = make();
+  engine.hold_prefix({all[0].prompt_ids.begin(), all[0].prompt_ids.begin() + 15});
+  const int64_t held = engine.stats().prompt_tokens;
+  EXPECT_EQ(held, 15);
+  const auto with = engine.generate(all, {.temperature = 0}, {});
+  for (size_t r = 0; r < all.size(); ++r) {
+    EXPECT_EQ(with[r][0].ids, plain[r][0].ids);
+    for (size_t i = 0; i < with[r][0].logprobs.size(); ++i) EXPECT_NEAR(with[r][0].logprobs[i], plain[r][0].logprobs[i], 1e-5);
+  }
+  int64_t tokens = 0;
+  for (const Request& request : all) tokens += std::ssize(request.prompt_ids) - 15;
+  EXPECT_EQ(engine.stats().prompt_tokens, held + tokens);  // the held tokens were not computed again
+}
+
+TEST_F(EngineTest, CommonBeginningIsComputedOnce) {
+  const auto all = requests(4);
+  Engine engine = make();
+  engine.generate(all, {}, {});
+  int64_t own = 20;
+  for (const Request& request : all) own += std::ssize(request.prompt_ids) - 20;
+  EXPECT_EQ(engine.stats().prompt_tokens, own);
+}
+
+TEST_F(EngineTest, StopTexts) {
+  Request request{.prompt_ids = {30, 31}, .max_new_tokens = 200};
+  const auto endless = make().generate({request}, {.temperature = 1}, {.seed = 11});
+  const std::string text = vocabulary_.tokenizer->decode(endless[0][0].ids);
+  ASSERT_GT(text.size(), 20u);
+  request.stop_texts = {"\x01never", text.substr(10, 3)};
+  const auto stopped = make().generate({request}, {.temperature = 1}, {.seed = 11});
+  const std::string cut = vocabulary_.tokenizer->decode(stopped[0][0].ids);
+  EXPECT_EQ(stopped[0][0].stop, Stop::StopText);
+  EXPECT_EQ(cut, text.substr(0, text.find(request.stop_texts[1]) + 3));
+}
+
+TEST_F(EngineTest, EveryEndOfTurnIdEnds) {
+  model::ModelConfig config = test::tiny_config();
+  Request request{.prompt_ids = {30, 31}, .num_samples = 200, .max_new_tokens = 100};
+  config.end_of_turn_ids = {2, 77, 150};
+  const model::Decoder decoder(config);
+  Engine engine(decoder, weights_, *vocabulary_.tokenizer, {});
+  std::map<TokenId, int> ends;
+  const auto results = engine.generate({request}, {.temperature = 1.5}, {.seed = 1});
+  for (const Generation& g : results[0]) {
+    for (size_t i = 0; i + 1 < g.ids.size(); ++i) EXPECT_TRUE(g.ids[i] != 2 && g.ids[i] != 77 && g.ids[i] != 150);
+    if (g.stop == Stop::EndOfTurn) ++ends[g.ids.back()];
+    else EXPECT_EQ(g.ids.size(), 100u);
+  }
+  EXPECT_EQ(ends.size(), 3u);
+}
+
+TEST_F(EngineTest, ScoreEqualsGenerationLogprobs) {
+  const auto all = requests(1);
+  Engine engine = make();
+  const auto results = engine.generate(all, {.temperature = 1}, {.seed = 8});
+  std::vector<std::vector<TokenId>> prompts, continuations;
+  for (size_t r = 0; r < all.size(); ++r) {
+    prompts.push_back(all[r].prompt_ids);
+    continuations.push_back(results[r][0].ids);
+  }
+  continuations.back().clear();
+  const auto scores = engine.score(prompts, continuations);
+  for (size_t r = 0; r + 1 < all.size(); ++r)
+    for (size_t i = 0; i < scores[r].size(); ++i) EXPECT_NEAR(scores[r][i], results[r][0].logprobs[i], 1e-4);
+  EXPECT_TRUE(scores.back().empty());
+}
+
+TEST_F(EngineTest, TooLongAndNotFiniteAreErrors) {
+  EXPECT_THROW(make().generate({{.prompt_ids = {1, 2}, .max_new_tokens = 4095}}, {}, {}), core::Error);
+  EXPECT_THROW(validate(SamplingOptions{.temperature = -1}), core::Error);
+  EXPECT_THROW(validate(SamplingOptions{.top_p = 0}), core::Error);
+  weights_.final_norm.fill_(std::nanf(""));
+  EXPECT_THROW(make().generate({{.prompt_ids = {1, 2}, .max_new_tokens = 4}}, {}, {}), core::Error);
+}
+
+}  // namespace
+}  // namespace thinktune::infer

@@ -1,0 +1,108 @@
+#include "thinktune/ops/decode_attention.h"
+
+#include "tensor_checks.h"
+#include "thinktune/core/error.h"
+
+namespace thinktune::ops {
+namespace {
+
+struct Batch {
+  at::Tensor q_BNH;
+  std::vector<at::Tensor> keys_TKH, values_TKH;  // one a sequence
+  int64_t num_kv_heads;
+  double scale;
+};
+
+Batch make_batch(const std::vector<int64_t>& lengths, int64_t heads, int64_t kv_heads, int64_t head_size,
+                 at::ScalarType dtype) {
+  Batch batch{normals({static_cast<int64_t>(lengths.size()), heads, head_size}, dtype, 1, 2.0),
+              {},
+              {},
+              kv_heads,
+              1 / std::sqrt(static_cast<double>(head_size))};
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    batch.keys_TKH.push_back(normals({lengths[b], kv_heads, head_size}, dtype, 100 + b));
+    batch.values_TKH.push_back(normals({lengths[b], kv_heads, head_size}, dtype, 200 + b));
+  }
+  return batch;
+}
+
+// Segments of at most `piece` tokens; 0: one segment.
+std::vector<std::vector<KvSegment>> cut(const Batch& batch, int64_t piece) {
+  std::vector<std::vector<KvSegment>> segments;
+  for (size_t b = 0; b < batch.keys_TKH.size(); ++b) {
+    const int64_t tokens = batch.keys_TKH[b].size(0), step = piece > 0 ? piece : tokens;
+    segments.emplace_back();
+    for (int64_t t = 0; t < tokens; t += step) {
+      const int64_t n = std::min(step, tokens - t);
+      segments.back().push_back({batch.keys_TKH[b].narrow(0, t, n).const_data_ptr(),
+                                 batch.values_TKH[b].narrow(0, t, n).const_data_ptr(), n});
+    }
+  }
+  return segments;
+}
+
+at::Tensor by_formula(const Batch& batch) {
+  std::vector<at::Tensor> rows;
+  const int64_t group = batch.q_BNH.size(1) / batch.num_kv_heads;
+  for (size_t b = 0; b < batch.keys_TKH.size(); ++b) {
+    const at::Tensor q_N1H = batch.q_BNH[static_cast<int64_t>(b)].to(at::kDouble).unsqueeze(1);
+    const at::Tensor k_NHT = batch.keys_TKH[b].to(at::kDouble).permute({1, 2, 0}).repeat_interleave(group, 0);
+    const at::Tensor v_NTH = batch.values_TKH[b].to(at::kDouble).permute({1, 0, 2}).repeat_interleave(group, 0);
+    rows.push_back(at::softmax(q_N1H.matmul(k_NHT) * batch.scale, -1).matmul(v_NTH).squeeze(1));
+  }
+  return at::stack(rows);
+}
+
+TEST(DecodeAttention, LikeTheFormulaHoweverItIsCut) {
+  for (at::ScalarType dtype : kDtypes)
+    for (auto [heads, kv_heads, head_size] : {std::tuple{9, 3, 64}, {8, 1, 32}, {4, 4, 17}, {1, 1, 1}, {15, 5, 80}}) {
+      SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << heads << " on " << kv_heads << " of "
+                                      << head_size);
+      const Batch batch = make_batch({1, 31, 32, 33, 250, 2, 97}, heads, kv_heads, head_size, dtype);
+      const at::Tensor out = decode_attention(batch.q_BNH, cut(batch, 0), kv_heads, batch.scale);
+      EXPECT_EQ(out.scalar_type(), dtype);
+      const double accum = roundoff(dtype == at::kDouble ? at::kDouble : at::kFloat);
+      // A score's error is at most (H + 3) roundings of Σ |q k| · scale, here below 30; then the sums over the context.
+      expect_near(out, by_formula(batch), 1.01 * roundoff(dtype), (2 * 30 * (head_size + 3) + 2 * 250) * accum);
+      for (int64_t piece : {1, 7, 32, 100})
+        EXPECT_TRUE(at::equal(decode_attention(batch.q_BNH, cut(batch, piece), kv_heads, batch.scale), out)) << piece;
+    }
+}
+
+TEST(DecodeAttention, OtherSequencesDoNotShow) {
+  const Batch batch = make_batch({40, 250, 3}, 6, 2, 64, at::kBFloat16);
+  const auto segments = cut(batch, 0);
+  const at::Tensor all = decode_attention(batch.q_BNH, segments, 2, batch.scale);
+  for (int64_t b = 0; b < 3; ++b)
+    EXPECT_TRUE(at::equal(
+        decode_attention(batch.q_BNH.narrow(0, b, 1), std::span(segments).subspan(b, 1), 2, batch.scale)[0], all[b]));
+}
+
+TEST(DecodeAttention, ThreadsDoNotShow) {
+  const Batch batch = make_batch({40, 250, 3, 77, 130}, 9, 3, 64, at::kFloat);
+  expect_same_for_any_threads(
+      [&] { return std::vector<at::Tensor>{decode_attention(batch.q_BNH, cut(batch, 50), 3, batch.scale)}; });
+}
+
+TEST(DecodeAttention, EmptyBatch) {
+  EXPECT_EQ(decode_attention(at::empty({0, 4, 8}), {}, 2, 1.0).sizes(), (at::IntArrayRef{0, 4, 8}));
+}
+
+TEST(DecodeAttention, RefusesWhatItCannotDo) {
+  const Batch batch = make_batch({5, 6}, 6, 2, 16, at::kFloat);
+  const auto segments = cut(batch, 0);
+  EXPECT_THROW(decode_attention(batch.q_BNH, segments, 4, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH, std::span(segments).first(1), 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH.transpose(1, 2), segments, 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(leaf(batch.q_BNH), segments, 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH.to(at::kHalf), segments, 2, 1.0), core::Error);
+  auto empty = segments;
+  empty[1] = {};
+  EXPECT_THROW(decode_attention(batch.q_BNH, empty, 2, 1.0), core::Error);
+  empty[1] = {{nullptr, nullptr, 3}};
+  EXPECT_THROW(decode_attention(batch.q_BNH, empty, 2, 1.0), core::Error);
+}
+
+}  // namespace
+}  // namespace thinktune::ops

@@ -1,0 +1,397 @@
+#include <gtest/gtest.h>
+
+#include "thinktune/reward/reward.h"
+
+namespace thinktune::reward {
+namespace {
+
+struct Pair {
+  std::string answer;
+  std::string gold;
+};
+
+Verdict verdict(const std::string& answer, const std::string& gold) { return compare_answers(answer, gold).verdict; }
+
+void expect_equal(const std::vector<Pair>& pairs) {
+  for (const auto& [a, b] : pairs) {
+    EXPECT_EQ(verdict(a, b), Verdict::Right) << a << " | " << b;
+    EXPECT_EQ(verdict(b, a), Verdict::Right) << b << " | " << a;
+  }
+}
+
+// Never equal, in either direction; whether as Wrong or as Unparsed is another test's matter.
+void expect_unequal(const std::vector<Pair>& pairs) {
+  for (const auto& [a, b] : pairs) {
+    EXPECT_NE(verdict(a, b), Verdict::Right) << a << " | " << b;
+    EXPECT_NE(verdict(b, a), Verdict::Right) << b << " | " << a;
+  }
+}
+
+TEST(CompareAnswers, IntegersAndDecimals) {
+  expect_equal({{"42", "42"},
+                {"042", "42"},
+                {"+42", "42"},
+                {"42.0", "42"},
+                {"42.", "42"},
+                {".5", "0.5"},
+                {"-0", "0"},
+                {"−3", "-3"},
+                {"- 3", "-3"},
+                {"1.50", "1.5"},
+                {"0.000", "0"},
+                {"1e3", "1000"},
+                {"1.5E-2", "0.015"},
+                {"-2.5e+1", "-25"},
+                {"999999999999999999999999999999999999999", "999999999999999999999999999999999999999.0"}});
+  expect_unequal({{"42", "43"},
+                  {"-42", "42"},
+                  {"4.2", "42"},
+                  {"0.5", "5"},
+                  {"1e3", "1e4"},
+                  {"1e3", "13"},
+                  {"2", "2.0000001"},
+                  {"--3", "3"},
+                  {"+-3", "3"},
+                  {"1.2.3", "1.2"},
+                  {"1..2", "1.2"},
+                  {"", "0"},
+                  {"", ""},
+                  {" ", "5"},
+                  {"0.333...", "0.333"},
+                  {"999999999999999999999999999999999999999", "999999999999999999999999999999999999998"}});
+}
+
+TEST(CompareAnswers, ThousandsSeparators) {
+  expect_equal({{"1,234", "1234"},
+                {"1,234,567.5", "1234567.5"},
+                {"10{,}000", "10000"},
+                {"11,\\! 111,\\!111", "11111111"},
+                {"12\\,345", "12345"},
+                {"$1,000.99", "1000.99"},
+                {"-1,000", "-1000"}});
+  expect_unequal({{"1,23", "123"},
+                  {"12,34", "1234"},
+                  {"1234,567", "1234567"},
+                  {"1,2345", "12345"},
+                  {"1,234,56", "123456"},
+                  {"1, 234", "1234"},
+                  {"0,123", "123"},
+                  {"0,123", "0.123"},
+                  {"(1,234)", "1234"},
+                  {"(1,000)", "(1,0)"},
+                  {",234", "234"},
+                  {"1,,234", "1234"},
+                  {"1 234", "1234"},
+                  {"32, 349", "32349"}});
+}
+
+TEST(CompareAnswers, Fractions) {
+  expect_equal({{"1/2", "0.5"},
+                {"\\frac{1}{2}", "1/2"},
+                {"\\dfrac{3}{4}", "\\tfrac{6}{8}"},
+                {"\\frac12", "1/2"},
+                {"\\frac1{72}", "1/72"},
+                {"\\frac{1}2", "1/2"},
+                {"-\\frac{1}{2}", "\\frac{-1}{2}"},
+                {"\\frac{1}{-2}", "-1/2"},
+                {"\\frac{-1}{-2}", "0.5"},
+                {"10/5", "2"},
+                {"0/7", "0"},
+                {"1,000/3", "\\frac{1000}{3}"},
+                {"1 / 2", ".5"},
+                {"\\left(\\frac{1}{3}\\right)", "1/3"},
+                {"2 1/2", "2.5"},
+                {"2\\frac{1}{2}", "5/2"},
+                {"-2 1/2", "-2.5"},
+                {"-1\\frac{3}{4}", "-1.75"},
+                {"\\frac{ 1 }{ 2 }", "1/2"},
+                {"\\frac{123456789012345678901234567890}{2}", "61728394506172839450617283945"}});
+  expect_unequal({{"1/3", "0.3333333333333333333333"},
+                  {"1/2", "2"},
+                  {"1/2", "2/1"},
+                  {"21/2", "2.5"},
+                  {"2-1/2", "2.5"},
+                  {"1/0", "0"},
+                  {"0/0", "0"},
+                  {"1/0", "1"},
+                  {"\\frac{1}{0}", "0"},
+                  {"1/2/3", "1/2"},
+                  {"3/4/2021", "3/4"},
+                  {"\\frac{1}{2}x", "1/2"},
+                  {"\\frac{x}{2}", "1/2"},
+                  {"\\frac{1}{2}\\pi", "1/2"},
+                  {"\\frac{1}{25}", "\\frac{1}25"},
+                  {"\\frac123", "1/2"},
+                  {"-2 1/2", "-1.5"},
+                  {"2 -1/2", "1.5"},
+                  {"2\\frac{3}{2}", "3.5"},
+                  {"\\frac{1}{2}^2", "1/2"},
+                  {"1/2^2", "1/2"},
+                  {"2.5 1/2", "3"},
+                  {"\\frac{1}{2", "1/2"},
+                  {"\\frac", "0"},
+                  {"1/", "1"},
+                  {"/2", "2"},
+                  {"\\frac{1}{2}\\frac{1}{2}", "1/2"}});
+}
+
+TEST(CompareAnswers, ScientificNotation) {
+  expect_equal({{"1\\times10^{3}", "1000"},
+                {"1 \\times 10^3", "1e3"},
+                {"2.5\\cdot 10^{-2}", "0.025"},
+                {"10^3", "1000"},
+                {"10^{12}", "1000000000000"},
+                {"-10^{2}", "-100"},
+                {"3 × 10^2", "300"},
+                {"3 x 10^2", "300"},
+                {"0\\times10^{5}", "0"},
+                {"1e999999999", "10e999999998"},
+                {"1\\times 10^{999999999}", "1e999999999"}});
+  expect_unequal({{"1\\times10^{3}", "10"},
+                  {"2\\times3", "6"},
+                  {"2\\times3", "2"},
+                  {"5^2", "5"},
+                  {"5^{2}", "52"},
+                  {"5_8", "5"},
+                  {"10^x", "10"},
+                  {"10^{-3}", "1000"},
+                  {"1e9999999999", "1"},
+                  {"1e3x", "1000"},
+                  {"100^2", "100"}});
+}
+
+TEST(CompareAnswers, PercentAndMoney) {
+  expect_equal({{"12%", "12"},
+                {"12\\%", "12"},
+                {"12 \\%", "12%"},
+                {"12 percent", "12"},
+                {"$18", "18"},
+                {"\\$18.00", "18"},
+                {"-$5", "-5"},
+                {"$-5", "-5"},
+                {"18$", "18"},
+                {"18 €", "18"},
+                {"£3", "3"},
+                {"\\$1,500 dollars", "1500"}});
+  expect_unequal({{"12%", ".12"}, {"12%", "1200"}, {"$18", "1.8"}, {"12%%5", "12"}, {"5%3", "5"}});
+}
+
+TEST(CompareAnswers, UnitsAndTrailingWords) {
+  expect_equal({{"5 apples", "5"},
+                {"5\\text{ cm}", "5"},
+                {"5 cm", "5"},
+                {"5cm", "5"},
+                {"5\\,\\text{m}", "5"},
+                {"5 \\mathrm{m}^2", "5"},
+                {"5 \\text{ cm}^{2}", "5"},
+                {"45^\\circ", "45"},
+                {"45^{\\circ}", "45"},
+                {"45°", "45"},
+                {"45 degrees", "45"},
+                {"60 km/h", "60"},
+                {"60 km per hour", "60"},
+                {"7 dollars a day", "7"},
+                {"1/2 hours", "0.5"},
+                {"5 square units", "5"},
+                {"10\\text{ units}", "10"},
+                {"125\\textnormal{ miles}", "125"},
+                {"20 ^\\circ\\text{C}", "20"},
+                {"5-inch", "5"},
+                {"5 hundred", "500"},
+                {"2.5 million dollars", "2500000"},
+                {"3 billion", "3e9"},
+                {"\\text{5 apples}", "5"},
+                {"12\\% \\text{ increase}", "12"},
+                {"3 quarters", "3"},
+                {"5 in.", "5"}});
+  expect_unequal({{"5 million", "5"},
+                  {"5 dozen", "5"},
+                  {"5x", "5"},
+                  {"5 x", "5"},
+                  {"5m", "5"},
+                  {"5xy", "5"},
+                  {"5i", "5"},
+                  {"5\\mathrm{i}", "5"},
+                  {"5\\pi", "5"},
+                  {"5 pi", "5"},
+                  {"5\\sqrt{2}", "5"},
+                  {"5 and 6", "5"},
+                  {"5 or 6", "5"},
+                  {"5, 6", "5"},
+                  {"5,6", "5.6"},
+                  {"5 to 6", "5"},
+                  {"5-6", "5"},
+                  {"5 - 6", "-1"},
+                  {"5+6", "11"},
+                  {"5 more", "5"},
+                  {"5 less than x", "5"},
+                  {"5 plus x", "5"},
+                  {"5!", "5"},
+                  {"5:30", "5"},
+                  {"5 am", "5 pm"},
+                  {"5 p.m.", "5 a.m."},
+                  {"\\text{5 p.m.}", "\\text{5 a.m.}"},
+                  {"5 remainder 2", "5"},
+                  {"3 fourths", "3"},
+                  {"7 tenths", "7"},
+                  {"5 \\pm 2", "5"},
+                  {"5 < x", "5"},
+                  {"x < 5", "5"},
+                  {"5 cm^4", "5"},
+                  {"5/", "5"},
+                  {"5 -", "5"},
+                  {"5 cm/", "5"},
+                  {"[5]", "5"},
+                  {"\\{5\\}", "5"},
+                  {"|-5|", "-5"},
+                  {"not 5", "5"},
+                  {"at least 5", "5"},
+                  {"5 squared", "5"},
+                  {"5\\%x", "5"},
+                  {"5 apples and 3 pears", "5"},
+                  {"5 hundred thousandths", "500"}});
+}
+
+TEST(CompareAnswers, LatexDressing) {
+  expect_equal({{"$5$", "5"},
+                {"$$5$$", "5"},
+                {"\\(5\\)", "5"},
+                {"\\[ 5 \\]", "5"},
+                {"\\boxed{5}", "5"},
+                {"{5}", "5"},
+                {"(5)", "5"},
+                {"5\\!", "5"},
+                {"\\;5~", "5"},
+                {"\\displaystyle\\frac{1}{2}", "1/2"},
+                {"\\left(1\\right)", "1"},
+                {"5.", "5"},
+                {"5,", "5"},
+                {"$5$.", "5"},
+                {"\\text{5}", "5"},
+                {"\\mathbf{5}", "5"},
+                {"\\textbf{5 apples.}", "5"},
+                {"5\\quad", "5"},
+                {"{{{(5)}}}", "5"},
+                {"\t5\n", "5"},
+                {"5\u00a0", "5"}});
+  expect_unequal({{"{5", "5"},
+                  {"5}", "5"},
+                  {"(5", "5"},
+                  {"\\boxed{1} and \\boxed{2}", "2"},
+                  {"\\boxed{1}\\boxed{2}", "12"},
+                  {"$5$ $6$", "56"},
+                  {"(5)(6)", "56"},
+                  {"5 6", "56"}});
+}
+
+TEST(CompareAnswers, LeftSides) {
+  expect_equal({{"x = 5", "5"},
+                {"x=5", "x = 5"},
+                {"x_1 = 5", "5"},
+                {"x_{10} = 5", "5"},
+                {"f(2) = 5", "5"},
+                {"\\theta = 45^\\circ", "45"},
+                {"\\text{Total cost} = \\$5", "5"},
+                {"Total = 5", "5"},
+                {"$k = \\frac{1}{3}$", "1/3"},
+                {"y = 2x", "2x"}});
+  expect_unequal({{"x = 5", "6"},
+                  {"x = 5", "y = 5"},
+                  {"x \\neq 5", "5"},
+                  {"x > 5", "5"},
+                  {"2x = 5", "5"},
+                  {"3 + 2 = 5", "5"},
+                  {"x = 5 or x = 6", "5"},
+                  {"x = 5, y = 6", "5"},
+                  {"x = y = 5", "6"},
+                  {"= 5", "6"},
+                  {"x =", "x"},
+                  {"a+3z = 0", "0"},
+                  {"7 = 11a+c", "11a+c"},
+                  {"not x = 5", "5"}});
+}
+
+TEST(CompareAnswers, TextsAreEqualWhenTheyAreSetAlike) {
+  expect_equal({{"Even", "\\text{even}"},
+                {"(C)", "C"},
+                {"\\text{(C)}", "C"},
+                {"C.", "C"},
+                {"x^{2}", "x^2"},
+                {"\\sqrt{2}", "\\sqrt2"},
+                {"\\dfrac{x}{2}", "\\frac{x}{2}"},
+                {"(1, 2)", "(1,2)"},
+                {"(1,4.50)", "(1, 4.5)"},
+                {"7\\pi", "7 \\pi"},
+                {"[0,1)", "[0, 1)"},
+                {"x \\le 5", "x \\leq 5"},
+                {"\\left( 3, \\frac{\\pi}{2} \\right)", "(3,\\frac{\\pi}{2})"},
+                {"2x + 3", "2x+3"},
+                {"\\text{Monday}", "monday"}});
+  expect_unequal({{"C", "D"},
+                  {"c", "C"},
+                  {"[0,1)", "(0,1)"},
+                  {"(1,2)", "(2,1)"},
+                  {"x^{12}", "x^12"},
+                  {"2x", "2y"},
+                  {"\\pi r", "\\pir"},
+                  {"x+3", "x-3"},
+                  {"Even", "Odd"},
+                  {"\\sqrt{2}", "\\sqrt{3}"},
+                  {"(12)", "(1,2)"},
+                  {"ab", "AB"},
+                  {"x < 5", "x > 5"}});
+}
+
+TEST(CompareAnswers, VerdictsAndReasonsAreForPeople) {
+  struct Expected {
+    std::string answer, gold;
+    Verdict verdict;
+    std::string reason;
+  };
+  const std::vector<Expected> cases = {
+      {" 5 ", "5", Verdict::Right, "the same number"},
+      {"6", "5", Verdict::Wrong, "another number than the gold answer"},
+      {"x+1", "x + 1", Verdict::Right, "the same text"},
+      {"x+1", "5", Verdict::Unparsed, "the answer cannot be read as a number"},
+      {"x+1", "x+2", Verdict::Unparsed, "neither answer is a number, and the texts differ"},
+      {"5", "x+2", Verdict::Wrong, "a number, which the gold answer is not"},
+      {"A", "B", Verdict::Wrong, "another letter than the gold answer"},
+      {"x=1", "y=1", Verdict::Wrong, "the value of another unknown than the gold answer's"},
+      {"", "5", Verdict::Unparsed, "the answer is empty"},
+      {"$ $", "5", Verdict::Unparsed, "the answer is empty"},
+  };
+  for (const Expected& c : cases) {
+    const Judgement judgement = compare_answers(c.answer, c.gold);
+    EXPECT_EQ(judgement.verdict, c.verdict) << c.answer;
+    EXPECT_EQ(judgement.reason, c.reason) << c.answer;
+    EXPECT_EQ(judgement.reward, c.verdict == Verdict::Right ? 1.0 : 0.0);
+  }
+  EXPECT_EQ(compare_answers(" 5 apples\n", "5").extracted, "5 apples");
+}
+
+TEST(CompareAnswers, LongNumbersAreExact) {
+  const std::string nines(1'000'000, '9');
+  EXPECT_EQ(verdict(nines, nines + ".000"), Verdict::Right);
+  EXPECT_EQ(verdict(nines, nines + ".001"), Verdict::Wrong);
+  EXPECT_EQ(verdict(nines + "/3", std::string(1'000'000, '3')),
+            Verdict::Right);                                           // a million digit products: just in bounds
+  EXPECT_EQ(verdict(nines + "/33", nines + "/3"), Verdict::Unparsed);  // beyond
+  EXPECT_EQ(verdict(nines + "/33", nines + "/33"), Verdict::Right);
+  EXPECT_EQ(verdict("1 " + nines + "/" + nines, "2"), Verdict::Unparsed);  // a mixed number that long is no number
+  EXPECT_EQ(verdict("0." + std::string(1'000'000, '0'), "0"), Verdict::Right);
+}
+
+TEST(CompareAnswers, OddBytesAreText) {
+  std::string all;
+  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+  EXPECT_EQ(verdict(all, "5"), Verdict::Unparsed);
+  EXPECT_EQ(verdict(all, all), Verdict::Right);
+  for (int i = 0; i < 256; ++i)
+    for (int j = 0; j < 256; ++j) {
+      const std::string two = {static_cast<char>(i), static_cast<char>(j)};
+      EXPECT_NO_THROW(verdict(two + "5" + two, two)) << i << " " << j;
+    }
+}
+
+}  // namespace
+}  // namespace thinktune::reward

@@ -1,0 +1,40 @@
+#include "support/paths.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+
+namespace thinktune::test {
+namespace fs = std::filesystem;
+namespace {
+
+fs::path from_environment(const char* name, const fs::path& fallback) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? fs::path(value) : fallback;
+}
+
+}  // namespace
+
+fs::path source_folder() { return TT_SOURCE_DIR; }
+fs::path golden_folder() { return from_environment("THINKTUNE_GOLDEN", source_folder() / "../shared/golden"); }
+fs::path data_folder() { return from_environment("THINKTUNE_DATA", source_folder() / "../shared/data"); }
+fs::path model_file() { return from_environment("THINKTUNE_MODEL", TT_DEFAULT_MODEL); }
+
+nlohmann::json read_json(const fs::path& path) {
+  std::ifstream in(path);
+  if (!in) throw std::runtime_error("cannot open " + path.string());
+  return nlohmann::json::parse(in);
+}
+
+TempFolder::TempFolder() {
+  std::string name = (fs::temp_directory_path() / "thinktune-test-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot create a temporary folder");
+  path_ = name;
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+}  // namespace thinktune::test

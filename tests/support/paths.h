@@ -1,0 +1,38 @@
+// Where tests find what is not in the project: goldens, data sets, the real model. Each returns an empty path if it is absent;
+// TT_REQUIRE_* skips the test then and prints why.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace thinktune::test {
+
+std::filesystem::path golden_folder();  // THINKTUNE_GOLDEN, default ../shared/golden beside the project
+std::filesystem::path data_folder();    // THINKTUNE_DATA, default ../shared/data
+std::filesystem::path model_file();     // THINKTUNE_MODEL, default the GGUF that scripts/setup.sh installed
+std::filesystem::path source_folder();  // the project's root
+
+nlohmann::json read_json(const std::filesystem::path& path);  // fails the test by an exception if it cannot be parsed
+
+// A new empty folder, removed with all its content when the object dies.
+class TempFolder {
+ public:
+  TempFolder();
+  ~TempFolder();
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace thinktune::test
+
+#define TT_REQUIRE_FILE(path)                                                              \
+  do {                                                                                     \
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << "not there: " << (path).string();  \
+  } while (false)

@@ -1,0 +1,96 @@
+// A random model small enough for unit tests. Header only: only tests of torch-facing rooms include it.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "thinktune/core/random.h"
+#include "thinktune/model/decoder.h"
+#include "thinktune/model/pretrained.h"
+#include "thinktune/text/byte_bpe.h"
+
+namespace thinktune::test {
+
+inline model::ModelConfig tiny_config() {
+  model::ModelConfig c;
+  c.family = "llama";
+  c.vocab_size = 300;
+  c.hidden_size = 32;
+  c.intermediate_size = 48;
+  c.num_layers = 2;
+  c.num_heads = 4;
+  c.num_kv_heads = 2;
+  c.head_dim = 8;
+  c.max_position = 4096;
+  c.tie_word_embeddings = true;
+  c.end_of_turn_ids = {2};
+  c.bos_id = 1;
+  c.pad_id = 2;
+  return c;
+}
+
+// Normal numbers scaled by 1/sqrt(fan in), norms around 1; a function of config and seed.
+inline model::Weights random_weights(const model::ModelConfig& config, uint64_t seed, at::ScalarType dtype) {
+  uint64_t number = 0;
+  const model::Weights shapes = model::empty_weights(config, at::kDouble);
+  const model::Weights filled = model::map_weights(shapes, [&](const at::Tensor& t) {
+    const core::RandomKey key = {.seed = seed, .stream = core::Stream::Init, .prompt = number++};
+    at::Tensor values = at::empty(t.sizes(), at::kDouble);
+    double* out = values.data_ptr<double>();
+    for (int64_t i = 0; i < values.numel(); ++i) {
+      const double u = core::random_uniform(key, static_cast<uint32_t>(2 * i)), v = core::random_uniform(key, static_cast<uint32_t>(2 * i + 1));
+      const double normal = std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * M_PI * v);
+      out[i] = t.dim() == 1 ? 1 + 0.1 * normal : normal / std::sqrt(static_cast<double>(t.size(1)));
+    }
+    return values.to(dtype);
+  });
+  return filled;
+}
+
+// Special tokens 0 "<|endoftext|>", 1 "<|im_start|>", 2 "<|im_end|>", then the 256 bytes, then unused ones: no merges.
+inline model::Vocabulary byte_vocabulary(const model::ModelConfig& config) {
+  text::ByteBpeSpec spec;
+  spec.pre_tokenizer = "smollm";
+  spec.tokens = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+  int next = 256;  // GPT-2's alphabet: printable bytes stand for themselves, the others for U+0100 on
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    const int code = printable ? byte : next++;
+    std::string utf8;
+    if (code < 0x80) {
+      utf8 = static_cast<char>(code);
+    } else {
+      utf8 += static_cast<char>(0xC0 | (code >> 6));
+      utf8 += static_cast<char>(0x80 | (code & 0x3F));
+    }
+    spec.tokens.push_back(utf8);
+  }
+  spec.is_special.assign(spec.tokens.size(), 0);
+  for (size_t i = 0; i < 3; ++i) spec.is_special[i] = 1;
+  while (std::ssize(spec.tokens) < config.vocab_size) {
+    spec.tokens.push_back("<|unused" + std::to_string(spec.tokens.size()) + "|>");
+    spec.is_special.push_back(1);
+  }
+  const std::string chat =
+      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+      "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+  model::Vocabulary vocabulary;
+  vocabulary.tokenizer = text::make_byte_bpe(spec);
+  vocabulary.chat = std::make_shared<text::ChatTemplate>(chat);
+  vocabulary.tokenizer_json = vocabulary.tokenizer->to_tokenizer_json();
+  vocabulary.tokenizer_config_json = nlohmann::json{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                    {"eos_token", "<|im_end|>"},
+                                                    {"chat_template", chat}}.dump();
+  return vocabulary;
+}
+
+// A model folder for tests of what reads one.
+inline void write_tiny_model(const std::filesystem::path& folder, uint64_t seed) {
+  std::filesystem::create_directories(folder);
+  const model::ModelConfig config = tiny_config();
+  model::save_pretrained(folder, config, random_weights(config, seed, at::kFloat), byte_vocabulary(config));
+}
+
+}  // namespace thinktune::test
