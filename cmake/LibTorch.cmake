@@ -15,6 +15,10 @@ if(NOT EXISTS "${_torch}/include/ATen/ATen.h")
   message(FATAL_ERROR "LibTorch is not in ${_torch}. Run scripts/setup.sh, or set THINKTUNE_SITE_PACKAGES.")
 endif()
 
+file(READ "${_torch}/version.py" _version)
+string(REGEX MATCH "__version__ = '([^']+)'" _version "${_version}")
+set(TORCH_VERSION "${CMAKE_MATCH_1}")
+
 file(GLOB_RECURSE _cudart "${THINKTUNE_SITE_PACKAGES}/nvidia/*/libcudart.so.13")
 file(GLOB_RECURSE _cupti "${THINKTUNE_SITE_PACKAGES}/nvidia/*/libcupti.so.13")
 if(NOT _cudart OR NOT _cupti)

@@ -236,7 +236,10 @@ void ConfigDocument::set(std::string_view assignment) {
   json* section = &value_;
   for (size_t begin = 0, dot = key.find('.'); dot != std::string::npos; begin = dot + 1, dot = key.find('.', begin)) {
     const std::string upper = key.substr(0, dot), name = key.substr(begin, dot - begin);
-    if (!section->contains(name)) (*section)[name] = json::object();
+    if (!section->contains(name)) {
+      (*section)[name] = json::object();
+      places_[upper] = place;
+    }
     section = &(*section)[name];
     if (!section->is_object())
       throw core::user_error(fmt::format("{}: {} is {} ({}), not a section", place, printable(upper), shown(*section),

@@ -53,7 +53,9 @@ void ConfigReader::find_unknown_keys(const json& section, const std::string& pre
     const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.key == key; });
     const bool has_dot = name.find('.') != std::string::npos;
     if (field == fields.end())
-      add_problem(key, "is not a known key" + advice_for_unknown(key, fields));
+      // The distances take time, and what is not shown needs no advice.
+      add_problem(key,
+                  "is not a known key" + (problems_.size() < kMostProblems ? advice_for_unknown(key, fields) : ""));
     else if (has_dot)
       add_problem(key, fmt::format("must stand inside its section: \"{}\": {{ … }}", section_of(key)));
     else if (field->kind == FieldKind::Section && value.is_object())
@@ -75,7 +77,7 @@ const json* ConfigReader::find(std::string_view name) const {
 }
 
 void ConfigReader::add_problem(const std::string& key, const std::string& what) {
-  problems_.push_back(fmt::format("{}: {} {}", document_.place(key), printable(key), what));
+  problems_.push_back(fmt::format("{}: {} {}", document_.place(key), key.empty() ? "\"\"" : printable(key), what));
 }
 
 void ConfigReader::add_wrong_type(std::string_view name, const json& value, std::string_view expected) {

@@ -54,7 +54,7 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const at::
                                    blocks ? blocks + b * width : nullptr);
       }
     });
-    if (blocks) kernels::sum_blocks(blocks, num_blocks, width, mutable_data<E>(dweight_D));
+    if (dweight_D.defined()) kernels::sum_blocks(blocks, num_blocks, width, mutable_data<E>(dweight_D));
   });
 }
 

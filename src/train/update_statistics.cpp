@@ -8,24 +8,24 @@
 namespace thinktune::train {
 namespace {
 
-double sum(const at::Tensor& x) { return x.to(at::kDouble).sum().item<double>(); }
+double total(const at::Tensor& x) { return x.to(at::kDouble).sum().item<double>(); }
 
 }  // namespace
 
 void UpdateStatistics::add_micro_batch(const MicroBatch& micro, const algo::LossInputs& inputs, const algo::LossParts& parts) {
   const at::Tensor counts_M = (inputs.weights_M > 0).to(at::kDouble);
   const at::Tensor logprobs_M = inputs.logprobs_M.detach().to(at::kDouble);
-  tokens_ += sum(counts_M);
-  guided_tokens_ += sum(counts_M * inputs.guided_M);
+  tokens_ += total(counts_M);
+  guided_tokens_ += total(counts_M * inputs.guided_M);
   loss_ += parts.loss.item<double>();
-  clipped_ += sum(counts_M * parts.clipped_M);
-  dual_clipped_ += sum(counts_M * parts.dual_clipped_M);
-  shaped_ += sum(counts_M * parts.shaped_used_M);
-  kl_old_ += sum(counts_M * (inputs.old_logprobs_M.to(at::kDouble) - logprobs_M));
-  if (inputs.entropy_M.defined()) entropy_ += sum(counts_M * inputs.entropy_M.detach());
+  clipped_ += total(counts_M * parts.clipped_M);
+  dual_clipped_ += total(counts_M * parts.dual_clipped_M);
+  shaped_ += total(counts_M * parts.shaped_used_M);
+  kl_old_ += total(counts_M * (inputs.old_logprobs_M.to(at::kDouble) - logprobs_M));
+  if (inputs.entropy_M.defined()) entropy_ += total(counts_M * inputs.entropy_M.detach());
   if (parts.kl_M.defined()) {
     has_reference_ = true;
-    kl_reference_ += sum(counts_M * parts.kl_M);
+    kl_reference_ += total(counts_M * parts.kl_M);
   }
   ratio_max_ = std::max(ratio_max_, (parts.ratio_M.to(at::kDouble) * counts_M).max().item<double>());
   packed_tokens_ += packed_tokens(micro);
@@ -78,11 +78,11 @@ void UpdateStatistics::add_to(report::Metrics& metrics) const {
   if (mismatch_.empty()) return;
   std::vector<float> sorted = mismatch_;
   std::sort(sorted.begin(), sorted.end());
-  double total = 0;
-  for (const float d : sorted) total += static_cast<double>(d);
+  double sum = 0;
+  for (const float d : sorted) sum += static_cast<double>(d);
   metrics.add("mismatch/max", static_cast<double>(sorted.back()));
   metrics.add("mismatch/p99", static_cast<double>(sorted[(sorted.size() - 1) * 99 / 100]));
-  metrics.add("mismatch/mean", total / static_cast<double>(sorted.size()));
+  metrics.add("mismatch/mean", sum / static_cast<double>(sorted.size()));
 }
 
 }  // namespace thinktune::train

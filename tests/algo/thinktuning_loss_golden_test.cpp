@@ -101,9 +101,9 @@ TEST(ThinktuningLossGolden, ReferenceF32) { check_file({"reference_f32.json", 7,
 TEST(ThinktuningLossGolden, TokensNextToThePolesAndSwitches) { check_file({"thresholds.json", 4, 4, 1e-9, 1e-3}); }
 
 json degenerate_cases(const std::string& name) {
+  const json golden = thinktune::test::read_json(thinktune::test::golden_folder() / "thinktuning_loss/degenerate.json");
   json cases = json::array();
-  for (const json& c :
-       thinktune::test::read_json(thinktune::test::golden_folder() / "thinktuning_loss/degenerate.json").at("cases"))
+  for (const json& c : golden.at("cases"))
     if (c.at("name") == name) cases.push_back(c);
   EXPECT_EQ(cases.size(), 2u) << name;
   return cases;

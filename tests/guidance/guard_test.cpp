@@ -58,8 +58,8 @@ TEST(Guard, PausesAtTheFallAndResumesAfterIt) {
 
 TEST(Guard, StaysPausedWhileTheShareStaysLow) {
   GuardState state;
-  EXPECT_EQ(run(state, kOn, {.9, .9, .5, .5, .5, .5, .5, .5, .9, .9, .9, .9}), "..PppAppR...");
-  EXPECT_EQ(state.num_pauses, 2);
+  EXPECT_EQ(run(state, kOn, {.9, .9, .5, .5, .5, .5, .5, .5, .9, .9, .9, .9}), "..PppAppAppR");
+  EXPECT_EQ(state.num_pauses, 3);
 }
 
 TEST(Guard, PausesAnewAfterItHasResumed) {

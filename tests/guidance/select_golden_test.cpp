@@ -14,7 +14,8 @@ TEST(Golden, GroupCounts) {
   TT_REQUIRE_FILE(path);
   const std::vector<TokenId> ends = {kEnd};
   int num_cases = 0;
-  for (const auto& golden : thinktune::test::read_json(path).at("cases")) {
+  const nlohmann::json file = thinktune::test::read_json(path);
+  for (const auto& golden : file.at("cases")) {
     const int eligible = golden.at("eligible");
     const double share = golden.at("fraction");
     Group group = plain_group(1, eligible);

@@ -55,6 +55,7 @@ at::Tensor by_formula(const Batch& batch) {
 }
 
 TEST(DecodeAttention, LikeTheFormulaHoweverItIsCut) {
+  const OneThread one_thread;
   for (at::ScalarType dtype : kDtypes)
     for (auto [heads, kv_heads, head_size] : {std::tuple{9, 3, 64}, {8, 1, 32}, {4, 4, 17}, {1, 1, 1}, {15, 5, 80}}) {
       SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << heads << " on " << kv_heads << " of "

@@ -46,9 +46,10 @@ void expect_like_formula(const Op& op, const Op& formula, const std::vector<at::
 const int64_t kTokens[] = {0, 1, 2, 63, 64, 65, 131};
 
 TEST(RmsNorm, LikeTheFormula) {
+  const OneThread one_thread;
   for (at::ScalarType dtype : kDtypes)
     for (int64_t tokens : kTokens)
-      for (int64_t width : {1, 15, 16, 17, 97, 576}) {
+      for (int64_t width : {2, 15, 16, 17, 97, 576}) {  // 1: the gradient is all cancellation, see tests/kernels
         SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
         const Op op = [](const auto& in) { return rms_norm(in[0], in[1], 1e-5); };
         const Op formula = [](const auto& in) { return composite_rms_norm(in[0], in[1], 1e-5); };
@@ -58,6 +59,7 @@ TEST(RmsNorm, LikeTheFormula) {
 }
 
 TEST(Rope, LikeTheFormula) {
+  const OneThread one_thread;
   for (at::ScalarType dtype : kDtypes)
     for (int64_t tokens : kTokens)
       for (int64_t head_size : {2, 14, 30, 32, 34, 64}) {
@@ -74,13 +76,15 @@ TEST(Rope, LikeTheFormula) {
 }
 
 TEST(Swiglu, LikeTheFormula) {
+  const OneThread one_thread;
   for (at::ScalarType dtype : kDtypes)
     for (int64_t tokens : kTokens)
       for (int64_t width : {0, 1, 15, 16, 17, 97, 1536}) {
         SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
         const Op op = [](const auto& in) { return swiglu(in[0]); };
         const Op formula = [](const auto& in) { return composite_swiglu(in[0]); };
-        expect_like_formula(op, formula, {normals({tokens, 2 * width}, dtype, 5, 2.0)}, 1.01, 10);
+        // 100: a gradient's terms, dout · up · σ · (1 + |gate|), reach many times the root mean square of the gradient.
+        expect_like_formula(op, formula, {normals({tokens, 2 * width}, dtype, 5, 2.0)}, 1.01, 100);
       }
 }
 

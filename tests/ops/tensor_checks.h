@@ -2,30 +2,20 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 #include <functional>
-#include <numbers>
 #include <vector>
-
-#include "thinktune/core/random.h"
 
 namespace thinktune::ops {
 
 // Normally distributed, a function of seed alone.
 inline at::Tensor normals(at::IntArrayRef sizes, at::ScalarType dtype, uint64_t seed, double scale = 1.0) {
-  at::Tensor t = at::empty(sizes, at::kDouble);
-  double* p = t.mutable_data_ptr<double>();
-  for (int64_t i = 0; i < t.numel(); ++i) {
-    const core::RandomKey key{.seed = seed, .stream = core::Stream::Init};
-    const double u = 1 - core::random_uniform(key, static_cast<uint32_t>(2 * i));
-    const double v = core::random_uniform(key, static_cast<uint32_t>(2 * i + 1));
-    p[i] = scale * std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
-  }
-  return t.to(dtype);
+  return (at::randn(sizes, at::detail::createCPUGenerator(seed), at::kDouble) * scale).to(dtype);
 }
 
 // Relative error of one rounding to the dtype.
@@ -82,6 +72,18 @@ inline void expect_slopes(const std::function<std::vector<at::Tensor>()>& f, con
     }
   }
 }
+
+// One thread as long as it lives: tests of many small tensors take longer to wake threads than to compute.
+class OneThread {
+ public:
+  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
 
 // Runs f with one thread and with two, and expects the same bits.
 inline void expect_same_for_any_threads(const std::function<std::vector<at::Tensor>()>& f) {
