@@ -58,5 +58,10 @@ target_precompile_headers(thinktune_torch_pch PRIVATE
 
 function(tt_use_torch_headers target)
   target_link_libraries(${target} PUBLIC thinktune_torch)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")  # CMake gives executables -fPIE, which gcc takes for another precompiled header
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
   target_precompile_headers(${target} REUSE_FROM thinktune_torch_pch)
 endfunction()

@@ -12,7 +12,7 @@ namespace thinktune::kernels {
 // Positions of one softmax block. Blocks are counted from position 0, whatever the segments.
 inline constexpr int64_t kDecodeBlock = 32;
 
-// num_tokens rows of one kv head; row i begins at keys + i · row_stride.
+// num_tokens rows; row i begins at keys + i · row_stride, with the first of the kv heads in question.
 template <class E>
 struct KvRows {
   const E* keys = nullptr;
@@ -21,9 +21,10 @@ struct KvRows {
 };
 
 struct DecodeShape {
-  int64_t num_heads = 0;   // query heads of the kv head
-  int64_t head_size = 0;   // H
-  int64_t row_stride = 0;  // elements from one token's row to the next
+  int64_t num_kv_heads = 0;  // consecutive ones; all of a row, or a part of it
+  int64_t group_size = 0;    // query heads of each
+  int64_t head_size = 0;     // H
+  int64_t row_stride = 0;    // elements from one token's row to the next
   double scale = 1.0;
 };
 
@@ -31,12 +32,13 @@ struct DecodeShape {
 // vectors, and the running softmax.
 inline constexpr int64_t kRunningSoftmax = 32;
 constexpr int64_t padded_head_size(int64_t head_size) { return (head_size + 15) / 16 * 16; }
-constexpr int64_t decode_attention_scratch(int64_t num_heads, int64_t head_size) {
-  return num_heads * (2 * padded_head_size(head_size) + kRunningSoftmax);
+constexpr int64_t decode_attention_scratch(const DecodeShape& shape) {
+  return shape.num_kv_heads * shape.group_size * (2 * padded_head_size(shape.head_size) + kRunningSoftmax);
 }
 
-// out = softmax(q · keysᵀ · scale) · values. q, out: [num_heads, H] contiguous. The result is a function of the rows in
-// their order alone: not of where the segments are cut. At least one row in all; segments may be empty.
+// out = softmax(q · keysᵀ · scale) · values. q, out: [num_kv_heads, group_size, H] contiguous. A head's result is a
+// function of its rows in their order alone: not of where the segments are cut, nor of which heads are computed in one
+// call. At least one row in all; segments may be empty.
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
                       Accum<E>* scratch, E* out);

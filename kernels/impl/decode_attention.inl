@@ -1,4 +1,4 @@
-// Letters: G query heads of the tile, H head size, P positions of the block.
+// Letters: N query heads, G those of one tile (of one kv head), H head size, P positions of the block.
 //
 // A block of kDecodeBlock positions: scores of G heads at once (a key row is read once for all of them), their maximum,
 // exp, and the weighted sum of the value rows (again one read for G heads), folded into the running maximum, sum and
@@ -15,6 +15,7 @@ struct Block {
   int64_t num_positions = 0;
   int64_t head_size = 0;
   int64_t padded = 0;
+  int64_t offset = 0;  // of the kv head in a row
 };
 
 // scores_GP[g][p] = q_g · key_p, −infinity behind the last position.
@@ -26,7 +27,7 @@ TT_INLINE void block_scores(const Block<E>& block, const Accum<E>* q_GH, Accum<E
   for (int64_t p = 0; p < num_positions; p += lanes) {
     Vec<A> dots[G][lanes];
     for (int64_t j = 0; j < lanes; ++j) {
-      const E* key = block.keys[p + j];
+      const E* key = block.keys[p + j] + block.offset;
       Vec<A> dot[G] = {};
       over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
         const Vec<A> k = load(key + h, part);
@@ -83,7 +84,7 @@ TT_INLINE void add_values(const Block<E>& block, const Accum<E> (*weights_GP)[kD
   for (int64_t p = 0; p < block.num_positions; ++p) {
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
-      const Vec<A> v = load(block.values[p] + h + c * lanes, part);
+      const Vec<A> v = load(block.values[p] + block.offset + h + c * lanes, part);
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) sum[g][c] += v * weights_GP[g][p];
     }
@@ -114,75 +115,95 @@ template <class E, int G>
   if (h < head_size) add_values<E, G, 1>(block, scores_GP, correction_G, h, Part{head_size - h}, out_GH);
 }
 
-// Walks the rows of all segments and hands out pointers, block by block.
+// Walks the rows of all segments and hands out blocks of pointers.
 template <class E>
 struct RowWalk {
   const KvRows<E>* segments;
   int64_t num_segments;
   int64_t row_stride;
+  int64_t row_size;
   int64_t segment = 0;
   int64_t row = 0;
 
-  // Fills up to kDecodeBlock pointers and returns how many; the rest repeat the last one.
-  int64_t next(const E** keys, const E** values) {
+  // Fills the block with the next rows, none at the end, and asks the memory for their first row_size elements: rows of
+  // one block are read once for each kv head, in short pieces at a stride, which the processor's own prefetching does
+  // not follow.
+  TT_INLINE void next(Block<E>& block) {
     int64_t count = 0;
     while (count < kDecodeBlock && segment < num_segments) {
       const KvRows<E>& s = segments[segment];
       for (; row < s.num_tokens && count < kDecodeBlock; ++row, ++count) {
-        keys[count] = s.keys + row * row_stride;
-        values[count] = s.values + row * row_stride;
+        block.keys[count] = s.keys + row * row_stride;
+        block.values[count] = s.values + row * row_stride;
+        for (int64_t h = 0; h < row_size; h += 64 / static_cast<int64_t>(sizeof(E))) {
+          __builtin_prefetch(block.keys[count] + h);
+          __builtin_prefetch(block.values[count] + h);
+        }
       }
       if (row == s.num_tokens) ++segment, row = 0;
     }
+    block.num_positions = count;
     for (int64_t i = count; i < kDecodeBlock && count > 0; ++i)
-      keys[i] = keys[count - 1], values[i] = values[count - 1];
-    return count;
+      block.keys[i] = block.keys[count - 1], block.values[i] = block.values[count - 1];
   }
 };
+
+// All query heads of one kv head, a tile at a time.
+template <class E>
+TT_INLINE void attend_group(const Block<E>& block, int64_t group_size, const Accum<E>* q_GH, Accum<E>* softmax_G,
+                            Accum<E>* out_GH) {
+  for (int64_t g = 0; g < group_size; g += kMaxTile) {
+    const Accum<E>* tile_q = q_GH + g * block.padded;
+    Accum<E>*tile_out = out_GH + g * block.padded, *tile_softmax = softmax_G + g * kRunningSoftmax;
+    switch (group_size - g) {
+      case 1:
+        attend_block<E, 1>(block, tile_q, tile_softmax, tile_out);
+        break;
+      case 2:
+        attend_block<E, 2>(block, tile_q, tile_softmax, tile_out);
+        break;
+      case 3:
+        attend_block<E, 3>(block, tile_q, tile_softmax, tile_out);
+        break;
+      default:
+        attend_block<E, kMaxTile>(block, tile_q, tile_softmax, tile_out);
+        break;
+    }
+  }
+}
 
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
                       Accum<E>* scratch, E* out) {
   using A = Accum<E>;
-  const int64_t num_heads = shape.num_heads, head_size = shape.head_size;
-  const int64_t padded = padded_head_size(head_size);
-  A* q_GH = scratch;
-  A* out_GH = q_GH + num_heads * padded;
-  A* softmax_G = out_GH + num_heads * padded;
-  __builtin_memset(scratch, 0, decode_attention_scratch(num_heads, head_size) * sizeof(A));
-  for (int64_t g = 0; g < num_heads; ++g) {
+  const int64_t group_size = shape.group_size, head_size = shape.head_size;
+  const int64_t num_heads = shape.num_kv_heads * group_size, padded = padded_head_size(head_size);
+  A* q_NH = scratch;
+  A* out_NH = q_NH + num_heads * padded;
+  A* softmax_N = out_NH + num_heads * padded;
+  __builtin_memset(scratch, 0, decode_attention_scratch(shape) * sizeof(A));
+  for (int64_t n = 0; n < num_heads; ++n) {
     for (int64_t h = 0; h < head_size; ++h)
-      q_GH[g * padded + h] = widen(q[g * head_size + h]) * static_cast<A>(shape.scale);
-    softmax_G[g * kRunningSoftmax] = static_cast<A>(-__builtin_inf());
+      q_NH[n * padded + h] = widen(q[n * head_size + h]) * static_cast<A>(shape.scale);
+    softmax_N[n * kRunningSoftmax] = static_cast<A>(-__builtin_inf());
   }
 
-  RowWalk<E> walk{segments, num_segments, shape.row_stride};
-  Block<E> block;
-  block.head_size = head_size;
-  block.padded = padded;
-  while ((block.num_positions = walk.next(block.keys, block.values)) > 0) {
-    for (int64_t g = 0; g < num_heads; g += kMaxTile) {
-      const A* tile_q = q_GH + g * padded;
-      A *tile_out = out_GH + g * padded, *tile_softmax = softmax_G + g * kRunningSoftmax;
-      switch (num_heads - g) {
-        case 1:
-          attend_block<E, 1>(block, tile_q, tile_softmax, tile_out);
-          break;
-        case 2:
-          attend_block<E, 2>(block, tile_q, tile_softmax, tile_out);
-          break;
-        case 3:
-          attend_block<E, 3>(block, tile_q, tile_softmax, tile_out);
-          break;
-        default:
-          attend_block<E, 4>(block, tile_q, tile_softmax, tile_out);
-          break;
-      }
+  RowWalk<E> walk{segments, num_segments, shape.row_stride, shape.num_kv_heads * head_size};
+  Block<E> blocks[2];
+  for (Block<E>& block : blocks) block.head_size = head_size, block.padded = padded;
+  walk.next(blocks[0]);
+  for (int current = 0; blocks[current].num_positions > 0; current = 1 - current) {
+    walk.next(blocks[1 - current]);  // one block ahead
+    for (int64_t kv = 0; kv < shape.num_kv_heads; ++kv) {
+      const int64_t n = kv * group_size;
+      blocks[current].offset = kv * head_size;
+      attend_group(blocks[current], group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax,
+                   out_NH + n * padded);
     }
   }
 
-  for (int64_t g = 0; g < num_heads; ++g) {
-    const A inverse = A(1) / sum_lanes<A>(load(softmax_G + g * kRunningSoftmax + 16, Whole{}));
-    for (int64_t h = 0; h < head_size; ++h) out[g * head_size + h] = narrow<E>(out_GH[g * padded + h] * inverse);
+  for (int64_t n = 0; n < num_heads; ++n) {
+    const A inverse = A(1) / sum_lanes<A>(load(softmax_N + n * kRunningSoftmax + 16, Whole{}));
+    for (int64_t h = 0; h < head_size; ++h) out[n * head_size + h] = narrow<E>(out_NH[n * padded + h] * inverse);
   }
 }

@@ -30,28 +30,34 @@ void check(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segm
 template <class E>
 void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments, int64_t num_kv_heads,
             double scale, const at::Tensor& out_BNH) {
-  const int64_t head_size = q_BNH.size(2);
-  const kernels::DecodeShape shape{q_BNH.size(1) / num_kv_heads, head_size, num_kv_heads * head_size, scale};
-  const int64_t group = shape.num_heads * head_size;  // elements of the query heads of one kv head
+  const int64_t num_sequences = q_BNH.size(0), num_heads = q_BNH.size(1), head_size = q_BNH.size(2);
+  // A whole sequence at a time reads its rows as they lie in memory; with few sequences a thread for each kv head is
+  // worth more. Contexts have very different lengths, so threads take tasks one by one. None of this shows in the
+  // result.
+  const int64_t num_parts = num_sequences >= 4 * at::get_num_threads() ? 1 : num_kv_heads;
+  const int64_t num_tasks = num_sequences * num_parts;
+  const kernels::DecodeShape shape{.num_kv_heads = num_kv_heads / num_parts,
+                                   .group_size = num_heads / num_kv_heads,
+                                   .head_size = head_size,
+                                   .row_stride = num_kv_heads * head_size,
+                                   .scale = scale};
+  const int64_t task_size = num_heads / num_parts * head_size;
   const E* q = data<E>(q_BNH);
   E* out = mutable_data<E>(out_BNH);
 
-  // Contexts have very different lengths, so threads take (sequence, kv head) pairs one by one. Who computes a pair
-  // does not show.
-  const int64_t num_tasks = q_BNH.size(0) * num_kv_heads;
   std::atomic<int64_t> next = 0;
   const auto work = [&] {
-    std::vector<kernels::Accum<E>> scratch(kernels::decode_attention_scratch(shape.num_heads, head_size));
+    std::vector<kernels::Accum<E>> scratch(kernels::decode_attention_scratch(shape));
     std::vector<kernels::KvRows<E>> rows;
     for (int64_t task = next++; task < num_tasks; task = next++) {
-      const int64_t b = task / num_kv_heads, offset = task % num_kv_heads * head_size;
+      const int64_t b = task / num_parts, offset = task % num_parts * shape.num_kv_heads * head_size;
       rows.clear();
       for (const KvSegment& s : segments[b])
         if (s.num_tokens > 0)
           rows.push_back(
               {static_cast<const E*>(s.keys) + offset, static_cast<const E*>(s.values) + offset, s.num_tokens});
-      kernels::decode_attention(q + task * group, rows.data(), static_cast<int64_t>(rows.size()), shape, scratch.data(),
-                                out + task * group);
+      kernels::decode_attention(q + task * task_size, rows.data(), static_cast<int64_t>(rows.size()), shape,
+                                scratch.data(), out + task * task_size);
     }
   };
   at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {

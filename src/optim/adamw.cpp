@@ -43,7 +43,7 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, double lr) {
   ++num_updates_;
   if (parameters_.empty()) return;
   at::NoGradGuard no_grad;
-  for (at::Tensor& step : steps_) step.add_(1);
+  at::_foreach_add_(steps_, 1);
   at::_fused_adamw_(parameters_, contiguous, first_moments_, second_moments_, /*max_exp_avg_sqs=*/at::TensorList{},
                     steps_, lr, options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
                     /*amsgrad=*/false,

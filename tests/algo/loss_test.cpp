@@ -248,7 +248,7 @@ TEST(PolicyLoss, IsFiniteForEveryFiniteInput) {
       std::vector<Token> tokens;
       for (double logprob : logprobs)
         for (double other : logprobs)
-          for (double advantage : {-1e4, -1.0, 0.0, 1e-30, 1.0})
+          for (double advantage : {-1e20, -1.0, 0.0, 1e-30, 1.0, 1e20})
             for (bool guided : {false, true})
               tokens.push_back(
                   {.logprob = logprob, .old = other, .advantage = advantage, .reference = other, .guided = guided});

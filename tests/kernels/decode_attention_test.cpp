@@ -30,10 +30,11 @@ struct Case {
       at += n;
     }
     EXPECT_EQ(at, tokens);
-    std::vector<Accum<E>> scratch(decode_attention_scratch(heads, head_size));
+    const DecodeShape shape{1, heads, head_size, row_stride, scale};
+    std::vector<Accum<E>> scratch(decode_attention_scratch(shape));
     std::vector<E> out(heads * head_size + 1, narrow<E>(-7));
-    decode_attention(q.data(), segments.data(), static_cast<int64_t>(segments.size()),
-                     {heads, head_size, row_stride, scale}, scratch.data(), out.data());
+    decode_attention(q.data(), segments.data(), static_cast<int64_t>(segments.size()), shape, scratch.data(),
+                     out.data());
     EXPECT_EQ(widen(out.back()), -7);
     out.pop_back();
     return out;
@@ -103,6 +104,30 @@ TYPED_TEST(DecodeAttention, DoesNotSeeWhereSegmentsAreCut) {
                                              {0, 100, 0, 150, 0},
                                              std::vector<int64_t>(250, 1)})
       EXPECT_EQ(widened(c.run(cuts)), whole);
+  });
+}
+
+TYPED_TEST(DecodeAttention, SeveralKvHeadsInOneCallAreEachAlone) {
+  using E = TypeParam;
+  const int64_t kv_heads = 3, group = 2, head_size = 20, tokens = 45, row = kv_heads * head_size;
+  const std::vector<E> q = normals<E>(kv_heads * group * head_size, 1), keys = normals<E>(tokens * row, 2),
+                       values = normals<E>(tokens * row, 3);
+  with_every_instruction_set([&] {
+    const auto run = [&](int64_t first, int64_t count) {
+      const DecodeShape shape{count, group, head_size, row, 0.3};
+      const KvRows<E> rows{keys.data() + first * head_size, values.data() + first * head_size, tokens};
+      std::vector<Accum<E>> scratch(decode_attention_scratch(shape));
+      std::vector<E> out(count * group * head_size);
+      decode_attention(q.data() + first * group * head_size, &rows, 1, shape, scratch.data(), out.data());
+      return widened(out);
+    };
+    const std::vector<double> all = run(0, kv_heads);
+    std::vector<double> one_by_one;
+    for (int64_t kv = 0; kv < kv_heads; ++kv) {
+      const std::vector<double> out = run(kv, 1);
+      one_by_one.insert(one_by_one.end(), out.begin(), out.end());
+    }
+    EXPECT_EQ(all, one_by_one);
   });
 }
 
