@@ -10,17 +10,26 @@ inline constexpr int64_t kMaxTile = 4;
 // One block's rows; the pointers behind num_positions repeat the last one, which keeps whole-vector steps in bounds.
 template <class E>
 struct Block {
-  const E* keys[kDecodeBlock];
-  const E* values[kDecodeBlock];
+  const E* keys[kDecodeBlock] = {};
+  const E* values[kDecodeBlock] = {};
   int64_t num_positions = 0;
   int64_t head_size = 0;
   int64_t padded = 0;
   int64_t offset = 0;  // of the kv head in a row
 };
 
+// The rows of the block behind this one are asked from memory while this one is computed, a piece at each step: heads
+// read rows in short pieces at a stride, which the processor's own prefetching does not follow, and a burst of requests
+// would wait for itself.
+template <class E>
+TT_INLINE void prefetch(const E* row, int64_t head_size) {
+  for (int64_t h = 0; h < head_size; h += 64 / static_cast<int64_t>(sizeof(E))) __builtin_prefetch(row + h);
+}
+
 // scores_GP[g][p] = q_g · key_p, −infinity behind the last position.
 template <class E, int G>
-TT_INLINE void block_scores(const Block<E>& block, const Accum<E>* q_GH, Accum<E> (*scores_GP)[kDecodeBlock]) {
+TT_INLINE void block_scores(const Block<E>& block, const Block<E>& ahead, const Accum<E>* q_GH,
+                            Accum<E> (*scores_GP)[kDecodeBlock]) {
   using A = Accum<E>;
   constexpr int64_t lanes = kLanes<A>;
   const int64_t num_positions = block.num_positions, head_size = block.head_size, padded = block.padded;
@@ -28,6 +37,7 @@ TT_INLINE void block_scores(const Block<E>& block, const Accum<E>* q_GH, Accum<E
     Vec<A> dots[G][lanes];
     for (int64_t j = 0; j < lanes; ++j) {
       const E* key = block.keys[p + j] + block.offset;
+      prefetch(ahead.keys[p + j] + block.offset, head_size);
       Vec<A> dot[G] = {};
       over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
         const Vec<A> k = load(key + h, part);
@@ -71,7 +81,7 @@ TT_INLINE A softmax_step(A* scores_P, int64_t num_positions, A* softmax) {
 
 // out_g[h …] = out_g[h …] · correction_g + Σ_p weight_gp · value_p[h …] for C vectors of the head, from h on.
 template <class E, int G, int C, class P>
-TT_INLINE void add_values(const Block<E>& block, const Accum<E> (*weights_GP)[kDecodeBlock],
+TT_INLINE void add_values(const Block<E>& block, const Block<E>& ahead, const Accum<E> (*weights_GP)[kDecodeBlock],
                           const Accum<E>* correction_G, int64_t h, P part, Accum<E>* out_GH) {
   using A = Accum<E>;
   constexpr int64_t lanes = kLanes<A>;
@@ -82,6 +92,7 @@ TT_INLINE void add_values(const Block<E>& block, const Accum<E> (*weights_GP)[kD
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) sum[g][c] = load(out_GH + g * padded + h + c * lanes, Whole{}) * correction_G[g];
   for (int64_t p = 0; p < block.num_positions; ++p) {
+    prefetch(ahead.values[p] + block.offset + h, C * lanes);
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
       const Vec<A> v = load(block.values[p] + block.offset + h + c * lanes, part);
@@ -97,22 +108,23 @@ TT_INLINE void add_values(const Block<E>& block, const Accum<E> (*weights_GP)[kD
 
 // A function for each tile size G: its sums live in registers.
 template <class E, int G>
-[[gnu::noinline]] void attend_block(const Block<E>& block, const Accum<E>* q_GH, Accum<E>* softmax_G,
-                                    Accum<E>* out_GH) {
+[[gnu::noinline]] void attend_block(const Block<E>& block, const Block<E>& ahead, const Accum<E>* q_GH,
+                                    Accum<E>* softmax_G, Accum<E>* out_GH) {
   using A = Accum<E>;
   constexpr int64_t lanes = kLanes<A>;
   constexpr int C = TT_VECTOR_BYTES == 64 ? 4 : 2;  // G · C sums: of 32 registers there, of 16 elsewhere
   A scores_GP[G][kDecodeBlock];
   A correction_G[G];
-  block_scores<E, G>(block, q_GH, scores_GP);
+  block_scores<E, G>(block, ahead, q_GH, scores_GP);
   for (int g = 0; g < G; ++g)
     correction_G[g] = softmax_step<A>(scores_GP[g], block.num_positions, softmax_G + g * kRunningSoftmax);
   const int64_t head_size = block.head_size;
   int64_t h = 0;
   for (; h + C * lanes <= head_size; h += C * lanes)
-    add_values<E, G, C>(block, scores_GP, correction_G, h, Whole{}, out_GH);
-  for (; h + lanes <= head_size; h += lanes) add_values<E, G, 1>(block, scores_GP, correction_G, h, Whole{}, out_GH);
-  if (h < head_size) add_values<E, G, 1>(block, scores_GP, correction_G, h, Part{head_size - h}, out_GH);
+    add_values<E, G, C>(block, ahead, scores_GP, correction_G, h, Whole{}, out_GH);
+  for (; h + lanes <= head_size; h += lanes)
+    add_values<E, G, 1>(block, ahead, scores_GP, correction_G, h, Whole{}, out_GH);
+  if (h < head_size) add_values<E, G, 1>(block, ahead, scores_GP, correction_G, h, Part{head_size - h}, out_GH);
 }
 
 // Walks the rows of all segments and hands out blocks of pointers.
@@ -121,13 +133,10 @@ struct RowWalk {
   const KvRows<E>* segments;
   int64_t num_segments;
   int64_t row_stride;
-  int64_t row_size;
   int64_t segment = 0;
   int64_t row = 0;
 
-  // Fills the block with the next rows, none at the end, and asks the memory for their first row_size elements: rows of
-  // one block are read once for each kv head, in short pieces at a stride, which the processor's own prefetching does
-  // not follow.
+  // Fills the block with the next rows; none at the end.
   TT_INLINE void next(Block<E>& block) {
     int64_t count = 0;
     while (count < kDecodeBlock && segment < num_segments) {
@@ -135,10 +144,6 @@ struct RowWalk {
       for (; row < s.num_tokens && count < kDecodeBlock; ++row, ++count) {
         block.keys[count] = s.keys + row * row_stride;
         block.values[count] = s.values + row * row_stride;
-        for (int64_t h = 0; h < row_size; h += 64 / static_cast<int64_t>(sizeof(E))) {
-          __builtin_prefetch(block.keys[count] + h);
-          __builtin_prefetch(block.values[count] + h);
-        }
       }
       if (row == s.num_tokens) ++segment, row = 0;
     }
@@ -150,23 +155,23 @@ struct RowWalk {
 
 // All query heads of one kv head, a tile at a time.
 template <class E>
-TT_INLINE void attend_group(const Block<E>& block, int64_t group_size, const Accum<E>* q_GH, Accum<E>* softmax_G,
-                            Accum<E>* out_GH) {
+TT_INLINE void attend_group(const Block<E>& block, const Block<E>& ahead, int64_t group_size, const Accum<E>* q_GH,
+                            Accum<E>* softmax_G, Accum<E>* out_GH) {
   for (int64_t g = 0; g < group_size; g += kMaxTile) {
     const Accum<E>* tile_q = q_GH + g * block.padded;
     Accum<E>*tile_out = out_GH + g * block.padded, *tile_softmax = softmax_G + g * kRunningSoftmax;
     switch (group_size - g) {
       case 1:
-        attend_block<E, 1>(block, tile_q, tile_softmax, tile_out);
+        attend_block<E, 1>(block, ahead, tile_q, tile_softmax, tile_out);
         break;
       case 2:
-        attend_block<E, 2>(block, tile_q, tile_softmax, tile_out);
+        attend_block<E, 2>(block, ahead, tile_q, tile_softmax, tile_out);
         break;
       case 3:
-        attend_block<E, 3>(block, tile_q, tile_softmax, tile_out);
+        attend_block<E, 3>(block, ahead, tile_q, tile_softmax, tile_out);
         break;
       default:
-        attend_block<E, kMaxTile>(block, tile_q, tile_softmax, tile_out);
+        attend_block<E, kMaxTile>(block, ahead, tile_q, tile_softmax, tile_out);
         break;
     }
   }
@@ -188,7 +193,7 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
     softmax_N[n * kRunningSoftmax] = static_cast<A>(-__builtin_inf());
   }
 
-  RowWalk<E> walk{segments, num_segments, shape.row_stride, shape.num_kv_heads * head_size};
+  RowWalk<E> walk{segments, num_segments, shape.row_stride};
   Block<E> blocks[2];
   for (Block<E>& block : blocks) block.head_size = head_size, block.padded = padded;
   walk.next(blocks[0]);
@@ -197,7 +202,7 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
     for (int64_t kv = 0; kv < shape.num_kv_heads; ++kv) {
       const int64_t n = kv * group_size;
       blocks[current].offset = kv * head_size;
-      attend_group(blocks[current], group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax,
+      attend_group(blocks[current], blocks[1 - current], group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax,
                    out_NH + n * padded);
     }
   }

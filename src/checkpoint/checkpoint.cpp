@@ -1,6 +1,7 @@
 #include "thinktune/checkpoint/checkpoint.h"
 
 #include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kPrefix = "step-";
+constexpr const char* kTemporaryPrefix = ".tmp-step-";
 constexpr const char* kStateName = "state.json";
 constexpr const char* kTensorsName = "training_state.safetensors";
 
@@ -88,6 +90,27 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
   }
 }
 
+// What a crash left half written. Only one process at a time writes into a run's folder, so nobody is at work there.
+void remove_leftovers(const fs::path& folder) {
+  std::error_code ignored;
+  std::vector<fs::path> leftovers;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().filename().string().starts_with(kTemporaryPrefix)) leftovers.push_back(entry.path());
+  for (const fs::path& path : leftovers) fs::remove_all(path, ignored);
+}
+
+// Those beyond keep_last. Newer ones than `step` do not count: a resume has passed them over as damaged, and they must not push out
+// whole ones.
+void remove_older(const fs::path& folder, int64_t step, int64_t keep_last) {
+  std::error_code failed;
+  int64_t kept = 0;
+  for (const fs::path& path : list(folder)) {
+    if (step_of(path) > step || ++kept <= keep_last) continue;
+    fs::remove_all(path, failed);
+    if (failed) spdlog::warn("cannot remove the old checkpoint {}: {}", path.string(), failed.message());
+  }
+}
+
 }  // namespace
 
 void describe(core::Fields& f, CheckpointOptions& o) {
@@ -99,8 +122,9 @@ void validate(const CheckpointOptions& options) { core::check_ranges(options, "c
 
 fs::path save(const fs::path& folder, const RunState& state, const RunTensors& tensors, int64_t keep_last) {
   const fs::path target = folder / fmt::format("{}{}", kPrefix, state.step);
-  const fs::path temporary = folder / fmt::format(".tmp-{}{}-{}", kPrefix, state.step, ::getpid());
+  const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
   std::error_code failed;
+  remove_leftovers(folder);
   fs::create_directories(temporary, failed);
   if (failed)
     throw core::user_error(fmt::format("cannot make the folder {}: {}", temporary.string(), failed.message()), "choose another output folder");
@@ -114,14 +138,14 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
     fs::remove_all(target);  // a damaged one of the same step, passed over on resume
     fs::rename(temporary, target);
     core::sync_folder(folder);
+  } catch (const fs::filesystem_error& error) {
+    fs::remove_all(temporary, failed);
+    throw core::user_error(fmt::format("cannot write the checkpoint {}: {}", target.string(), error.what()));
   } catch (...) {
     fs::remove_all(temporary, failed);
     throw;
   }
-  if (keep_last > 0) {
-    const std::vector<fs::path> all = list(folder);
-    for (size_t i = static_cast<size_t>(keep_last); i < all.size(); ++i) fs::remove_all(all[i]);
-  }
+  if (keep_last > 0) remove_older(folder, state.step, keep_last);
   return target;
 }
 

@@ -42,6 +42,13 @@ Packing pack(const std::vector<rollout::TrainGroup>& groups) {
   return p;
 }
 
+std::string first_not_finite(const model::ModelConfig& config, const model::Weights& weights) {
+  const model::Family& family = model::find_family(config.family, "policy");
+  for (const model::TensorName& name : family.tensor_names(config, weights))
+    if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
+  return "";
+}
+
 }  // namespace
 
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
@@ -78,14 +85,12 @@ std::vector<at::Tensor> Policy::gradients() const {
 }
 
 std::string Policy::first_not_finite_gradient() const {
-  const model::Weights gradients = model::map_weights(master_, [](const at::Tensor& parameter) {
-    return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
-  });
-  const model::Family& family = model::find_family(decoder_.config().family, "policy");
-  for (const model::TensorName& name : family.tensor_names(decoder_.config(), gradients))
-    if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
-  return "";
+  return first_not_finite(decoder_.config(), model::map_weights(master_, [](const at::Tensor& parameter) {
+                            return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
+                          }));
 }
+
+std::string Policy::first_not_finite_weight() const { return first_not_finite(decoder_.config(), master_); }
 
 void Policy::refresh_compute_weights() {
   c10::NoGradGuard no_grad;

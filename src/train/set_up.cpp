@@ -8,6 +8,8 @@
 
 #include "thinktune/core/error.h"
 #include "thinktune/guidance/model_teacher.h"
+#include "thinktune/guidance/reply.h"
+#include "thinktune/guidance/teacher_prompt.h"
 
 namespace thinktune::train {
 namespace {
@@ -21,13 +23,18 @@ void add_template_end_of_turn(model::ModelConfig& config, const model::Vocabular
   ids.insert(ids.begin(), id);  // first: it is what is written
 }
 
-void set_up_teacher(Run& run) {
+std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
-  if (!o.guidance.enabled) return;
   run.teacher_engine = std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
-  run.teacher = std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
-                                                         prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
+  return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
+                                                  prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
+}
+
+void set_up_guide(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
+  const TrainOptions& o = run.options;
+  if (!o.guidance.enabled) return;
+  run.teacher = teacher != nullptr ? std::move(teacher) : make_model_teacher(run);
   const guidance::GuideSetup setup = {.seed = static_cast<uint64_t>(o.seed),
                                       .num_steps = o.steps,
                                       .group_size = o.rollout.group_size,
@@ -44,15 +51,28 @@ void set_up_data(Run& run) {
   if (run.prompts->num_too_long() > 0)
     spdlog::warn("{} of {} problems have prompts above {} tokens and are left out", run.prompts->num_too_long(), problems.train.size(),
                  o.prompt.max_prompt_tokens);
+  int64_t heldout_too_long = 0;
   for (const data::Problem& problem : problems.heldout) {
     if (o.eval.num_problems > 0 && std::ssize(run.heldout) >= o.eval.num_problems) break;
     rollout::Prompt prompt = run.prompt_builder->build(problem, run.heldout.size());
     if (!run.prompt_builder->is_too_long(prompt)) run.heldout.push_back(std::move(prompt));
+    else ++heldout_too_long;
   }
+  if (heldout_too_long > 0)
+    spdlog::warn("{} held-out problems have prompts above {} tokens and are left out of every evaluation", heldout_too_long,
+                 o.prompt.max_prompt_tokens);
   spdlog::info("{} training problems, {} held out", run.prompts->size(), run.heldout.size());
 }
 
-void check_lengths(const Run& run) {
+// Tokens that a teacher's reply takes at most behind its prompt, with what is written for it (the tags, a forced opinion).
+int64_t longest_reply(const Run& run) {
+  const guidance::GuidanceOptions& g = run.options.guidance;
+  const int64_t form = std::ssize(run.vocabulary.tokenizer->encode(guidance::format_reply(guidance::kIncorrect, "", "")));
+  if (g.format == guidance::Format::Constrained) return form + g.max_reason_tokens + g.max_phrase_tokens;
+  return g.max_reply_tokens + (g.opinion == guidance::Opinion::Verifier ? form : 0);
+}
+
+void check_lengths(const Run& run, bool model_teaches) {
   const TrainOptions& o = run.options;
   const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
   const int64_t longest = o.prompt.max_prompt_tokens + response;
@@ -60,10 +80,12 @@ void check_lengths(const Run& run) {
     throw core::user_error(fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
                                        o.prompt.max_prompt_tokens, response, run.config.max_position),
                            "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
-  if (o.guidance.enabled && o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens > run.config.max_position)
+  if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > run.config.max_position)
     throw core::user_error(fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
-                                       o.guidance.max_teacher_prompt_tokens, o.guidance.max_reply_tokens, run.config.max_position),
-                           "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
+                                       o.guidance.max_teacher_prompt_tokens, longest_reply(run), run.config.max_position),
+                           o.guidance.format == guidance::Format::Constrained
+                               ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
+                               : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
 }
 
 }  // namespace
@@ -95,21 +117,22 @@ std::vector<rollout::Prompt> PromptStream::next(int64_t count) {
 
 void PromptStream::restore(uint64_t position) { order_ = data::DataOrder(seed_, static_cast<uint32_t>(prompts_.size()), position); }
 
-void set_up(Run& run) {
+void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
   validate(o);
+  const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   const model::Pretrained pretrained(o.model);
   run.config = pretrained.config();
   run.vocabulary = pretrained.load_vocabulary();
   add_template_end_of_turn(run.config, run.vocabulary);
-  check_lengths(run);
+  check_lengths(run, model_teaches);
   set_up_data(run);
 
   run.decoder = std::make_unique<model::Decoder>(run.config);
   const at::ScalarType compute = o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
   model::Weights master = pretrained.load_weights(at::kFloat);
-  if (o.guidance.enabled || o.loss.kl_coefficient != 0) {
+  if (model_teaches || o.loss.kl_coefficient != 0) {
     run.initial_weights = std::make_unique<model::Weights>(
         model::map_weights(master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
   }
@@ -117,7 +140,7 @@ void set_up(Run& run) {
   run.engine = std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.policy->parameters(), o.optim);
-  set_up_teacher(run);
+  set_up_guide(run, std::move(teacher));
 }
 
 }  // namespace thinktune::train

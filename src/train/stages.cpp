@@ -11,6 +11,8 @@
 namespace thinktune::train {
 namespace {
 
+constexpr const char* kFinitenessHint = "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32";
+
 template <class T, class Field>
 at::Tensor flat(const MicroBatch& micro, at::ScalarType dtype, Field field) {
   std::vector<T> values;
@@ -132,17 +134,20 @@ double learning_rate(const TrainOptions& options, int64_t step, int64_t update, 
   return optim::learning_rate(options.optim, step * updates_per_step + update, options.steps * updates_per_step);
 }
 
-void check_finite_loss(const algo::LossParts& parts, int64_t step) {
+void check_finite_loss(const Policy& policy, const algo::LossParts& parts, int64_t step) {
   if (std::isfinite(parts.loss.item<double>())) return;
-  throw core::device_error(fmt::format("step {}: the loss is not finite; the weights were not changed", step + 1),
-                           "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32");
+  const std::string weight = policy.first_not_finite_weight();
+  throw core::device_error(
+      fmt::format("step {}: the loss is not finite ({}); the weights were not changed in this update", step + 1,
+                  weight.empty() ? "all weights are" : fmt::format("a weight of {} is not finite", weight)),
+      kFinitenessHint);
 }
 
 void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step) {
   if (std::isfinite(grad_norm)) return;
   throw core::device_error(fmt::format("step {}: the gradient of {} is not finite; the weights were not changed in this update", step + 1,
                                        policy.first_not_finite_gradient()),
-                           "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32");
+                           kFinitenessHint);
 }
 
 }  // namespace thinktune::train

@@ -32,7 +32,7 @@ double clip_gradients(const std::vector<at::Tensor>& gradients, const optim::Opt
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step);
 
 // Throw Error{Device} naming step and tensor.
-void check_finite_loss(const algo::LossParts& parts, int64_t step);
+void check_finite_loss(const Policy& policy, const algo::LossParts& parts, int64_t step);
 void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step);
 
 }  // namespace thinktune::train

@@ -46,7 +46,7 @@ StepRecord train_step(Run& run, int64_t step) {
       const ops::TokenLogprobs logprobs = run.policy->logprobs(micro.groups, logprob_options(o));
       const algo::LossInputs inputs = loss_inputs(micro, logprobs, o);
       const algo::LossParts parts = algo::policy_loss(inputs, mini.has_guided, o.loss);
-      check_finite_loss(parts, step);
+      check_finite_loss(*run.policy, parts, step);
       parts.loss.backward();
       record.updates.add_micro_batch(micro, inputs, parts);
     }

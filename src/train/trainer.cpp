@@ -67,7 +67,14 @@ report::StepReport to_report(const StepRecord& record, const TrainOptions& optio
   return step;
 }
 
-// Keys whose values differ between two configs, for the log.
+// A later resume would take the newest checkpoint of the folder for this run's.
+void refuse_old_checkpoints(const TrainOptions& options, const model::ModelConfig& config) {
+  std::vector<std::string> skipped;
+  if (checkpoint::find_newest(checkpoint_folder(options), config, skipped) || !skipped.empty())
+    throw core::user_error(fmt::format("{} holds the checkpoints of another run", checkpoint_folder(options).string()),
+                           "resume that run, or choose another output folder");
+}
+
 void warn_of_changes(const std::string& old_config, const std::string& new_config) {
   if (old_config != new_config)
     spdlog::warn("the config has changed since the checkpoint was written; the run goes on with the new one (the old one is kept in the run's folder)");
@@ -75,9 +82,10 @@ void warn_of_changes(const std::string& old_config, const std::string& new_confi
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options, std::string config_json) : config_json_(std::move(config_json)) {
+Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher)
+    : config_json_(std::move(config_json)) {
   run_.options = std::move(options);
-  set_up(run_);
+  set_up(run_, std::move(teacher));
 }
 
 TrainSummary Trainer::run(bool resume, int64_t max_steps) {
@@ -89,13 +97,15 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
     if (!found)
       throw core::user_error(fmt::format("there is no whole checkpoint to resume from in {}", checkpoint_folder(o).string()),
-                             "start the run without --resume");
+                             "start the run without --resume; in another output folder if this one holds results already");
     if (found->state.step >= o.steps)
       throw core::user_error(fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found->state.step, o.steps),
                              "to go on, give more steps: --set steps=N --resume");
     restore(*found);
     summary.steps_done = found->state.step;
     spdlog::info("resumed from {} after step {}", found->path.string(), found->state.step);
+  } else {
+    refuse_old_checkpoints(o, run_.config);
   }
 
   const auto decode = [&](std::span<const core::TokenId> ids) { return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()}); };

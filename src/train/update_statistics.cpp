@@ -31,7 +31,8 @@ void UpdateStatistics::add_micro_batch(const MicroBatch& micro, const algo::Loss
   packed_tokens_ += packed_tokens(micro);
 
   if (num_updates_ > 0) return;  // later updates have moved away from what was sampled
-  const at::Tensor trainer_M = inputs.old_logprobs_M.to(at::kFloat).contiguous();
+  // The update's own pass, not the old log-probabilities: these may be the sampler's.
+  const at::Tensor trainer_M = inputs.logprobs_M.detach().to(at::kFloat).contiguous();
   const float* trainer = trainer_M.const_data_ptr<float>();
   for (const rollout::TrainGroup& group : micro.groups) {
     for (const rollout::TrainSequence& sequence : group.sequences) {

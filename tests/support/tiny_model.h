@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "thinktune/core/random.h"
 #include "thinktune/model/decoder.h"

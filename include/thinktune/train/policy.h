@@ -38,6 +38,7 @@ class Policy {
 
   // The Hugging Face name of the first tensor whose gradient has a NaN or an infinity; empty if all are finite.
   std::string first_not_finite_gradient() const;
+  std::string first_not_finite_weight() const;  // the same for the master weights
 
   // After an update or a restore: writes the master weights into the copy that computes.
   void refresh_compute_weights();

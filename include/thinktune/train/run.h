@@ -50,7 +50,7 @@ struct Run {
   std::unique_ptr<Policy> policy;
   std::unique_ptr<infer::Engine> engine;
   std::unique_ptr<model::Weights> initial_weights;  // frozen: the teacher and the KL reference share them; null if neither is in use
-  std::unique_ptr<infer::Engine> teacher_engine;
+  std::unique_ptr<infer::Engine> teacher_engine;    // null unless the initial model teaches
   std::unique_ptr<guidance::Teacher> teacher;
   std::unique_ptr<guidance::Guide> guide;  // null: plain GRPO
   std::unique_ptr<reward::Reward> reward;

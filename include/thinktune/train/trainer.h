@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,12 +32,13 @@ struct TrainSummary {
 class Trainer {
  public:
   // Reads model and data and prepares everything; nothing is written yet. `config_json`: the resolved config, kept with run and
-  // checkpoints. Throws Error for whatever cannot be read or does not fit together.
-  Trainer(TrainOptions options, std::string config_json);
+  // checkpoints. `teacher`: another teacher than the initial model, for guidance (null: the initial model). Throws Error for whatever
+  // cannot be read or does not fit together.
+  Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher = nullptr);
 
   // Runs to the last step, or for at most `max_steps` steps in this call (0: no limit; the state is saved then). With `resume` goes on
   // from the newest whole checkpoint of the output folder; what it passes over is logged. Throws Error{User} if there is nothing to
-  // resume, the run is finished, or, without `resume`, the folder holds a run already.
+  // resume, the run is finished, or, without `resume`, the folder holds a run's results or checkpoints already.
   TrainSummary run(bool resume, int64_t max_steps = 0);
 
   const Run& parts() const { return run_; }

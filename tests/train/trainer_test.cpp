@@ -1,0 +1,181 @@
+#include "thinktune/train/trainer.h"
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "train/small_run.h"
+
+namespace thinktune::train {
+namespace {
+
+namespace fs = std::filesystem;
+using test::answering_teacher;
+using test::error_of;
+using test::small_options;
+using testing::HasSubstr;
+
+class TrainerTest : public testing::Test {
+ protected:
+  TrainerTest() { test::write_model(folder_.path() / "model"); }
+
+  TrainSummary train(const TrainOptions& options) const {
+    return Trainer(options, "{}\n", answering_teacher(options)).run(false);
+  }
+
+  thinktune::test::TempFolder folder_;
+};
+
+TEST_F(TrainerTest, TheSameSeedGivesTheSameBytes) {
+  TrainOptions first = small_options(folder_.path(), "first"), second = small_options(folder_.path(), "second");
+  first.precision = second.precision = Precision::Bf16;
+  train(first);
+  train(second);
+  test::expect_same_results(first, second);
+}
+
+TEST_F(TrainerTest, AnotherSeedGivesOtherRolloutsAndWeights) {
+  TrainOptions first = small_options(folder_.path(), "first"), second = small_options(folder_.path(), "second");
+  second.seed = 2;
+  train(first);
+  train(second);
+  auto a = test::results_of(first), b = test::results_of(second);
+  EXPECT_NE(a["rollouts/step-1.jsonl"], b["rollouts/step-1.jsonl"]);
+  EXPECT_TRUE(a["checkpoints/step-3/model.safetensors"] != b["checkpoints/step-3/model.safetensors"]);
+  EXPECT_TRUE(a["checkpoints/step-3/training_state.safetensors"] != b["checkpoints/step-3/training_state.safetensors"]);
+}
+
+TEST_F(TrainerTest, GuidanceIsTheSignalThatMovesTheWeights) {
+  TrainOptions options = small_options(folder_.path());
+  Trainer trainer(options, "{}\n", answering_teacher(options));
+  const std::vector<at::Tensor> before = test::copies(trainer.parts().policy->parameters());
+  const TrainSummary summary = trainer.run(false);
+  EXPECT_EQ(summary.steps_done, 3);
+  EXPECT_EQ(summary.checkpoint, fs::path(options.output) / "checkpoints" / "step-3");
+  for (size_t i = 0; i < before.size(); ++i)
+    EXPECT_FALSE(at::equal(before[i], trainer.parts().policy->parameters()[i])) << "tensor " << i << " has not moved";
+
+  const auto rows = test::rows_without_times(fs::path(options.output) / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 3U);
+  for (const auto& row : rows) {
+    EXPECT_EQ(row["reward/own_mean"], 0);
+    EXPECT_GT(row["guidance/guided"], 0);
+    EXPECT_EQ(row["guidance/wrong_to_right"], row["guidance/outcome/guided"]);
+    EXPECT_EQ(row["optim/updates"], 1);
+    EXPECT_GT(row["optim/grad_norm"], 0);
+    EXPECT_GT(row["policy/guided_token_share"], 0);
+    EXPECT_LT(row["policy/guided_token_share"], 1);
+    EXPECT_LT(row["mismatch/max"], 1e-4);
+  }
+  // What is saved is what was trained, as a folder that can be loaded.
+  const model::Weights saved = model::Pretrained(summary.checkpoint).load_weights(at::kFloat);
+  EXPECT_TRUE(test::same_bits(model::tensor_list(saved), trainer.parts().policy->parameters()));
+}
+
+TEST_F(TrainerTest, EvaluatesAtTheStartWhenDueAndAtTheEnd) {
+  TrainOptions options = small_options(folder_.path());
+  options.eval.every = 2;
+  const TrainSummary summary = train(options);
+  ASSERT_EQ(summary.evaluations.size(), 3U);
+  EXPECT_EQ(summary.evaluations[0].step, 0);
+  EXPECT_EQ(summary.evaluations[1].step, 2);
+  EXPECT_EQ(summary.evaluations[2].step, 3);
+  const auto rows = test::rows_without_times(fs::path(options.output) / "eval.jsonl");
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0]["num_problems"], 3);
+}
+
+TEST_F(TrainerTest, KeepsCheckpointsAsAsked) {
+  TrainOptions options = small_options(folder_.path());
+  options.checkpoint.every = 1;
+  options.checkpoint.keep_last = 2;
+  train(options);
+  const fs::path checkpoints = fs::path(options.output) / "checkpoints";
+  EXPECT_FALSE(fs::exists(checkpoints / "step-1"));
+  EXPECT_TRUE(fs::exists(checkpoints / "step-2"));
+  EXPECT_TRUE(fs::exists(checkpoints / "step-3"));
+}
+
+TEST_F(TrainerTest, RefusesAFolderThatHoldsARunAlready) {
+  TrainOptions options = small_options(folder_.path());
+  options.steps = 1;
+  train(options);
+  const core::Error results = error_of([&] { train(options); });
+  EXPECT_EQ(results.kind(), core::ErrorKind::User);
+  EXPECT_THAT(results.message(), HasSubstr("checkpoints of another run"));
+
+  // Checkpoints alone are enough: a later resume would take them for this run's.
+  for (const char* name : {"metrics.jsonl", "eval.jsonl"}) fs::remove(fs::path(options.output) / name);
+  EXPECT_EQ(error_of([&] { train(options); }).kind(), core::ErrorKind::User);
+  // Results alone as well.
+  fs::remove_all(options.output);
+  train(options);
+  fs::remove_all(fs::path(options.output) / "checkpoints");
+  EXPECT_EQ(error_of([&] { train(options); }).kind(), core::ErrorKind::User);
+}
+
+TEST_F(TrainerTest, ResumeNeedsACheckpointAndStepsToDo) {
+  TrainOptions options = small_options(folder_.path());
+  options.steps = 1;
+  const core::Error nothing = error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run(true); });
+  EXPECT_EQ(nothing.kind(), core::ErrorKind::User);
+  EXPECT_THAT(nothing.message(), HasSubstr("no whole checkpoint"));
+  train(options);
+  const core::Error finished = error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run(true); });
+  EXPECT_EQ(finished.kind(), core::ErrorKind::User);
+  EXPECT_THAT(finished.message(), HasSubstr("finished"));
+}
+
+TEST_F(TrainerTest, AFileInPlaceOfTheOutputFolderIsAUserError) {
+  const TrainOptions options = small_options(folder_.path());
+  std::ofstream(options.output) << "not a folder";
+  const core::Error error = error_of([&] { train(options); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::User);
+  EXPECT_THAT(error.message(), HasSubstr(options.output));
+}
+
+TEST_F(TrainerTest, TheInitialModelTeaches) {
+  TrainOptions options = small_options(folder_.path());
+  options.steps = 1;
+  options.guidance.format = guidance::Format::Constrained;
+  options.guidance.opinion = guidance::Opinion::Model;
+  options.guidance.max_reason_tokens = 12;
+  options.guidance.max_phrase_tokens = 12;
+  options.guidance.max_teacher_prompt_tokens = 1024;
+  options.guidance.prompt_file = (folder_.path() / "teacher.json").string();
+  std::ofstream(options.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+  Trainer trainer(options, "{}\n");
+  const model::Weights initial = model::Pretrained(options.model).load_weights(at::kFloat);
+  trainer.run(false);
+
+  const auto row = test::rows_without_times(fs::path(options.output) / "metrics.jsonl").at(0);
+  EXPECT_GT(row["teacher/asked"], 0);
+  int64_t outcomes = 0;
+  for (const auto& [key, value] : row.items())
+    if (key.starts_with("guidance/outcome/")) outcomes += value.get<int64_t>();
+  EXPECT_EQ(outcomes, row["guidance/selected"]);
+  ASSERT_NE(trainer.parts().teacher_engine, nullptr);
+  EXPECT_GT(trainer.parts().teacher_engine->stats().generated_tokens, 0);
+  EXPECT_TRUE(test::same_bits(model::tensor_list(*trainer.parts().initial_weights), model::tensor_list(initial))) << "the teacher is frozen";
+}
+
+TEST_F(TrainerTest, LengthsThatDoNotFitTheModelAreRefusedBeforeTheRun) {
+  TrainOptions options = small_options(folder_.path());
+  options.rollout.max_new_tokens = 4000;
+  EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).message(), HasSubstr("4096 positions"));
+
+  options = small_options(folder_.path());
+  options.guidance.max_teacher_prompt_tokens = 3072;
+  options.guidance.max_reply_tokens = 1025;
+  EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).hint(), HasSubstr("guidance.max_reply_tokens"));
+  EXPECT_NO_THROW(Trainer(options, "{}", answering_teacher(options))) << "these are limits of the initial model as the teacher";
+
+  // What is written for the teacher takes positions too: here the three parts fit, but not with their tags.
+  options.guidance.format = guidance::Format::Constrained;
+  options.guidance.max_reason_tokens = 512;
+  options.guidance.max_phrase_tokens = 512;
+  EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).hint(), HasSubstr("guidance.max_phrase_tokens"));
+}
+
+}  // namespace
+}  // namespace thinktune::train
