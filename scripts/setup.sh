@@ -49,7 +49,7 @@ install_venv() { # folder, requirements file, pip options…
   local stamp
   stamp="$venv/installed-$(sha256sum "$requirements" | cut -c1-16)"
   [ -e "$stamp" ] && return 0
-  say "creating $venv from $requirements (the first time about 650 MB are downloaded)"
+  say "creating $venv from $requirements (the first time a large download: LibTorch alone has 650 MB)"
   rm -rf "$venv"
   python3 -m venv "$venv" >"$THINKTUNE_CACHE/pip.log" 2>&1 ||
     stop "python3 -m venv failed; see $THINKTUNE_CACHE/pip.log"

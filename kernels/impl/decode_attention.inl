@@ -10,8 +10,8 @@ inline constexpr int64_t kMaxTile = 4;
 // One block's rows; the pointers behind num_positions repeat the last one, which keeps whole-vector steps in bounds.
 template <class E>
 struct Block {
-  const E* keys[kDecodeBlock] = {};
-  const E* values[kDecodeBlock] = {};
+  const E* keys[kDecodeBlock];
+  const E* values[kDecodeBlock];
   int64_t num_positions = 0;
   int64_t head_size = 0;
   int64_t padded = 0;
@@ -198,12 +198,13 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
   for (Block<E>& block : blocks) block.head_size = head_size, block.padded = padded;
   walk.next(blocks[0]);
   for (int current = 0; blocks[current].num_positions > 0; current = 1 - current) {
-    walk.next(blocks[1 - current]);  // one block ahead
+    Block<E>& block = blocks[current];
+    walk.next(blocks[1 - current]);
+    const Block<E>& ahead = blocks[1 - current].num_positions > 0 ? blocks[1 - current] : block;
     for (int64_t kv = 0; kv < shape.num_kv_heads; ++kv) {
       const int64_t n = kv * group_size;
-      blocks[current].offset = kv * head_size;
-      attend_group(blocks[current], blocks[1 - current], group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax,
-                   out_NH + n * padded);
+      block.offset = kv * head_size;
+      attend_group(block, ahead, group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax, out_NH + n * padded);
     }
   }
 

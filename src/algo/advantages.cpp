@@ -21,7 +21,7 @@ void describe(core::Fields& fields, AdvantageOptions& options) {
                 "not guide");
 }
 
-void validate(const AdvantageOptions& options) { core::check_ranges(options, "advantages"); }
+void validate(const AdvantageOptions& options) { core::check_ranges(options, "advantage"); }
 
 namespace {
 

@@ -9,7 +9,9 @@ void describe(core::Fields& fields, LossOptions& options) {
   fields.number("dual_clip", options.dual_clip, {.min = 1, .max = 1e9, .min_excluded = true},
                 "at negative advantage a token's loss is at most -advantage * dual_clip");
   fields.choice("aas", options.aas, kAasNames,
-                "shaping of guided tokens: paper, reference (as in the public code), constant, p_over_p_plus_c, off");
+                "advantage-aware shaping of guided tokens. paper: gamma by advantage; reference: as in the public "
+                "code; constant: one gamma; "
+                "p_over_p_plus_c: p / (p + c) instead of the ratio; off: none");
   fields.number("gamma_min", options.gamma_min, core::between(-1.0, 1.0), "aas = paper: gamma at advantage_max");
   fields.number("gamma_max", options.gamma_max, core::between(-1.0, 1.0), "aas = paper: gamma at advantage_min");
   fields.number("advantage_min", options.advantage_min, core::between(-1e6, 1e6),
@@ -17,7 +19,7 @@ void describe(core::Fields& fields, LossOptions& options) {
   fields.number("advantage_max", options.advantage_max, core::between(-1e6, 1e6),
                 "aas = paper: advantage with gamma = gamma_min");
   fields.number("aas_constant", options.aas_constant, core::between(-1.0, 1.0),
-                "gamma of constant, c of p_over_p_plus_c");
+                "aas = constant: gamma; aas = p_over_p_plus_c: c");
   fields.number("fallback_probability", options.fallback_probability, core::between(0.0, 1.0),
                 "guided tokens with negative advantage and a probability below it are treated as unguided ones");
   fields.choice("aggregation", options.aggregation, kAggregationNames,

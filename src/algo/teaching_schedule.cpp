@@ -35,14 +35,15 @@ void describe(core::Fields& fields, ScheduleOptions& options) {
 }
 
 void validate(const ScheduleOptions& options) {
-  core::check_ranges(options, "schedule");
+  core::check_ranges(options, "guidance.schedule");
   if (options.min > options.init)
-    throw core::user_error(
-        fmt::format("schedule.min is {}, more than schedule.init, which is {}", options.min, options.init),
-        "The share of guided rollouts falls from init to min: set min to at most init.");
+    throw core::user_error(fmt::format("guidance.schedule.min is {}, more than guidance.schedule.init, which is {}",
+                                       options.min, options.init),
+                           "The share of guided rollouts falls from init to min: set min to at most init.");
   if (options.kind == ScheduleKind::Exponential && std::max(options.epsilon, options.min) == 0)
-    throw core::user_error("schedule.epsilon and schedule.min are both 0, but an exponential decay never reaches 0",
-                           "Set schedule.min or schedule.epsilon above 0, or choose another schedule.kind.");
+    throw core::user_error(
+        "guidance.schedule.epsilon and guidance.schedule.min are both 0, but an exponential decay never reaches 0",
+        "Set guidance.schedule.min or guidance.schedule.epsilon above 0, or choose another guidance.schedule.kind.");
 }
 
 TeachingSchedule::TeachingSchedule(const ScheduleOptions& options, int64_t num_steps) : options_(options) {

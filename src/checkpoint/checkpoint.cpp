@@ -28,7 +28,8 @@ int64_t step_of(const fs::path& path) {
   const std::string name = path.filename().string();
   if (!name.starts_with(kPrefix)) return -1;
   const std::string digits = name.substr(std::string_view(kPrefix).size());
-  const bool number = !digits.empty() && digits.size() <= 15 && std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool number = !digits.empty() && digits.size() <= 15 &&
+                      std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   return number ? std::stoll(digits) : -1;
 }
 
@@ -42,11 +43,27 @@ std::vector<fs::path> list(const fs::path& folder) {
   return found;
 }
 
-// The sizes that decide whether tensors fit.
+// What tells models apart: the sizes that decide whether tensors fit, and how positions are read.
 json sizes(const model::ModelConfig& c) {
-  return {{"family", c.family},           {"vocab_size", c.vocab_size}, {"hidden_size", c.hidden_size}, {"intermediate_size", c.intermediate_size},
-          {"num_layers", c.num_layers},   {"num_heads", c.num_heads},   {"num_kv_heads", c.num_kv_heads}, {"head_dim", c.head_dim},
-          {"tie_word_embeddings", c.tie_word_embeddings}};
+  return {{"family", c.family},
+          {"vocab_size", c.vocab_size},
+          {"hidden_size", c.hidden_size},
+          {"intermediate_size", c.intermediate_size},
+          {"num_layers", c.num_layers},
+          {"num_heads", c.num_heads},
+          {"num_kv_heads", c.num_kv_heads},
+          {"head_dim", c.head_dim},
+          {"tie_word_embeddings", c.tie_word_embeddings},
+          {"rope_theta", c.rope_theta}};
+}
+
+// "hidden_size is 576 there and 32 here"; the first difference is enough to see that the model is another one.
+std::string differences(const json& there, const json& here) {
+  for (const auto& [name, value] : here.items()) {
+    const json other = there.is_object() && there.contains(name) ? there[name] : json();
+    if (other != value) return fmt::format("{} is {} there and {} here", name, other.dump(), value.dump());
+  }
+  return "its sizes are described otherwise";
 }
 
 struct NamedTensor {
@@ -56,8 +73,9 @@ struct NamedTensor {
 
 std::vector<NamedTensor> named(const RunTensors& tensors) {
   std::vector<NamedTensor> all;
-  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {
-      {"master", &tensors.master}, {"first_moment", &tensors.first_moments}, {"second_moment", &tensors.second_moments}};
+  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {{"master", &tensors.master},
+                                                                          {"first_moment", &tensors.first_moments},
+                                                                          {"second_moment", &tensors.second_moments}};
   for (const auto& [kind, list] : kinds)
     for (size_t i = 0; i < list->size(); ++i) all.push_back({fmt::format("{}.{}", kind, i), (*list)[i].detach()});
   return all;
@@ -77,7 +95,8 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
   const json parsed = json::parse(core::read_file(file, "run state"), nullptr, false);
   try {
     if (parsed.at("model") != sizes(config))
-      throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(), parsed.at("model").dump()));
+      throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
+                                         differences(parsed.at("model"), sizes(config))));
     RunState state;
     state.step = parsed.at("step");
     state.data_position = parsed.at("data_position");
@@ -86,7 +105,8 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
     state.config = parsed.at("config");
     return state;
   } catch (const json::exception& e) {
-    throw core::data_error(fmt::format("the checkpoint {} is damaged: {} cannot be read ({})", checkpoint.string(), kStateName, e.what()));
+    throw core::data_error(
+        fmt::format("the checkpoint {} is damaged: {} cannot be read ({})", checkpoint.string(), kStateName, e.what()));
   }
 }
 
@@ -99,8 +119,8 @@ void remove_leftovers(const fs::path& folder) {
   for (const fs::path& path : leftovers) fs::remove_all(path, ignored);
 }
 
-// Those beyond keep_last. Newer ones than `step` do not count: a resume has passed them over as damaged, and they must not push out
-// whole ones.
+// Those beyond keep_last. Newer ones than `step` do not count: a resume has passed them over as damaged, and they must
+// not push out whole ones.
 void remove_older(const fs::path& folder, int64_t step, int64_t keep_last) {
   std::error_code failed;
   int64_t kept = 0;
@@ -114,7 +134,8 @@ void remove_older(const fs::path& folder, int64_t step, int64_t keep_last) {
 }  // namespace
 
 void describe(core::Fields& f, CheckpointOptions& o) {
-  f.integer("every", o.every, core::at_least(int64_t{0}), "steps between checkpoints; the last step always makes one. 0: only the last");
+  f.integer("every", o.every, core::at_least(int64_t{0}),
+            "steps between checkpoints; the last step always makes one. 0: only the last");
   f.integer("keep_last", o.keep_last, core::at_least(int64_t{0}), "how many are kept; older ones are removed. 0: all");
 }
 
@@ -127,12 +148,17 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   remove_leftovers(folder);
   fs::create_directories(temporary, failed);
   if (failed)
-    throw core::user_error(fmt::format("cannot make the folder {}: {}", temporary.string(), failed.message()), "choose another output folder");
+    throw core::user_error(fmt::format("cannot make the folder {}: {}", temporary.string(), failed.message()),
+                           "choose another output folder");
   try {
     model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
     write_tensors(temporary / kTensorsName, tensors);
-    const json content = {{"step", state.step},   {"data_position", state.data_position}, {"num_updates", state.num_updates},
-                          {"guard", state.guard}, {"config", state.config},               {"model", sizes(*tensors.config)}};
+    const json content = {{"step", state.step},
+                          {"data_position", state.data_position},
+                          {"num_updates", state.num_updates},
+                          {"guard", state.guard},
+                          {"config", state.config},
+                          {"model", sizes(*tensors.config)}};
     core::write_file_atomically(temporary / kStateName, content.dump(2) + "\n");
     write_manifest(temporary);
     fs::remove_all(target);  // a damaged one of the same step, passed over on resume
@@ -149,7 +175,8 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   return target;
 }
 
-std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfig& config, std::vector<std::string>& skipped) {
+std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfig& config,
+                                 std::vector<std::string>& skipped) {
   for (const fs::path& path : list(folder)) {
     try {
       verify(path);

@@ -14,7 +14,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string checksum(const core::MappedFile& file) { return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size())); }
+std::string checksum(const core::MappedFile& file) {
+  return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size()));
+}
 
 [[noreturn]] void damaged(const fs::path& folder, const std::string& why) {
   throw core::data_error(fmt::format("the checkpoint {} is damaged: {}", folder.string(), why));
@@ -35,16 +37,20 @@ void verify_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   if (!fs::exists(path)) damaged(folder, "it has no manifest, so it was never completed");
   const json manifest = json::parse(core::read_file(path, "manifest"), nullptr, false);
-  if (!manifest.is_object() || manifest.value("format", json()) != 1 || !manifest.contains("files") || !manifest["files"].is_object())
+  if (!manifest.is_object() || manifest.value("format", json()) != 1 || !manifest.contains("files") ||
+      !manifest["files"].is_object())
     damaged(folder, "its manifest cannot be read");
   for (const auto& [name, facts] : manifest["files"].items()) {
-    if (name.empty() || name.find('/') != std::string::npos || !facts.is_object() || !facts.value("bytes", json()).is_number_unsigned())
+    if (name.empty() || name.find('/') != std::string::npos || !facts.is_object() ||
+        !facts.value("bytes", json()).is_number_unsigned())
       damaged(folder, "its manifest cannot be read");
     if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
     const core::MappedFile file(folder / name);
     if (file.size() != facts["bytes"].get<uint64_t>())
-      damaged(folder, fmt::format("{} has {} bytes, {} were written", name, file.size(), facts["bytes"].get<uint64_t>()));
-    if (facts.value("xxh3", json()) != checksum(file)) damaged(folder, fmt::format("the checksum of {} is wrong", name));
+      damaged(folder,
+              fmt::format("{} has {} bytes, {} were written", name, file.size(), facts["bytes"].get<uint64_t>()));
+    if (facts.value("xxh3", json()) != checksum(file))
+      damaged(folder, fmt::format("the checksum of {} is wrong", name));
   }
 }
 

@@ -115,6 +115,8 @@ class Builder final : public nlohmann::json_sax<json> {
       hint = "is a comma missing at the end of the line before?";
     else if (last_token.find('\'') != std::string::npos)
       hint = "texts and keys stand in double quotes";
+    else
+      hint = "a config is JSON, with // comments if wanted: { \"section\": { \"key\": value } }";
     // The reason repeats what was read of the offending token, which may be long.
     throw core::user_error(
         fmt::format("{}:{}: {}", name_, line_at(*num_read_ > 0 ? *num_read_ - 1 : 0), cut(reason, 200)), hint);

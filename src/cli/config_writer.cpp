@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "cli/config_names.h"
@@ -29,6 +30,12 @@ std::string code(const std::string& text) {
   const std::string fence(longest + 1, '`');
   const std::string padding = longest > 0 ? " " : "";
   return cell(fence + padding + text + padding + fence);
+}
+
+// Descriptions are phrases; between two tables one stands as a sentence.
+std::string sentence(std::string text) {
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  return text.ends_with('.') ? text : text + ".";
 }
 
 std::string table_row(const Field& field) {
@@ -115,7 +122,7 @@ std::string to_markdown(const std::vector<Field>& fields) {
     if (field.kind != FieldKind::Section) continue;
     const auto level = static_cast<size_t>(std::count(field.key.begin(), field.key.end(), '.')) + 2;
     text += fmt::format("{}{} {}\n", text.empty() ? "" : "\n", std::string(std::min<size_t>(level, 6), '#'), field.key);
-    if (!field.doc.empty()) text += fmt::format("\n{}\n", field.doc);
+    if (!field.doc.empty()) text += fmt::format("\n{}\n", sentence(field.doc));
     text += section_table(field.key, fields);
   }
   return text;

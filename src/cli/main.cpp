@@ -1,59 +1,129 @@
 #include <c10/util/Exception.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <functional>
 #include <new>
 
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
+#include "usage.h"
 
 namespace thinktune::cli {
 namespace {
 
+constexpr const char* kModelHelp = "Hugging Face folder (a checkpoint is one) or .gguf file";
+
+CLI::Option* add_precision(CLI::App* sub, std::string& precision) {
+  return sub->add_option("--precision", precision, "Numbers of the forward pass")
+      ->type_name("")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str();
+}
+
 void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& action) {
   CLI::App* sub = app.add_subcommand("train", "Train a model by ThinkTuning, or by plain GRPO");
-  sub->add_option("--config", command.config, "Settings: JSON with comments; every key is explained in configs/README.md")->required();
-  sub->add_option("--set", command.set, "Change one setting: --set optim.lr=1e-6 (may be given several times)")->expected(1)->take_all();
+  sub->add_option("--config", command.config, "Settings: JSON with comments; configs/README.md explains every key")
+      ->type_name("FILE")
+      ->required();
+  sub->add_option("--set", command.set, "Change one setting: --set optim.lr=1e-6 (may be given several times)")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
   sub->add_flag("--resume", command.resume, "Go on from the newest whole checkpoint of the output folder");
-  sub->add_flag("--dry-run", command.dry_run, "Check the settings, print them and what the sizes mean, and stop");
-  sub->add_option("--stop-after", command.stop_after, "Save and stop after so many steps of this call")->check(CLI::PositiveNumber);
+  sub->add_flag("--dry-run", command.dry_run, "Check the settings, print them all and what the sizes mean, and stop");
+  sub->add_option("--stop-after", command.stop_after, "Save and stop after N steps of this call; --resume goes on")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->footer(
+      "A first run:\n"
+      "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"
+      "After a crash or --stop-after: the same command with --resume.\n\n"
+      "The output folder (setting: output) gets\n"
+      "  config.json                  all settings as they were used\n"
+      "  log.txt                      what the console showed\n"
+      "  metrics.jsonl, tensorboard/  numbers of every step\n"
+      "  eval.jsonl, eval/            accuracy on the held-out problems, and every answer\n"
+      "  rollouts/step-N.jsonl        what student and teacher wrote\n"
+      "  checkpoints/step-N/          a Hugging Face folder, and what --resume needs");
   sub->callback([&] { action = [&] { return run_train(command); }; });
 }
 
 void add_eval(CLI::App& app, EvalCommand& command, std::function<int()>& action) {
   CLI::App* sub = app.add_subcommand("eval", "Measure a model's accuracy on problems, with its 95 % interval");
-  sub->add_option("--model", command.model, "Hugging Face folder (a checkpoint is one) or .gguf file")->required();
-  sub->add_option("--data", command.data, "Problems: JSONL rows {\"id\", \"problem\", \"answer\"}; default: the config's held-out ones");
-  sub->add_option("--config", command.config, "Training config whose prompt, reward, data and eval sections are used");
-  sub->add_option("--set", command.set, "Change one setting: --set rollout.max_new_tokens=512")->expected(1)->take_all();
-  sub->add_option("--precision", command.precision, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}))->capture_default_str();
-  sub->add_option("--output", command.output, "Write every answer to this JSONL file");
+  sub->add_option("--model", command.model, kModelHelp)->type_name("PATH")->required();
+  sub->add_option("--data", command.data,
+                  "Problems: JSONL rows {\"id\", \"problem\", \"answer\"}; default: the config's held-out ones")
+      ->type_name("FILE");
+  sub->add_option("--config", command.config,
+                  "Training config whose prompt, rollout, reward, data and eval sections are used")
+      ->type_name("FILE");
+  sub->add_option("--set", command.set,
+                  "Change one setting: --set eval.max_new_tokens=512 (may be given several times)")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  add_precision(sub, command.precision);
+  sub->add_option("--output", command.output, "Write every answer to this JSONL file")->type_name("FILE");
+  sub->footer(
+      "Measure a model as its training run did, before and after:\n"
+      "  thinktune eval --config configs/quickstart.json --model MODEL.gguf\n"
+      "  thinktune eval --config configs/quickstart.json --model runs/quickstart/checkpoints/step-30");
   sub->callback([&] { action = [&] { return run_eval(command); }; });
 }
 
 void add_generate(CLI::App& app, GenerateCommand& command, std::function<int()>& action) {
   CLI::App* sub = app.add_subcommand("generate", "Let a model answer one prompt");
-  sub->add_option("--model", command.model, "Hugging Face folder (a checkpoint is one) or .gguf file")->required();
-  sub->add_option("--prompt", command.prompt, "What the user says")->required();
-  sub->add_option("--system", command.system, "System text; default: the chat template's own");
+  sub->add_option("--model", command.model, kModelHelp)->type_name("PATH")->required();
+  sub->add_option("--prompt", command.prompt, "What the user says")->type_name("TEXT")->required();
+  sub->add_option("--system", command.system, "System text; default: the chat template's own")->type_name("TEXT");
   sub->add_flag("--raw", command.raw, "Continue the prompt as it is, without the chat template");
-  sub->add_option("--max-new-tokens", command.max_new_tokens, "Limit of the answer")->check(CLI::PositiveNumber)->capture_default_str();
-  sub->add_option("--temperature", command.temperature, "0: greedy")->check(CLI::NonNegativeNumber)->capture_default_str();
-  sub->add_option("--seed", command.seed, "Seed for temperatures above 0")->check(CLI::NonNegativeNumber)->capture_default_str();
-  sub->add_option("--precision", command.precision, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}))->capture_default_str();
+  sub->add_option("--max-new-tokens", command.max_new_tokens, "Limit of the answer")
+      ->type_name("N")
+      ->check(whole_number_from(1))
+      ->capture_default_str();
+  sub->add_option("--temperature", command.temperature, "0: always the likeliest token")
+      ->type_name("X")
+      ->check(number_from(0))
+      ->capture_default_str();
+  sub->add_option("--seed", command.seed, "Seed for temperatures above 0")
+      ->type_name("N")
+      ->check(whole_number_from(0))
+      ->capture_default_str();
+  add_precision(sub, command.precision);
   sub->add_flag("--ids", command.ids, "Print token ids instead of text");
+  sub->footer(
+      "  thinktune generate --model MODEL.gguf --prompt \"Tom has 3 apples and buys 4 more. How many has he?\"");
   sub->callback([&] { action = [&] { return run_generate(command); }; });
 }
 
+void add_compare(CLI::App& app, CompareCommand& command, std::function<int()>& action) {
+  CLI::App* sub =
+      app.add_subcommand("compare", "Table of the last evaluations of runs, with the first run's zero-shot one");
+  sub->add_option("runs", command.runs, "Output folders of runs, each as FOLDER or NAME=FOLDER")
+      ->type_name("RUN")
+      ->required();
+  sub->footer("  thinktune compare grpo=runs/grpo guided=runs/quickstart");
+  sub->callback([&] { action = [&] { return run_compare(command); }; });
+}
+
 int run(int argc, char** argv) {
-  CLI::App app{"thinktune: RL fine-tuning of language models with a teacher of the same size (ThinkTuning, GRPO)\n\n"
-               "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"
-               "  thinktune eval --model runs/quickstart/checkpoints/step-30 --config configs/quickstart.json\n"};
+  CLI::App app{
+      "thinktune: RL fine-tuning of language models with a teacher of the same size (ThinkTuning, GRPO)\n\n"
+      "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"
+      "  thinktune eval --config configs/quickstart.json --model runs/quickstart/checkpoints/step-30\n",
+      "thinktune"};
   app.require_subcommand(1);
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", version_text(), "Print the versions of program, LibTorch and kernels and exit");
+  app.footer(
+      "thinktune COMMAND --help explains a command.\n"
+      "Exit code: 0 done; 2 something that you can mend (a setting, a file, a full disk); 1 anything else.\n"
+      "THINKTUNE_LOG=debug, info, warning, error or off in the environment: how much is said on the way.");
   std::function<int()> action;
   TrainCommand train;
   EvalCommand eval;
@@ -62,41 +132,70 @@ int run(int argc, char** argv) {
   add_train(app, train, action);
   add_eval(app, eval, action);
   add_generate(app, generate, action);
-  CLI::App* sub = app.add_subcommand("compare", "Table of the evaluations of finished runs");
-  sub->add_option("runs", compare.runs, "Run folders, each as FOLDER or NAME=FOLDER")->required();
-  sub->callback([&] { action = [&] { return run_compare(compare); }; });
-  app.add_subcommand("docs", "Print the documentation of every setting (configs/README.md)")->callback([&] { action = run_docs; });
+  add_compare(app, compare, action);
+  app.add_subcommand("docs", "Print the documentation of every setting (configs/README.md)")->callback([&] {
+    action = run_docs;
+  });
+  int code = 0;
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+    core::set_up_logging();
+    code = action();
+  } catch (const CLI::Success& request) {  // --help, --version
+    code = app.exit(request);
+  } catch (const CLI::ParseError& refusal) {
+    throw usage_error(app, refusal, {argv + 1, argv + argc});
   }
-  core::set_up_logging();
-  return action();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    throw core::user_error(fmt::format("cannot write the result to the standard output: {}", std::strerror(errno)));
+  return code;
 }
 
-// Errors of LibTorch carry a stack trace behind the first line.
-std::string first_line(const char* what) {
-  const std::string text(what);
-  return text.substr(0, text.find('\n'));
+// The last resort for what no door has caught.
+int show(const c10::Error& error) {
+  const std::string text = error.what_without_backtrace();
+  if (text.find("can't allocate memory") != std::string::npos) throw std::bad_alloc();
+  std::fprintf(stderr,
+               "error: LibTorch: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
+               text.substr(0, text.find('\n')).c_str());
+  return 1;
+}
+
+int show(const std::filesystem::filesystem_error& error) {
+  const std::string path = error.path2().empty() ? error.path1().string() : error.path2().string();
+  std::fprintf(stderr, "error: cannot use %s: %s\n", path.c_str(), error.code().message().c_str());
+  return 2;
+}
+
+int guarded(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const core::Error& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return core::exit_code(e.kind());
+  } catch (const std::filesystem::filesystem_error& e) {
+    return show(e);
+  } catch (const c10::Error& e) {
+    return show(e);
+  }
 }
 
 }  // namespace
 }  // namespace thinktune::cli
 
 int main(int argc, char** argv) {
-  using namespace thinktune;
+  // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return cli::run(argc, argv);
-  } catch (const core::Error& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return core::exit_code(e.kind());
+    return thinktune::cli::guarded(argc, argv);
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "error: out of memory\n  lower update.micro_batch_tokens or engine.max_sequences; the last checkpoint is whole\n");
-  } catch (const c10::Error& e) {
-    std::fprintf(stderr, "error: LibTorch: %s\n", cli::first_line(e.what_without_backtrace()).c_str());
+    std::fprintf(stderr,
+                 "error: out of memory\n"
+                 "  in training, lower update.micro_batch_tokens or engine.max_sequences and go on with --resume; "
+                 "else a smaller model is needed\n");
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n  this is a bug in thinktune: please report it with the command that led here\n", e.what());
+    std::fprintf(stderr, "error: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
+                 e.what());
   }
   return 1;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/atomic_file.h"
@@ -25,7 +26,8 @@ struct Loaded {
   std::unique_ptr<infer::Engine> engine;
 };
 
-std::unique_ptr<Loaded> load(const std::string& path, const std::string& precision, const infer::EngineOptions& options) {
+std::unique_ptr<Loaded> load(const std::string& path, const std::string& precision,
+                             const infer::EngineOptions& options) {
   auto loaded = std::make_unique<Loaded>();
   const model::Pretrained pretrained(path);
   loaded->config = pretrained.config();
@@ -34,12 +36,12 @@ std::unique_ptr<Loaded> load(const std::string& path, const std::string& precisi
   if (end >= 0) loaded->config.end_of_turn_ids.push_back(end);
   loaded->decoder = std::make_unique<model::Decoder>(loaded->config);
   loaded->weights = pretrained.load_weights(precision == "f32" ? at::kFloat : at::kBFloat16);
-  loaded->engine = std::make_unique<infer::Engine>(*loaded->decoder, loaded->weights, *loaded->vocabulary.tokenizer, options);
+  loaded->engine =
+      std::make_unique<infer::Engine>(*loaded->decoder, loaded->weights, *loaded->vocabulary.tokenizer, options);
   return loaded;
 }
 
-void write_answers(const std::string& file, const eval::EvalResult& result) {
-  std::string lines;
+void write_answers(core::AtomicFile& file, const eval::EvalResult& result) {
   for (const rollout::Group& group : result.groups) {
     const rollout::Rollout& response = group.rollouts[0];
     const nlohmann::ordered_json row = {{"id", group.prompt.id},
@@ -49,9 +51,9 @@ void write_answers(const std::string& file, const eval::EvalResult& result) {
                                         {"extracted", response.judgement.extracted},
                                         {"reason", response.judgement.reason},
                                         {"tokens", response.ids.size()}};
-    lines += row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    file.write(row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
-  core::write_file_atomically(file, lines);
+  file.commit();
 }
 
 }  // namespace
@@ -59,7 +61,8 @@ void write_answers(const std::string& file, const eval::EvalResult& result) {
 int run_eval(const EvalCommand& command) {
   const train::TrainOptions options = read_train_options(command.config, command.set);
   if (command.data.empty() && command.config.empty())
-    throw core::user_error("there is nothing to evaluate on", "give --data FILE.jsonl, or --config with held-out problems");
+    throw core::user_error("there is nothing to evaluate on",
+                           "give --data FILE.jsonl, or --config with held-out problems");
   data::validate(options.prompt);
   reward::validate(options.reward);
   eval::validate(options.eval);
@@ -73,6 +76,8 @@ int run_eval(const EvalCommand& command) {
     problems = data::load_problems(options.data).heldout;
   }
   if (problems.empty()) throw core::user_error("the config has no held-out problems", "give --data FILE.jsonl");
+  std::optional<core::AtomicFile> output;  // opened now: a mistake in its name is not to be found after an hour of work
+  if (!command.output.empty()) output.emplace(command.output);
   const auto loaded = load(command.model, command.precision, options.engine);
   const data::PromptBuilder builder(options.prompt, *loaded->vocabulary.tokenizer, *loaded->vocabulary.chat);
   std::vector<rollout::Prompt> prompts;
@@ -80,18 +85,28 @@ int run_eval(const EvalCommand& command) {
   for (const data::Problem& problem : problems) {
     if (options.eval.num_problems > 0 && std::ssize(prompts) >= options.eval.num_problems) break;
     rollout::Prompt prompt = builder.build(problem, prompts.size());
-    if (builder.is_too_long(prompt)) ++too_long;
-    else prompts.push_back(std::move(prompt));
+    if (builder.is_too_long(prompt))
+      ++too_long;
+    else
+      prompts.push_back(std::move(prompt));
   }
+  if (prompts.empty())
+    throw core::user_error(
+        fmt::format("every prompt is longer than prompt.max_prompt_tokens, {}", options.prompt.max_prompt_tokens),
+        "raise it: --set prompt.max_prompt_tokens=…");
   const int64_t limit = options.eval.max_new_tokens > 0 ? options.eval.max_new_tokens : options.rollout.max_new_tokens;
   const auto reward = reward::make_reward(options.reward);
   const core::RandomKey key = {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Evaluation};
-  const eval::EvalResult result =
-      eval::evaluate(*loaded->engine, *loaded->vocabulary.tokenizer, prompts, *reward, limit, options.eval.sampling, key);
-  if (!command.output.empty()) write_answers(command.output, result);
-  std::printf("%s%zu problems, %ld left out for their length; %.0f %% ended by themselves, in %.0f %% no answer could be read\n",
-              report::format_table({{command.model, result.accuracy, result.interval.low, result.interval.high, result.mean_length, result.seconds}}).c_str(),
-              prompts.size(), static_cast<long>(too_long), 100 * result.ended_share, 100 * result.unparsed_share);
+  const eval::EvalResult result = eval::evaluate(*loaded->engine, *loaded->vocabulary.tokenizer, prompts, *reward,
+                                                 limit, options.eval.sampling, key);
+  if (output) write_answers(*output, result);
+  std::printf(
+      "%s%zu problems, %ld left out for their length; %.0f %% ended by themselves, in %.0f %% no answer could be "
+      "read\n",
+      report::format_table({{command.model, result.accuracy, result.interval.low, result.interval.high,
+                             result.mean_length, result.seconds}})
+          .c_str(),
+      prompts.size(), static_cast<long>(too_long), 100 * result.ended_share, 100 * result.unparsed_share);
   return 0;
 }
 
@@ -108,7 +123,8 @@ int run_generate(const GenerateCommand& command) {
     request.prompt_ids = tokenizer.encode(loaded->vocabulary.chat->render(messages, true));
   }
   if (request.prompt_ids.empty()) throw core::user_error("the prompt is empty");
-  const auto results = loaded->engine->generate({request}, {.temperature = command.temperature}, {.seed = static_cast<uint64_t>(command.seed)});
+  const auto results = loaded->engine->generate({request}, {.temperature = command.temperature},
+                                                {.seed = static_cast<uint64_t>(command.seed)});
   const infer::Generation& generation = results[0][0];
   if (command.ids) {
     for (const core::TokenId id : generation.ids) std::printf("%d ", id);

@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <sstream>
 
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
@@ -10,6 +11,17 @@
 #include "thinktune/train/trainer.h"
 
 namespace thinktune::cli {
+namespace {
+
+// Each line behind "// ": what --dry-run prints is a config itself.
+std::string as_comments(const std::string& text) {
+  std::string comments;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) comments += "// " + line + "\n";
+  return comments;
+}
+
+}  // namespace
 
 train::TrainOptions read_train_options(const std::string& config, const std::vector<std::string>& set) {
   ConfigDocument document = config.empty() ? ConfigDocument() : ConfigDocument::from_file(config);
@@ -26,22 +38,27 @@ int run_train(const TrainCommand& command) {
   train::validate(options);
   const std::string resolved = to_json_text(options);
   if (command.dry_run) {
-    std::printf("%s\n%s", resolved.c_str(), train::describe_sizes(options).c_str());
+    std::printf("%s\n%s", resolved.c_str(), as_comments(train::describe_sizes(options)).c_str());
     return 0;
   }
   core::Stopwatch watch;
   train::Trainer trainer(options, resolved);
   spdlog::info("{}: {:.1f} M parameters, ready after {}", options.model,
-               static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6, core::human_duration(watch.seconds()));
+               static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6,
+               core::human_duration(watch.seconds()));
   const train::TrainSummary summary = trainer.run(command.resume, command.stop_after);
 
   std::vector<report::ResultRow> rows;
   for (const train::Evaluation& e : summary.evaluations)
-    rows.push_back({e.step == 0 ? "zero-shot" : fmt::format("after step {}", e.step), e.accuracy, e.interval.low, e.interval.high, e.mean_length,
-                    e.seconds});
+    rows.push_back({e.step == 0 ? "zero-shot" : fmt::format("after step {}", e.step), e.accuracy, e.interval.low,
+                    e.interval.high, e.mean_length, e.seconds});
   if (!rows.empty()) std::printf("%s", report::format_table(rows).c_str());
-  std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n", core::human_duration(summary.train_s).c_str(),
-              summary.checkpoint.string().c_str(), options.output.c_str());
+  if (summary.steps_done < options.steps)
+    std::printf("stopped after step %ld of %ld; the same command with --resume goes on\n",
+                static_cast<long>(summary.steps_done), static_cast<long>(options.steps));
+  std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n",
+              core::human_duration(summary.train_s).c_str(), summary.checkpoint.string().c_str(),
+              options.output.c_str());
   return 0;
 }
 

@@ -19,9 +19,14 @@ namespace {
 
 [[noreturn]] void fail_writing(const fs::path& path, const char* verb) {
   const int code = errno;
-  const char* hint = code == ENOSPC ? "the disk is full: free some space; what was saved before is untouched"
-                     : code == EACCES || code == EROFS || code == EPERM ? "the folder is not writable: choose another output folder"
-                                                                        : "";
+  const char* hint = "";
+  if (code == ENOSPC) hint = "the disk is full: free some space; what was saved before is untouched";
+  if (code == EDQUOT) hint = "the disk quota is used up: free some space; what was saved before is untouched";
+  if (code == EFBIG)
+    hint = "a limit on the size of files was reached (ulimit -f): raise it; what was saved before is untouched";
+  if (code == EACCES || code == EROFS || code == EPERM)
+    hint = "the folder is not writable: choose another output folder";
+  if (code == ENOENT || code == ENOTDIR) hint = "the folder is not there: make it first, or choose another one";
   throw user_error(fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)), hint);
 }
 
@@ -82,7 +87,8 @@ void sync_folder(const fs::path& folder) {
 
 std::string read_file(const fs::path& path, std::string_view what) {
   std::error_code code;
-  if (fs::is_directory(path, code)) throw data_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
+  if (fs::is_directory(path, code))
+    throw data_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
   std::ifstream in(path, std::ios::binary);
   if (!in) throw data_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
   std::ostringstream content;
@@ -104,7 +110,8 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
     void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
     const int code = errno;
     ::close(fd);
-    if (mapped == MAP_FAILED) throw data_error(fmt::format("cannot map {} into memory: {}", path.string(), std::strerror(code)));
+    if (mapped == MAP_FAILED)
+      throw data_error(fmt::format("cannot map {} into memory: {}", path.string(), std::strerror(code)));
     data_ = static_cast<const std::byte*>(mapped);
   } else {
     ::close(fd);

@@ -10,10 +10,18 @@ Error::Error(ErrorKind kind, std::string message, std::string hint)
   what_ = hint_.empty() ? message_ : message_ + "\n  " + hint_;
 }
 
-Error user_error(std::string message, std::string hint) { return {ErrorKind::User, std::move(message), std::move(hint)}; }
-Error data_error(std::string message, std::string hint) { return {ErrorKind::Data, std::move(message), std::move(hint)}; }
-Error device_error(std::string message, std::string hint) { return {ErrorKind::Device, std::move(message), std::move(hint)}; }
-Error internal_error(std::string message, std::string hint) { return {ErrorKind::Internal, std::move(message), std::move(hint)}; }
+Error user_error(std::string message, std::string hint) {
+  return {ErrorKind::User, std::move(message), std::move(hint)};
+}
+Error data_error(std::string message, std::string hint) {
+  return {ErrorKind::Data, std::move(message), std::move(hint)};
+}
+Error device_error(std::string message, std::string hint) {
+  return {ErrorKind::Device, std::move(message), std::move(hint)};
+}
+Error internal_error(std::string message, std::string hint) {
+  return {ErrorKind::Internal, std::move(message), std::move(hint)};
+}
 
 int exit_code(ErrorKind kind) { return kind == ErrorKind::User || kind == ErrorKind::Data ? 2 : 1; }
 

@@ -6,7 +6,7 @@
 namespace thinktune::core {
 namespace {
 
-constexpr uint32_t kMul0 = 0xD2511F53, kMul1 = 0xCD9E8D57;     // multipliers and Weyl constants of the paper
+constexpr uint32_t kMul0 = 0xD2511F53, kMul1 = 0xCD9E8D57;  // multipliers and Weyl constants of the paper
 constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 
 constexpr uint32_t low(uint64_t x) { return static_cast<uint32_t>(x); }
@@ -18,14 +18,16 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{kMul0} * counter[0];
     const uint64_t product1 = uint64_t{kMul1} * counter[2];
-    counter = {high(product1) ^ counter[1] ^ key[0], low(product1), high(product0) ^ counter[3] ^ key[1], low(product0)};
+    counter = {high(product1) ^ counter[1] ^ key[0], low(product1), high(product0) ^ counter[3] ^ key[1],
+               low(product0)};
     key = {key[0] + kWeyl0, key[1] + kWeyl1};
   }
   return counter;
 }
 
 uint64_t random_bits(const RandomKey& key, uint32_t position) {
-  // The key has more fields than one 128-bit counter holds: the first block turns (seed, stream, step) into a key of its own.
+  // The key has more fields than one 128-bit counter holds: the first block turns (seed, stream, step) into a key of
+  // its own.
   const auto outer = philox4x32({low(key.step), high(key.step), static_cast<uint32_t>(key.stream), 0x7474756Eu},
                                 {low(key.seed), high(key.seed)});
   const auto inner = philox4x32({position, key.sample, low(key.prompt), high(key.prompt)}, {outer[0], outer[1]});

@@ -40,14 +40,14 @@ struct Sides {
 // All calculations of a level on one side of the split: one list for each operation, which take turns.
 using Level = std::vector<Tasks> (*)(const Sides&);
 
+// Addition and subtraction within kMax: no number of a problem is larger, the sum included.
 template <int kMax>
 std::vector<Tasks> add_sub(const Sides& sides) {
   Tasks add, subtract;
   for (int a = 2; a <= kMax; ++a)
-    for (int b = a; b <= kMax; ++b) {
+    for (int b = a; a + b <= kMax; ++b) {
       if (!sides.sum(a, b)) continue;
       add.push_back({Operation::Add, {a, b}});
-      if (a + b > kMax) continue;
       subtract.push_back({Operation::Subtract, {a + b, a}});
       if (a != b) subtract.push_back({Operation::Subtract, {a + b, b}});
     }
@@ -96,7 +96,7 @@ size_t level_index(const std::string& name) {
   const auto& names = arithmetic_levels();
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end())
-    throw core::user_error(fmt::format("arithmetic.levels has \"{}\", which is no level", name),
+    throw core::user_error(fmt::format("data.arithmetic.levels has \"{}\", which is no level", name),
                            fmt::format("levels are: {}", fmt::join(names, ", ")));
   return static_cast<size_t>(found - names.begin());
 }
@@ -106,7 +106,8 @@ struct Worked {
   std::string solution;
 };
 
-// One form for each operation, so that a model need not learn to choose among several.
+// The equation comes first, without a word before it that names the operation: a small model commits itself to such a
+// word, and reinforcement then pushes that word whatever the question (seen: "We add: 9 * 7 = 54").
 Worked work_out(const Task& task) {
   const auto [x, y, z] = task.operands;
   const auto worked = [](int answer, const std::string& steps) {
@@ -114,19 +115,17 @@ Worked work_out(const Task& task) {
   };
   switch (task.operation) {
     case Operation::Add:
-      return worked(x + y, fmt::format("We add: {} + {} = {}.", x, y, x + y));
+      return worked(x + y, fmt::format("{} + {} = {}.", x, y, x + y));
     case Operation::Subtract:
-      return worked(x - y, fmt::format("We subtract: {} - {} = {}.", x, y, x - y));
+      return worked(x - y, fmt::format("{} - {} = {}.", x, y, x - y));
     case Operation::Multiply:
-      return worked(x * y, fmt::format("We multiply: {} * {} = {}.", x, y, x * y));
+      return worked(x * y, fmt::format("{} * {} = {}.", x, y, x * y));
     case Operation::Divide:
-      return worked(x / y, fmt::format("We divide: {} / {} = {}.", x, y, x / y));
+      return worked(x / y, fmt::format("{} / {} = {}.", x, y, x / y));
     case Operation::MultiplyAdd:
-      return worked(x * y + z,
-                    fmt::format("We multiply: {} * {} = {}. We add: {} + {} = {}.", x, y, x * y, x * y, z, x * y + z));
+      return worked(x * y + z, fmt::format("{} * {} = {}. {} + {} = {}.", x, y, x * y, x * y, z, x * y + z));
     case Operation::MultiplySubtract:
-      return worked(x * y - z, fmt::format("We multiply: {} * {} = {}. We subtract: {} - {} = {}.", x, y, x * y, x * y,
-                                           z, x * y - z));
+      return worked(x * y - z, fmt::format("{} * {} = {}. {} - {} = {}.", x, y, x * y, x * y, z, x * y - z));
   }
   throw core::internal_error("an operation that cannot be worked out");
 }
@@ -199,7 +198,7 @@ class Generator {
     throw core::user_error(
         fmt::format("arithmetic level \"{}\" has too few distinct problems: about {} can be drawn for the {} split",
                     source.name, most, split_name()),
-        fmt::format("lower arithmetic.num_{}, or add levels", split_name()));
+        fmt::format("lower data.arithmetic.num_{}, or add levels", split_name()));
   }
 
   void check_capacity(size_t count) const {
@@ -272,14 +271,15 @@ void describe(core::Fields& fields, ArithmeticOptions& options) {
 }
 
 void validate(const ArithmeticOptions& options) {
-  core::check_ranges(options, "arithmetic");
+  core::check_ranges(options, "data.arithmetic");
   if (options.levels.empty())
-    throw core::user_error("arithmetic.levels is empty",
+    throw core::user_error("data.arithmetic.levels is empty",
                            fmt::format("levels are: {}", fmt::join(arithmetic_levels(), ", ")));
   std::unordered_set<std::string> seen;
   for (const std::string& level : options.levels) {
     level_index(level);
-    if (!seen.insert(level).second) throw core::user_error(fmt::format("arithmetic.levels has \"{}\" twice", level));
+    if (!seen.insert(level).second)
+      throw core::user_error(fmt::format("data.arithmetic.levels has \"{}\" twice", level));
   }
 }
 
@@ -294,10 +294,10 @@ std::vector<Problem> arithmetic_examples() {
     return Problem{
         .id = id, .problem = text, .answer = std::to_string(worked.answer), .solution = std::move(worked.solution)};
   };
-  return {example("example/1", {Operation::Add, {kReservedSum[1], kReservedSum[0]}},
-                  "Lea has 13 toy cars. Her brother gives Lea 6 more toy cars. How many toy cars does Lea have now?"),
-          example("example/2", {Operation::Multiply, {kReservedProduct[0], kReservedProduct[1]}},
-                  "There are 3 vases with 4 roses in each vase. How many roses are there in all?")};
+  return {example("example/1", {Operation::Multiply, {kReservedProduct[0], kReservedProduct[1]}},
+                  "There are 3 vases with 4 roses in each vase. How many roses are there in all?"),
+          example("example/2", {Operation::Subtract, {kReservedSum[0] + kReservedSum[1], kReservedSum[0]}},
+                  "Lea has 19 toy cars. She gives her brother 6 toy cars. How many toy cars does Lea have left?")};
 }
 
 }  // namespace thinktune::data

@@ -33,9 +33,8 @@ Facts::Facts(uint64_t seed) : sums_((kMax + 1) * (kMax + 1)), products_(sums_.si
   std::map<int, std::vector<size_t>> sum_groups, product_groups;
   for (int a = 2; a <= kMax; ++a)
     for (int b = a; b <= kMax; ++b) {
-      // An addition of a level is bounded by its operands, a subtraction by the sum: both make a group.
       if (std::pair(a, b) != std::pair(kReservedSum[0], kReservedSum[1]))
-        sum_groups[4 * size_class(b, kSumLimits) + size_class(a + b, kSumLimits)].push_back(index(a, b));
+        sum_groups[size_class(a + b, kSumLimits)].push_back(index(a, b));
       if (std::pair(a, b) != std::pair(kReservedProduct[0], kReservedProduct[1]))
         product_groups[4 * size_class(b, kFactorLimits) + size_class(a, kFactorLimits)].push_back(index(a, b));
     }

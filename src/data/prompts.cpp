@@ -36,9 +36,9 @@ void describe(core::Fields& fields, PromptOptions& options) {
   fields.text(
       "examples_file", options.examples_file,
       "JSONL of worked examples {\"problem\", \"solution\"}, shown as chat turns before the question; empty: none; "
-      "\"builtin:arithmetic\": two that ship with the arithmetic generator, whose number facts (13 + 6, 3 * 4) are in "
-      "neither of "
-      "its splits");
+      "\"builtin:arithmetic\": two that ship with the arithmetic generator, whose number facts (13 + 6 = 19, 3 * 4) "
+      "are "
+      "in neither of its splits");
   fields.integer("num_examples", options.num_examples, core::at_least(int64_t{0}),
                  "how many of the examples are shown, from the file's beginning; 0: all");
   fields.integer("max_prompt_tokens", options.max_prompt_tokens, core::at_least(int64_t{1}),

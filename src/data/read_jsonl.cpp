@@ -76,7 +76,9 @@ std::vector<Problem> read_jsonl(const std::filesystem::path& file) {
           "ids must differ: reports and evaluations name problems by them");
     problems.push_back(std::move(problem));
   });
-  if (problems.empty()) throw core::data_error(fmt::format("{}: no problem in the file", file.string()));
+  if (problems.empty())
+    throw core::data_error(fmt::format("{}: no problem in the file", file.string()),
+                           "each line is one: {\"problem\": …, \"answer\": …}");
   return problems;
 }
 

@@ -10,10 +10,13 @@
 namespace thinktune::eval {
 
 void describe(core::Fields& f, EvalOptions& o) {
-  f.integer("every", o.every, core::at_least(int64_t{0}), "steps between evaluations; 0: only at the start and at the end");
+  f.integer("every", o.every, core::at_least(int64_t{0}),
+            "steps between evaluations; 0: only at the start and at the end");
   f.boolean("at_start", o.at_start, "evaluate the initial model before the first step");
-  f.integer("max_new_tokens", o.max_new_tokens, core::at_least(int64_t{0}), "limit of a response, in tokens; 0: as in training");
-  f.integer("num_problems", o.num_problems, core::at_least(int64_t{0}), "only the first so many held-out problems; 0: all");
+  f.integer("max_new_tokens", o.max_new_tokens, core::at_least(int64_t{0}),
+            "limit of a response, in tokens; 0: as in training");
+  f.integer("num_problems", o.num_problems, core::at_least(int64_t{0}),
+            "only the first so many held-out problems; 0: all");
   f.group("sampling", o.sampling, "how answers are drawn; the default is greedy");
 }
 
@@ -29,9 +32,9 @@ Interval wilson_interval(int64_t successes, int64_t count) {
   return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
 }
 
-EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer, const std::vector<rollout::Prompt>& prompts,
-                    const reward::Reward& reward, int64_t max_new_tokens, const infer::SamplingOptions& sampling,
-                    const core::RandomKey& key) {
+EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
+                    const std::vector<rollout::Prompt>& prompts, const reward::Reward& reward, int64_t max_new_tokens,
+                    const infer::SamplingOptions& sampling, const core::RandomKey& key) {
   if (prompts.empty()) throw core::data_error("there is no problem to evaluate on");
   core::Stopwatch watch;
   EvalResult result;

@@ -22,25 +22,39 @@ void describe(core::Fields& f, GuidanceOptions& o) {
   const core::IntRange tokens = core::at_least(int64_t{1});
   f.boolean("enabled", o.enabled, "a teacher guides some rollouts; off: plain GRPO");
   f.group("schedule", o.schedule, "share of guided rollouts by step");
-  f.choice("selection", o.selection, kSelectionNames, "what the share is taken of: each group, or the whole batch");
-  f.choice("select", o.select, kSelectNames, "which rollouts can be guided");
-  f.integer("per_group", o.per_group, core::at_least(int64_t{1}), "rollouts of each group with groups_without_success");
-  f.choice("opinion", o.opinion, kOpinionNames, "who says whether a response is correct");
+  f.choice(
+      "selection", o.selection, kSelectionNames,
+      "what the schedule's share is taken of. group: each group, at least one rollout of it; global: the whole batch");
+  f.choice("select", o.select, kSelectNames,
+           "which rollouts can be guided. random: any; wrong: those not judged right; groups_without_success: those of "
+           "groups in "
+           "which none earned a reward");
+  f.integer("per_group", o.per_group, core::at_least(int64_t{1}),
+            "select = groups_without_success: how many rollouts of each such group are guided");
+  f.choice("opinion", o.opinion, kOpinionNames,
+           "who says whether a response is correct. model: the teacher; verifier: the comparison with the answer");
   f.choice("teacher_sees", o.teacher_sees, kTeacherSeesNames, "what the teacher is told besides question and response");
-  f.choice("format", o.format, kFormatNames, "the teacher writes the tags itself, or they are written for it");
-  f.choice("loss_on", o.loss_on, kLossOnNames, "tokens of a guided rollout that are in the loss");
-  f.choice("use", o.use, kUseNames, "the teacher's words go behind the response, or its phrase stands instead of it");
+  f.choice("format", o.format, kFormatNames,
+           "free: the teacher writes the tags itself, and a reply that is not in form is not used; constrained: they "
+           "are written "
+           "for it, and it fills them");
+  f.choice("loss_on", o.loss_on, kLossOnNames,
+           "tokens of a guided rollout that are in the loss. whole_trajectory: all; guidance_tokens: only the "
+           "teacher's, without "
+           "the empty line before them");
+  f.choice("use", o.use, kUseNames,
+           "splice: the teacher's words go behind the response; replace: its phrase stands instead of it");
   f.integer("response_limit", o.response_limit, core::at_least(int64_t{0}),
-            "tokens of a guided response; 0: the run's limit");
+            "limit of a guided response, the teacher's words included, in tokens; 0: rollout.max_new_tokens");
   f.text("prompt_file", o.prompt_file, "JSON with the teacher's system text and examples; empty: the built-in one");
   f.boolean("repeat_question", o.repeat_question, "state the question a second time behind the response");
   f.integer("max_teacher_prompt_tokens", o.max_teacher_prompt_tokens, tokens,
             "longer teacher prompts lose their beginning");
-  f.integer("max_reply_tokens", o.max_reply_tokens, tokens, "tokens generated for a free reply");
+  f.integer("max_reply_tokens", o.max_reply_tokens, tokens, "format = free: tokens generated for a reply");
   f.integer("max_used_reply_tokens", o.max_used_reply_tokens, tokens,
             "tokens of the teacher's words put into a response");
-  f.integer("max_reason_tokens", o.max_reason_tokens, tokens, "tokens generated for the reason, constrained format");
-  f.integer("max_phrase_tokens", o.max_phrase_tokens, tokens, "tokens generated for the phrase, constrained format");
+  f.integer("max_reason_tokens", o.max_reason_tokens, tokens, "format = constrained: tokens generated for the reason");
+  f.integer("max_phrase_tokens", o.max_phrase_tokens, tokens, "format = constrained: tokens generated for the phrase");
   f.group("guard", o.guard, "pauses guidance when the student stops ending its turns");
 }
 

@@ -10,6 +10,8 @@ namespace {
 using rollout::Origin;
 using rollout::Rollout;
 
+const std::string kSeparator = "\n\n";
+
 struct Words {
   std::vector<TokenId> ids;
   std::vector<Origin> origin;
@@ -24,13 +26,23 @@ struct Words {
   }
 };
 
+// How many of the first tokens hold nothing but the separator.
+size_t num_joint_tokens(const std::vector<TokenId>& ids, const text::Tokenizer& tokenizer) {
+  size_t count = 0, num_bytes = 0;
+  while (count < ids.size() && (num_bytes += tokenizer.decode({ids[count]}).size()) <= kSeparator.size()) ++count;
+  return count;
+}
+
 Words words_of(const ParsedReply& reply, const text::Tokenizer& tokenizer, Use use) {
   Words words;
   if (use == Use::Replace) {
     words.append(tokenizer.encode(reply.phrase), Origin::Phrase);
   } else {
-    words.append(tokenizer.encode("\n\n" + reply.reason), Origin::Reason);
-    words.append(tokenizer.encode("\n\n" + reply.phrase), Origin::Phrase);
+    const std::vector<TokenId> reason = tokenizer.encode(kSeparator + reply.reason);
+    const auto joint_end = reason.begin() + static_cast<std::ptrdiff_t>(num_joint_tokens(reason, tokenizer));
+    words.append({reason.begin(), joint_end}, Origin::Joint);
+    words.append({joint_end, reason.end()}, Origin::Reason);
+    words.append(tokenizer.encode(kSeparator + reply.phrase), Origin::Phrase);
   }
   return words;
 }
@@ -82,8 +94,10 @@ SpliceResult splice(Rollout& rollout, const ParsedReply& reply, const text::Toke
 std::vector<uint8_t> guided_mask(const Rollout& rollout, LossOn loss_on) {
   std::vector<uint8_t> mask(rollout.ids.size(), 0);
   if (!rollout.guidance.guided) return mask;
-  for (size_t i = 0; i < mask.size(); ++i)
-    mask[i] = loss_on == LossOn::WholeTrajectory || rollout.origin[i] != Origin::Student;
+  for (size_t i = 0; i < mask.size(); ++i) {
+    const bool teachers = rollout.origin[i] == Origin::Reason || rollout.origin[i] == Origin::Phrase;
+    mask[i] = loss_on == LossOn::WholeTrajectory || teachers;
+  }
   return mask;
 }
 

@@ -86,8 +86,8 @@ void require_shown(const TeacherExample& example, TeacherSees sees, const std::s
 }  // namespace
 
 std::string render_exercise(const Exercise& exercise, const PromptView& view) {
-  std::string text = fmt::format("Question:\n{}\n\nStudent's response:\n{}", stripped(exercise.question),
-                                 stripped(exercise.response));
+  std::string text =
+      fmt::format("Question:\n{}\n\nStudent's response:\n{}", stripped(exercise.question), stripped(exercise.response));
   // What the teacher is to go by stands last: a small model repeats what it has read last (seen with SmolLM2-135M as
   // its own teacher: with the response last, 2 of 46 wrong answers were turned right).
   if (view.teacher_sees == TeacherSees::Answer)

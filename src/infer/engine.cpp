@@ -15,7 +15,9 @@
 namespace thinktune::infer {
 namespace {
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
 bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& prefix) {
   return ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
@@ -97,8 +99,10 @@ struct Engine::State {
     size_t common = others[0]->size() - 1;
     for (const auto* prompt : others) {
       common = std::min(common, prompt->size() - 1);
-      common = static_cast<size_t>(std::mismatch(others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common), prompt->begin()).first -
-                                   others[0]->begin());
+      common = static_cast<size_t>(
+          std::mismatch(others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common), prompt->begin())
+              .first -
+          others[0]->begin());
     }
     if (common < kWorthwhile) return {};
     return make_prefix({others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common)});
@@ -108,10 +112,13 @@ struct Engine::State {
     return held.block != nullptr && prompt.size() > held.ids.size() && starts_with(prompt, held.ids);
   }
 
-  const Prefix& prefix_of(const std::vector<TokenId>& prompt, const Prefix& common) const { return uses_held(prompt) ? held : common; }
+  const Prefix& prefix_of(const std::vector<TokenId>& prompt, const Prefix& common) const {
+    return uses_held(prompt) ? held : common;
+  }
 
   // An empty block for the prompt's own tokens behind its prefix, and those tokens.
-  KvContext begin_context(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra, std::vector<TokenId>& rest) const {
+  KvContext begin_context(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra,
+                          std::vector<TokenId>& rest) const {
     rest.assign(prompt.begin() + std::ssize(prefix.ids), prompt.end());
     KvContext context;
     if (prefix.block != nullptr) context.before.push_back(prefix.block);
@@ -129,7 +136,8 @@ struct Engine::State {
     int64_t rows = 0;
     while (next_request < requests.size() && wanted > 0 && (rows == 0 || rows < options.prefill_tokens)) {
       const Request& request = requests[next_request];
-      contexts.push_back(begin_context(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
+      contexts.push_back(
+          begin_context(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
       rows += std::ssize(tokens.back());
       last_rows.push_back(rows - 1);
       wanted -= request.num_samples;
@@ -167,8 +175,8 @@ struct Engine::State {
   }
 
   // One new token for every slot.
-  std::vector<SampledToken> decode(std::vector<Slot>& slots, const std::vector<Request>& requests, const SamplingOptions& sampling,
-                                   core::RandomKey key) {
+  std::vector<SampledToken> decode(std::vector<Slot>& slots, const std::vector<Request>& requests,
+                                   const SamplingOptions& sampling, core::RandomKey key) {
     std::vector<int64_t> ids, positions;
     std::vector<KvContext*> contexts;
     std::vector<core::RandomKey> keys;
@@ -189,7 +197,8 @@ struct Engine::State {
   }
 
   // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
-  Slot start(ReadyPrompt& prompt, const Request& request, const SamplingOptions& sampling, core::RandomKey key, bool& ended) const {
+  Slot start(ReadyPrompt& prompt, const Request& request, const SamplingOptions& sampling, core::RandomKey key,
+             bool& ended) const {
     Slot slot;
     slot.request = prompt.request;
     slot.sample = prompt.next_sample++;
@@ -207,13 +216,15 @@ struct Engine::State {
              "a request needs a prompt, at least one sample and at least one new token");
     const int64_t tokens = std::ssize(request.prompt_ids) + request.max_new_tokens;
     if (tokens > config().max_position)
-      throw core::user_error(fmt::format("a prompt of {} tokens and {} new ones exceed the model's {} positions", request.prompt_ids.size(),
-                                         request.max_new_tokens, config().max_position),
-                             "lower the response limit or the prompt limit");
+      throw core::user_error(
+          fmt::format("a prompt of {} tokens and {} new ones exceed the model's {} positions",
+                      request.prompt_ids.size(), request.max_new_tokens, config().max_position),
+          "lower rollout.max_new_tokens (generate: --max-new-tokens), eval.max_new_tokens or prompt.max_prompt_tokens");
   }
 };
 
-Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer, EngineOptions options)
+Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
+               EngineOptions options)
     : state_(new State{decoder, weights, tokenizer, options, {}, {}}) {
   validate(options);
 }
@@ -228,8 +239,8 @@ void Engine::hold_prefix(const std::vector<TokenId>& ids) {
   state_->held = ids.empty() ? Prefix{} : state_->make_prefix(ids);
 }
 
-std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
-                                                      const core::RandomKey& key) {
+std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>& requests,
+                                                      const SamplingOptions& sampling, const core::RandomKey& key) {
   c10::NoGradGuard no_grad;
   validate(sampling);
   State& state = *state_;
@@ -264,8 +275,10 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
       bool ended = false;
       Slot slot = state.start(prompt, request, sampling, key, ended);
       if (prompt.next_sample == request.num_samples) ready.pop_front();
-      if (ended) finish(slot);
-      else slots.push_back(std::move(slot));
+      if (ended)
+        finish(slot);
+      else
+        slots.push_back(std::move(slot));
     }
     if (slots.empty()) continue;
     core::Stopwatch watch;
@@ -289,7 +302,8 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
                                               const std::vector<std::vector<TokenId>>& continuations) {
   c10::NoGradGuard no_grad;
   State& state = *state_;
-  TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(), continuations.size());
+  TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
+           continuations.size());
   std::vector<std::vector<float>> scores;
   for (size_t i = 0; i < prompts.size(); ++i) {
     const auto count = std::ssize(continuations[i]);
@@ -300,11 +314,13 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
     std::vector<std::vector<TokenId>> tokens(1);
     std::vector<KvContext> context;
     context.push_back(state.begin_context(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]));
-    tokens[0].insert(tokens[0].end(), continuations[i].begin(), continuations[i].end() - 1);  // nothing is predicted by the last one
+    tokens[0].insert(tokens[0].end(), continuations[i].begin(),
+                     continuations[i].end() - 1);  // nothing is predicted by the last one
     const at::Tensor hidden_TD = state.prefill(context, tokens);
     const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
-    const at::Tensor logprobs = ops::token_logprob(hidden_TD.narrow(0, hidden_TD.size(0) - count, count), state.weights.head,
-                                                   index_tensor(targets), {}).logprob_T.to(at::kFloat);
+    const at::Tensor logprobs = ops::token_logprob(hidden_TD.narrow(0, hidden_TD.size(0) - count, count),
+                                                   state.weights.head, index_tensor(targets), {})
+                                    .logprob_T.to(at::kFloat);
     scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
   }
   return scores;

@@ -43,11 +43,13 @@ PrefillAttention::PrefillAttention(const model::ModelConfig& config, const std::
       scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
   for (size_t i = 0; i < contexts.size(); ++i) {
     const int64_t before = contexts[i].num_tokens();
-    masks_.push_back(before == 0 ? at::Tensor() : at::ones({new_tokens[i], before + new_tokens[i]}, at::kBool).tril(before));
+    masks_.push_back(before == 0 ? at::Tensor()
+                                 : at::ones({new_tokens[i], before + new_tokens[i]}, at::kBool).tril(before));
   }
 }
 
-at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
+                                    const at::Tensor& v_TKH) {
   const auto by_head = [&](const at::Tensor& x_SKH) {  // [1, N, S, H]
     return x_SKH.repeat_interleave(heads_per_kv_, 1).transpose(0, 1).unsqueeze(0);
   };
@@ -68,8 +70,8 @@ at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, cons
     const at::Tensor query = q_TNH.narrow(0, first, tokens).transpose(0, 1).unsqueeze(0);
     const bool causal = !masks_[i].defined();
     const std::optional<at::Tensor> mask = causal ? std::nullopt : std::optional<at::Tensor>(masks_[i]);
-    const at::Tensor out =
-        at::scaled_dot_product_attention(query, by_head(at::cat(keys)), by_head(at::cat(values)), mask, 0.0, causal, scale_);
+    const at::Tensor out = at::scaled_dot_product_attention(query, by_head(at::cat(keys)), by_head(at::cat(values)),
+                                                            mask, 0.0, causal, scale_);
     outputs.push_back(out.squeeze(0).transpose(0, 1));
     first += tokens;
   }
@@ -84,7 +86,8 @@ DecodeAttention::DecodeAttention(const model::ModelConfig& config, const std::ve
   for (size_t b = 0; b < contexts.size(); ++b) segments_[b].resize(contexts[b]->before.size() + 1);
 }
 
-at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
+                                   const at::Tensor& v_TKH) {
   const int64_t bytes = k_TKH.element_size();
   const auto* keys = static_cast<const char*>(k_TKH.const_data_ptr());
   const auto* values = static_cast<const char*>(v_TKH.const_data_ptr());
@@ -92,8 +95,10 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
   for (size_t b = 0; b < contexts_.size(); ++b) {
     KvContext& context = *contexts_[b];
     const auto row = static_cast<int64_t>(b);
-    context.own->put(layer, context.own->size(), keys + row * k_TKH.stride(0) * bytes, values + row * v_TKH.stride(0) * bytes);
-    for (size_t i = 0; i < context.before.size(); ++i) segments_[b][i] = context.before[i]->segment(layer, context.before[i]->size());
+    context.own->put(layer, context.own->size(), keys + row * k_TKH.stride(0) * bytes,
+                     values + row * v_TKH.stride(0) * bytes);
+    for (size_t i = 0; i < context.before.size(); ++i)
+      segments_[b][i] = context.before[i]->segment(layer, context.before[i]->size());
     segments_[b].back() = context.own->segment(layer, context.own->size() + 1);
   }
   return ops::decode_attention(q_TNH, segments_, num_kv_heads_, scale_);

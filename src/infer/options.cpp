@@ -5,13 +5,15 @@ namespace thinktune::infer {
 void describe(core::Fields& f, SamplingOptions& o) {
   f.number("temperature", o.temperature, core::between(0.0, 100.0), "logits are divided by it; 0: greedy");
   f.integer("top_k", o.top_k, core::at_least(int64_t{0}), "only the k likeliest tokens; 0: all");
-  f.number("top_p", o.top_p, {.min = 0, .max = 1, .min_excluded = true}, "only the likeliest tokens that together reach this probability");
+  f.number("top_p", o.top_p, {.min = 0, .max = 1, .min_excluded = true},
+           "only the likeliest tokens that together reach this probability");
 }
 
-void validate(const SamplingOptions& options) { core::check_ranges(options, "sampling"); }
+void validate(const SamplingOptions& options) { core::check_ranges(options, "rollout.sampling"); }
 
 void describe(core::Fields& f, EngineOptions& o) {
-  f.integer("max_sequences", o.max_sequences, {1, 65536}, "sequences decoded at a time; the others wait. Does not change what is sampled");
+  f.integer("max_sequences", o.max_sequences, {1, 65536},
+            "sequences decoded at a time; the others wait. Does not change what is sampled");
   f.integer("prefill_tokens", o.prefill_tokens, {1, 1 << 24}, "prompt tokens computed at a time");
 }
 

@@ -22,11 +22,12 @@ int64_t argmax(const E* logits, int64_t vocabulary) {
   return id;
 }
 
-// The first token at which the cumulative probability exceeds `uniform`. Probabilities are made a block at a time and summed in
-// order, so the choice does not depend on anything but the row. Rounding may leave the total below 1: then the last kept token.
+// The first token at which the cumulative probability exceeds `uniform`. Probabilities are made a block at a time and
+// summed in order, so the choice does not depend on anything but the row. Rounding may leave the total below 1: then
+// the last kept token.
 template <class E>
-int64_t invert_cumulative(const E* logits, int64_t vocabulary, const kernels::BasicRowTransform<Accum<E>>& row, double temperature,
-                          double uniform) {
+int64_t invert_cumulative(const E* logits, int64_t vocabulary, const kernels::BasicRowTransform<Accum<E>>& row,
+                          double temperature, double uniform) {
   constexpr int64_t kBlock = 512;
   Accum<E> scaled[kBlock], probability[kBlock];
   double cumulative = 0;
@@ -57,16 +58,18 @@ int64_t invert_cumulative(const E* logits, int64_t vocabulary, const kernels::Ba
 }
 
 template <class E>
-SampledToken sample_row(const E* logits, int64_t vocabulary, const SamplingOptions& sampling, const core::RandomKey& key,
-                        uint32_t position, std::vector<Accum<E>>& scratch) {
+SampledToken sample_row(const E* logits, int64_t vocabulary, const SamplingOptions& sampling,
+                        const core::RandomKey& key, uint32_t position, std::vector<Accum<E>>& scratch) {
   const bool greedy = sampling.temperature == 0;
-  const kernels::SamplingTransform transform = greedy ? kernels::SamplingTransform{}
-                                                      : kernels::SamplingTransform{sampling.temperature, sampling.top_k, sampling.top_p};
+  const kernels::SamplingTransform transform =
+      greedy ? kernels::SamplingTransform{}
+             : kernels::SamplingTransform{sampling.temperature, sampling.top_k, sampling.top_p};
   scratch.resize(static_cast<size_t>(vocabulary));
   const auto row = kernels::row_transform(logits, vocabulary, transform, scratch.data());
   if (!std::isfinite(row.log_normalizer)) return {.id = -1};
-  const int64_t id = greedy ? argmax(logits, vocabulary)
-                            : invert_cumulative(logits, vocabulary, row, transform.temperature, core::random_uniform(key, position));
+  const int64_t id =
+      greedy ? argmax(logits, vocabulary)
+             : invert_cumulative(logits, vocabulary, row, transform.temperature, core::random_uniform(key, position));
   const double logprob = static_cast<double>(kernels::widen(logits[id])) / transform.temperature - row.log_normalizer;
   return {static_cast<core::TokenId>(id), static_cast<float>(logprob)};
 }
@@ -90,19 +93,28 @@ void sample_rows(const at::Tensor& logits_BV, const SamplingOptions& sampling, s
 std::vector<SampledToken> sample_tokens(const at::Tensor& logits_BV, const SamplingOptions& sampling,
                                         std::span<const core::RandomKey> keys, std::span<const uint32_t> positions) {
   const auto rows = static_cast<size_t>(logits_BV.size(0));
-  TT_CHECK(logits_BV.is_contiguous() && keys.size() == rows && positions.size() == rows, "logits of {} rows, {} keys, {} positions", rows,
-           keys.size(), positions.size());
+  TT_CHECK(logits_BV.is_contiguous() && keys.size() == rows && positions.size() == rows,
+           "logits of {} rows, {} keys, {} positions", rows, keys.size(), positions.size());
   std::vector<SampledToken> tokens(rows);
   switch (logits_BV.scalar_type()) {
-    case at::kFloat: sample_rows<float>(logits_BV, sampling, keys, positions, tokens); break;
-    case at::kBFloat16: sample_rows<kernels::Bf16>(logits_BV, sampling, keys, positions, tokens); break;
-    case at::kDouble: sample_rows<double>(logits_BV, sampling, keys, positions, tokens); break;
-    default: TT_CHECK(false, "logits of type {}", at::toString(logits_BV.scalar_type()));
+    case at::kFloat:
+      sample_rows<float>(logits_BV, sampling, keys, positions, tokens);
+      break;
+    case at::kBFloat16:
+      sample_rows<kernels::Bf16>(logits_BV, sampling, keys, positions, tokens);
+      break;
+    case at::kDouble:
+      sample_rows<double>(logits_BV, sampling, keys, positions, tokens);
+      break;
+    default:
+      TT_CHECK(false, "logits of type {}", at::toString(logits_BV.scalar_type()));
   }
   for (size_t b = 0; b < rows; ++b)
     if (tokens[b].id < 0)
-      throw core::device_error(fmt::format("the logits of sequence {} (prompt {}, sample {}) are not finite", b, keys[b].prompt, keys[b].sample),
-                               "the weights hold NaN or infinity: go back to an earlier checkpoint, or lower the learning rate");
+      throw core::device_error(
+          fmt::format("the logits of sequence {} (prompt {}, sample {}) are not finite", b, keys[b].prompt,
+                      keys[b].sample),
+          "the weights hold NaN or infinity: go back to an earlier checkpoint, or lower the learning rate");
   return tokens;
 }
 

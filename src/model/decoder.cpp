@@ -12,8 +12,8 @@
 namespace thinktune::model {
 namespace {
 
-// Angle per position of each pair of a head, [H/2], f64. Llama 3.1: wavelengths longer than original/low are divided by the factor,
-// shorter than original/high stay, a linear ramp (in original/wavelength) between.
+// Angle per position of each pair of a head, [H/2], f64. Llama 3.1: wavelengths longer than original/low are divided by
+// the factor, shorter than original/high stay, a linear ramp (in original/wavelength) between.
 at::Tensor inverse_frequencies(const ModelConfig& config) {
   const int64_t half = config.head_dim / 2;
   at::Tensor frequencies = at::empty({half}, at::kDouble);
@@ -36,7 +36,8 @@ Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
   inverse_frequencies_ = inverse_frequencies(config_);
 }
 
-at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T, Attention& attention) const {
+at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
+                            Attention& attention) const {
   const int64_t T = ids_T.size(0), N = config_.num_heads, K = config_.num_kv_heads, H = config_.head_dim;
   TT_CHECK(positions_T.size(0) == T, "{} ids but {} positions", T, positions_T.size(0));
   const at::ScalarType angle_type = weights.embedding.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -48,9 +49,10 @@ at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, con
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     const LayerWeights& w = weights.layers[static_cast<size_t>(layer)];
     const at::Tensor qkv = at::linear(ops::rms_norm(x_TD, w.input_norm, config_.rms_norm_eps), w.qkv);
-    const at::Tensor q_TNH = ops::rope(qkv.narrow(1, 0, N * H).view({T, N, H}), cos_TK, sin_TK);
-    const at::Tensor k_TKH = ops::rope(qkv.narrow(1, N * H, K * H).view({T, K, H}), cos_TK, sin_TK);
-    const at::Tensor v_TKH = qkv.narrow(1, (N + K) * H, K * H).view({T, K, H});
+    const std::vector<at::Tensor> parts = qkv.split_with_sizes({N * H, K * H, K * H}, 1);
+    const at::Tensor q_TNH = ops::rope(parts[0].view({T, N, H}), cos_TK, sin_TK);
+    const at::Tensor k_TKH = ops::rope(parts[1].view({T, K, H}), cos_TK, sin_TK);
+    const at::Tensor v_TKH = parts[2].view({T, K, H});
     const at::Tensor attended = attention.attend(layer, q_TNH, k_TKH, v_TKH).reshape({T, N * H});
     x_TD = x_TD + at::linear(attended, w.output);
     const at::Tensor gate_up_T2F = at::linear(ops::rms_norm(x_TD, w.post_norm, config_.rms_norm_eps), w.gate_up);
@@ -59,6 +61,8 @@ at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, con
   return ops::rms_norm(x_TD, weights.final_norm, config_.rms_norm_eps);
 }
 
-at::Tensor Decoder::logits(const Weights& weights, const at::Tensor& hidden_TD) const { return at::linear(hidden_TD, weights.head); }
+at::Tensor Decoder::logits(const Weights& weights, const at::Tensor& hidden_TD) const {
+  return at::linear(hidden_TD, weights.head);
+}
 
 }  // namespace thinktune::model

@@ -8,7 +8,8 @@ namespace {
 using nlohmann::json;
 
 [[noreturn]] void wrong_type(const char* field, const char* expected, const json& value, const std::string& where) {
-  throw core::data_error(fmt::format("{}: {} should be {}, but is {}", where, field, expected, value.dump().substr(0, 60)));
+  throw core::data_error(
+      fmt::format("{}: {} should be {}, but is {}", where, field, expected, value.dump().substr(0, 60)));
 }
 
 const json* present(const json& config, const char* field) {
@@ -26,8 +27,10 @@ json parse_config(const std::string& text, const std::string& where) {
       if (depth > kDeepest) throw core::data_error(fmt::format("{}: JSON nested more than {} deep", where, kDeepest));
       return true;
     });
-  } catch (const json::exception& e) {
-    throw core::data_error(fmt::format("{}: not valid JSON: {}", where, e.what()));
+  } catch (const json::parse_error& e) {
+    throw core::data_error(fmt::format("{}: not valid JSON at byte {}", where, e.byte), "fetch the file again");
+  } catch (const json::out_of_range&) {
+    throw core::data_error(fmt::format("{}: not valid JSON: a number is too large", where), "fetch the file again");
   }
   if (!config.is_object()) throw core::data_error(fmt::format("{}: a JSON object is expected", where));
   return config;

@@ -1,5 +1,5 @@
-// Llama 2 and 3, SmolLM2 and what shares their architecture: grouped-query attention without biases, rotary halves, RMSNorm before
-// attention and before the MLP, SwiGLU.
+// Llama 2 and 3, SmolLM2 and what shares their architecture: grouped-query attention without biases, rotary halves,
+// RMSNorm before attention and before the MLP, SwiGLU.
 #include <nlohmann/json.hpp>
 
 #include "families.h"
@@ -43,7 +43,8 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
   model.num_layers = required_int(config, "num_hidden_layers", where);
   model.num_heads = required_int(config, "num_attention_heads", where);
   model.num_kv_heads = optional_int(config, "num_key_value_heads", model.num_heads, where);
-  model.head_dim = optional_int(config, "head_dim", model.num_heads > 0 ? model.hidden_size / model.num_heads : 0, where);
+  model.head_dim =
+      optional_int(config, "head_dim", model.num_heads > 0 ? model.hidden_size / model.num_heads : 0, where);
   model.max_position = optional_int(config, "max_position_embeddings", 2048, where);
   model.rms_norm_eps = optional_number(config, "rms_norm_eps", 1e-6, where);
   model.tie_word_embeddings = optional_bool(config, "tie_word_embeddings", false, where);
@@ -66,17 +67,21 @@ ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   model.intermediate_size = gguf.integer("llama.feed_forward_length");
   model.num_layers = gguf.integer("llama.block_count");
   model.num_heads = gguf.integer("llama.attention.head_count");
-  model.num_kv_heads = gguf.find_value("llama.attention.head_count_kv") ? gguf.integer("llama.attention.head_count_kv") : model.num_heads;
+  model.num_kv_heads = gguf.find_value("llama.attention.head_count_kv") ? gguf.integer("llama.attention.head_count_kv")
+                                                                        : model.num_heads;
   const int64_t by_width = model.num_heads > 0 ? model.hidden_size / model.num_heads : 0;
-  model.head_dim = gguf.find_value("llama.attention.key_length") ? gguf.integer("llama.attention.key_length") : by_width;
+  model.head_dim =
+      gguf.find_value("llama.attention.key_length") ? gguf.integer("llama.attention.key_length") : by_width;
   model.max_position = gguf.integer("llama.context_length");
   model.rms_norm_eps = gguf.number("llama.attention.layer_norm_rms_epsilon");
   model.rope_theta = gguf.find_value("llama.rope.freq_base") ? gguf.number("llama.rope.freq_base") : 10000.0;
   if (gguf.find_value("llama.rope.scaling.type") != nullptr && gguf.text("llama.rope.scaling.type") != "none")
-    throw core::data_error(fmt::format("{}: rope scaling '{}' in a GGUF is not known", gguf.where(), gguf.text("llama.rope.scaling.type")),
-                           "use the model's Hugging Face folder instead");
+    throw core::data_error(
+        fmt::format("{}: rope scaling '{}' in a GGUF is not known", gguf.where(), gguf.text("llama.rope.scaling.type")),
+        "use the model's Hugging Face folder instead");
   model.tie_word_embeddings = gguf.find("output.weight") == nullptr;
-  if (const core::TokenId eos = optional_id("tokenizer.ggml.eos_token_id"); eos >= 0) model.end_of_turn_ids.push_back(eos);
+  if (const core::TokenId eos = optional_id("tokenizer.ggml.eos_token_id"); eos >= 0)
+    model.end_of_turn_ids.push_back(eos);
   model.bos_id = optional_id("tokenizer.ggml.bos_token_id");
   model.pad_id = optional_id("tokenizer.ggml.padding_token_id");
   validate(model, gguf.where());
@@ -130,8 +135,10 @@ std::vector<TensorName> tensor_names(const ModelConfig& c, const Weights& weight
     const std::string hf = fmt::format("model.layers.{}.", layer), gguf = fmt::format("blk.{}.", layer);
     names.push_back({hf + "input_layernorm.weight", gguf + "attn_norm.weight", w.input_norm});
     names.push_back({hf + "self_attn.q_proj.weight", gguf + "attn_q.weight", w.qkv.narrow(0, 0, q_rows), c.num_heads});
-    names.push_back({hf + "self_attn.k_proj.weight", gguf + "attn_k.weight", w.qkv.narrow(0, q_rows, kv_rows), c.num_kv_heads});
-    names.push_back({hf + "self_attn.v_proj.weight", gguf + "attn_v.weight", w.qkv.narrow(0, q_rows + kv_rows, kv_rows)});
+    names.push_back(
+        {hf + "self_attn.k_proj.weight", gguf + "attn_k.weight", w.qkv.narrow(0, q_rows, kv_rows), c.num_kv_heads});
+    names.push_back(
+        {hf + "self_attn.v_proj.weight", gguf + "attn_v.weight", w.qkv.narrow(0, q_rows + kv_rows, kv_rows)});
     names.push_back({hf + "self_attn.o_proj.weight", gguf + "attn_output.weight", w.output});
     names.push_back({hf + "post_attention_layernorm.weight", gguf + "ffn_norm.weight", w.post_norm});
     names.push_back({hf + "mlp.gate_proj.weight", gguf + "ffn_gate.weight", w.gate_up.narrow(0, 0, F)});

@@ -10,9 +10,11 @@
 namespace thinktune::model {
 namespace fs = std::filesystem;
 
-void save_pretrained(const fs::path& folder, const ModelConfig& config, const Weights& weights, const Vocabulary& vocabulary) {
+void save_pretrained(const fs::path& folder, const ModelConfig& config, const Weights& weights,
+                     const Vocabulary& vocabulary) {
   const at::ScalarType dtype = weights.embedding.scalar_type();
-  TT_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "weights are saved as f32 or bf16, not {}", at::toString(dtype));
+  TT_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "weights are saved as f32 or bf16, not {}",
+           at::toString(dtype));
   const Family& family = find_family(config.family, folder.string());
   const char* dtype_name = dtype == at::kFloat ? "float32" : "bfloat16";
 
@@ -20,8 +22,8 @@ void save_pretrained(const fs::path& folder, const ModelConfig& config, const We
   std::vector<weights::TensorToWrite> tensors;
   for (const TensorName& name : family.tensor_names(config, weights)) {
     held.push_back(name.view.detach().cpu().contiguous());
-    tensors.push_back({name.hf, dtype == at::kFloat ? weights::DType::F32 : weights::DType::BF16, name.view.sizes().vec(),
-                       held.back().const_data_ptr()});
+    tensors.push_back({name.hf, dtype == at::kFloat ? weights::DType::F32 : weights::DType::BF16,
+                       name.view.sizes().vec(), held.back().const_data_ptr()});
   }
   weights::write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
 
@@ -34,7 +36,8 @@ void save_pretrained(const fs::path& folder, const ModelConfig& config, const We
   if (vocabulary.tokenizer != nullptr) {
     core::write_file_atomically(folder / "tokenizer.json", vocabulary.tokenizer_json);
     core::write_file_atomically(folder / "tokenizer_config.json", vocabulary.tokenizer_config_json);
-    if (vocabulary.chat != nullptr) core::write_file_atomically(folder / "chat_template.jinja", vocabulary.chat->source());
+    if (vocabulary.chat != nullptr)
+      core::write_file_atomically(folder / "chat_template.jinja", vocabulary.chat->source());
   }
 }
 

@@ -15,9 +15,14 @@ namespace thinktune::report {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* verb, int code) {
-  throw core::user_error(
-      fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)),
-      code == ENOSPC ? "the disk is full: free some space; the rows before this one are untouched" : "");
+  const char* hint = "";
+  if (code == ENOSPC || code == EDQUOT)
+    hint = "the disk is full: free some space; the rows before this one are untouched";
+  if (code == EFBIG)
+    hint = "a limit on the size of files was reached (ulimit -f): raise it; the rows before this one are untouched";
+  if (code == EACCES || code == EROFS || code == EPERM)
+    hint = "the folder is not writable: choose another output folder";
+  throw core::user_error(fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)), hint);
 }
 
 }  // namespace

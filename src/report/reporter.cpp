@@ -22,7 +22,7 @@ void make_folder(const fs::path& folder) {
   fs::create_directories(folder, code);
   if (code)
     throw core::user_error(fmt::format("cannot make the folder {}: {}", folder.string(), code.message()),
-                           "choose another output folder");
+                           "choose another output folder: --set output=…");
 }
 
 fs::path step_file(const fs::path& folder, int64_t step) { return folder / fmt::format("step-{}.jsonl", step); }
@@ -95,7 +95,7 @@ Reporter::Reporter(fs::path folder, const ReportOptions& options, Decode decode,
   evaluations_ = std::make_unique<JsonLines>(folder_ / "eval.jsonl");
   if (start == RunStart::New && !(metrics_->empty() && evaluations_->empty()))
     throw core::user_error(fmt::format("{} holds the results of another run", folder_.string()),
-                           "resume that run, or choose another output folder");
+                           "go on with that run by --resume, or choose another folder: --set output=…");
   metrics_->cut_from(steps_done + 1);
   evaluations_->cut_from(steps_done + 1);
   remove_later_files(folder_ / "rollouts", steps_done);

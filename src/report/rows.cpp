@@ -12,7 +12,7 @@ using rollout::Origin;
 using rollout::Verdict;
 
 const core::Choices<Origin> kOriginNames = {
-    {"student", Origin::Student}, {"reason", Origin::Reason}, {"phrase", Origin::Phrase}};
+    {"student", Origin::Student}, {"joint", Origin::Joint}, {"reason", Origin::Reason}, {"phrase", Origin::Phrase}};
 const core::Choices<Finish> kFinishNames = {{"end_of_turn", Finish::EndOfTurn}, {"length", Finish::Length}};
 const core::Choices<Verdict> kVerdictNames = {
     {"right", Verdict::Right}, {"wrong", Verdict::Wrong}, {"unparsed", Verdict::Unparsed}};

@@ -19,7 +19,8 @@ rollout::TrainSequence to_sequence(const rollout::Rollout& rollout, guidance::Lo
 }
 
 bool has_gradient(const rollout::TrainSequence& sequence, const algo::LossOptions& loss) {
-  const bool counts = std::any_of(sequence.loss_mask.begin(), sequence.loss_mask.end(), [](uint8_t m) { return m != 0; });
+  const bool counts =
+      std::any_of(sequence.loss_mask.begin(), sequence.loss_mask.end(), [](uint8_t m) { return m != 0; });
   return counts && (sequence.advantage != 0 || loss.kl_coefficient != 0 || loss.entropy_coefficient != 0);
 }
 

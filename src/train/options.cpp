@@ -6,7 +6,8 @@ namespace thinktune::train {
 
 void describe(core::Fields& f, RolloutOptions& o) {
   f.integer("prompts_per_step", o.prompts_per_step, {1, 1 << 20}, "prompts of a step");
-  f.integer("group_size", o.group_size, {1, 4096}, "rollouts of each prompt; their rewards are compared with each other");
+  f.integer("group_size", o.group_size, {1, 4096},
+            "rollouts of each prompt; their rewards are compared with each other");
   f.integer("max_new_tokens", o.max_new_tokens, {1, 1 << 20}, "limit of a response, in tokens");
   f.group("sampling", o.sampling, "how rollouts are drawn");
 }
@@ -14,9 +15,11 @@ void describe(core::Fields& f, RolloutOptions& o) {
 void describe(core::Fields& f, UpdateOptions& o) {
   f.integer("mini_batch_prompts", o.mini_batch_prompts, {1, 1 << 20},
             "prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates, rounded up");
-  f.integer("micro_batch_tokens", o.micro_batch_tokens, {1, 1 << 24}, "tokens of one forward and backward pass; bounds memory");
+  f.integer("micro_batch_tokens", o.micro_batch_tokens, {1, 1 << 24},
+            "tokens of one forward and backward pass; bounds memory");
   f.choice("old_logprobs", o.old_logprobs, kOldLogprobsNames,
-           "old log-probabilities of the ratio: policy (its forward pass at the start of the step) or sampler (as recorded while sampling)");
+           "old log-probabilities of the ratio: policy (its forward pass at the start of the step) or sampler (as "
+           "recorded while sampling)");
   f.number("mismatch_warning", o.mismatch_warning, core::above(0.0),
            "warn when sampler and trainer differ by more than this in a token's log-probability (nats)");
 }
@@ -26,7 +29,7 @@ void describe(core::Fields& f, TrainOptions& o) {
            "paper: the method as intended; reference: as the public code computes it. Sets the defaults of loss.aas, "
            "loss.single_clip_without_teacher and guidance.repeat_question");
   f.text("model", o.model, "Hugging Face folder or .gguf file; the policy starts from it and the teacher stays it");
-  f.text("output", o.output, "folder of the run");
+  f.text("output", o.output, "folder of the run: metrics, rollouts, checkpoints; it must not hold another run");
   f.integer("seed", o.seed, core::at_least(int64_t{0}), "seed of all random numbers");
   f.integer("steps", o.steps, {1, 100'000'000}, "training steps");
   f.integer("threads", o.threads, {0, 4096}, "threads of the computation; 0: one a core");
@@ -40,7 +43,7 @@ void describe(core::Fields& f, TrainOptions& o) {
   f.group("advantage", o.advantage, "from rewards to advantages");
   f.group("loss", o.loss, "the policy loss");
   f.group("update", o.update, "from a step's rollouts to optimiser updates");
-  f.group("optim", o.optim, "AdamW");
+  f.group("optim", o.optim, "the optimiser, AdamW");
   f.group("eval", o.eval, "evaluations on the held-out problems");
   f.group("checkpoint", o.checkpoint, "what is saved and when");
   f.group("report", o.report, "what is written for people");
@@ -71,22 +74,27 @@ void validate(const TrainOptions& options) {
   validate(options.checkpoint);
   validate(options.report);
   if (options.rollout.sampling.temperature == 0)
-    throw core::user_error("rollout.sampling.temperature is 0: all rollouts of a group would be the same", "use 1, or what the model needs");
+    throw core::user_error("rollout.sampling.temperature is 0: all rollouts of a group would be the same",
+                           "use 1, or what the model needs");
   if (options.rollout.group_size == 1 && options.advantage.normalize_std)
-    throw core::user_error("rollout.group_size is 1: a rollout alone has nothing to be compared with", "use at least 2");
+    throw core::user_error("rollout.group_size is 1: a rollout alone has nothing to be compared with",
+                           "use at least 2");
   if (options.update.mini_batch_prompts > options.rollout.prompts_per_step)
-    throw core::user_error(fmt::format("update.mini_batch_prompts is {}, but a step has only {} prompts", options.update.mini_batch_prompts,
-                                       options.rollout.prompts_per_step),
+    throw core::user_error(fmt::format("update.mini_batch_prompts is {}, but a step has only {} prompts",
+                                       options.update.mini_batch_prompts, options.rollout.prompts_per_step),
                            "set it to rollout.prompts_per_step for one update a step");
 }
 
 std::string describe_sizes(const TrainOptions& o) {
   const int64_t rollouts = o.rollout.prompts_per_step * o.rollout.group_size;
   const int64_t updates = (o.rollout.prompts_per_step + o.update.mini_batch_prompts - 1) / o.update.mini_batch_prompts;
-  std::string text = fmt::format("{} prompts × {} = {} rollouts a step → {} {} of {}\n", o.rollout.prompts_per_step, o.rollout.group_size, rollouts,
-                                 updates, updates == 1 ? "update" : "updates", o.update.mini_batch_prompts * o.rollout.group_size);
-  text += fmt::format("{} steps = {} rollouts, at most {} tokens each\n", o.steps, o.steps * rollouts, o.rollout.max_new_tokens);
-  text += o.guidance.enabled ? guidance::describe_selection(o.guidance, o.rollout.group_size) + "\n" : "no teacher: plain GRPO\n";
+  std::string text = fmt::format("{} prompts × {} = {} rollouts a step → {} {} of {}\n", o.rollout.prompts_per_step,
+                                 o.rollout.group_size, rollouts, updates, updates == 1 ? "update" : "updates",
+                                 o.update.mini_batch_prompts * o.rollout.group_size);
+  text += fmt::format("{} steps = {} rollouts, at most {} tokens each\n", o.steps, o.steps * rollouts,
+                      o.rollout.max_new_tokens);
+  text += o.guidance.enabled ? guidance::describe_selection(o.guidance, o.rollout.group_size) + "\n"
+                             : "no teacher: plain GRPO\n";
   return text;
 }
 

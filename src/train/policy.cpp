@@ -11,9 +11,12 @@
 namespace thinktune::train {
 namespace {
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
-// Packed tokens, and for every response token the row that predicts it. A response's last token predicts nothing: it is left out.
+// Packed tokens, and for every response token the row that predicts it. A response's last token predicts nothing: it is
+// left out.
 struct Packing {
   std::vector<model::PackedGroup> groups;
   std::vector<int64_t> ids_T, rows_M, targets_M;
@@ -52,24 +55,28 @@ std::string first_not_finite(const model::ModelConfig& config, const model::Weig
 }  // namespace
 
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
-                                     const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
-                                     bool needs_gradient) {
+                                     const std::vector<rollout::TrainGroup>& groups,
+                                     const ops::TokenLogprobOptions& options, bool needs_gradient) {
   c10::AutoGradMode gradient(needs_gradient);
   const Packing p = pack(groups);
   model::PackedAttention attention(decoder.config(), p.groups);
-  const at::Tensor hidden_TD = decoder.forward(weights, index_tensor(p.ids_T), model::packed_positions(p.groups), attention);
-  return ops::token_logprob(hidden_TD.index_select(0, index_tensor(p.rows_M)), weights.head, index_tensor(p.targets_M), options);
+  const at::Tensor hidden_TD =
+      decoder.forward(weights, index_tensor(p.ids_T), model::packed_positions(p.groups), attention);
+  return ops::token_logprob(hidden_TD.index_select(0, index_tensor(p.rows_M)), weights.head, index_tensor(p.targets_M),
+                            options);
 }
 
 Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute)
     : decoder_(decoder), master_(std::move(master)) {
   TT_CHECK(master_.embedding.scalar_type() == at::kFloat, "master weights must be f32");
-  compute_ = compute == at::kFloat ? model::map_weights(master_, [](const at::Tensor& t) { return t.detach(); }) : model::cast(master_, compute);
+  compute_ = compute == at::kFloat ? model::map_weights(master_, [](const at::Tensor& t) { return t.detach(); })
+                                   : model::cast(master_, compute);
   parameters_ = model::tensor_list(master_);
   for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
 }
 
-ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options) const {
+ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups,
+                                    const ops::TokenLogprobOptions& options) const {
   // The cast is part of the graph: bf16 gradients of a micro-batch are widened and added up in f32.
   return response_logprobs(decoder_, model::cast(master_, compute_.embedding.scalar_type()), groups, options, true);
 }
@@ -80,7 +87,8 @@ void Policy::zero_gradients() {
 
 std::vector<at::Tensor> Policy::gradients() const {
   std::vector<at::Tensor> gradients;
-  for (const at::Tensor& parameter : parameters_) gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
+  for (const at::Tensor& parameter : parameters_)
+    gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
   return gradients;
 }
 

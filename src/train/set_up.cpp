@@ -18,14 +18,17 @@ namespace {
 void add_template_end_of_turn(model::ModelConfig& config, const model::Vocabulary& vocabulary) {
   const core::TokenId id = vocabulary.tokenizer->special_id(vocabulary.chat->end_of_turn());
   auto& ids = config.end_of_turn_ids;
-  if (id < 0) throw core::data_error(fmt::format("the chat template ends turns with {}, which the vocabulary does not have", vocabulary.chat->end_of_turn()));
+  if (id < 0)
+    throw core::data_error(fmt::format("the chat template ends turns with {}, which the vocabulary does not have",
+                                       vocabulary.chat->end_of_turn()));
   ids.erase(std::remove(ids.begin(), ids.end(), id), ids.end());
   ids.insert(ids.begin(), id);  // first: it is what is written
 }
 
 std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
-  run.teacher_engine = std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
+  run.teacher_engine =
+      std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
   return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
                                                   prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
@@ -49,25 +52,29 @@ void set_up_data(Run& run) {
   run.prompt_builder = std::make_unique<data::PromptBuilder>(o.prompt, *run.vocabulary.tokenizer, *run.vocabulary.chat);
   run.prompts = std::make_unique<PromptStream>(problems.train, *run.prompt_builder, static_cast<uint64_t>(o.seed));
   if (run.prompts->num_too_long() > 0)
-    spdlog::warn("{} of {} problems have prompts above {} tokens and are left out", run.prompts->num_too_long(), problems.train.size(),
-                 o.prompt.max_prompt_tokens);
+    spdlog::warn("{} of {} problems have prompts above {} tokens and are left out", run.prompts->num_too_long(),
+                 problems.train.size(), o.prompt.max_prompt_tokens);
   int64_t heldout_too_long = 0;
   for (const data::Problem& problem : problems.heldout) {
     if (o.eval.num_problems > 0 && std::ssize(run.heldout) >= o.eval.num_problems) break;
     rollout::Prompt prompt = run.prompt_builder->build(problem, run.heldout.size());
-    if (!run.prompt_builder->is_too_long(prompt)) run.heldout.push_back(std::move(prompt));
-    else ++heldout_too_long;
+    if (!run.prompt_builder->is_too_long(prompt))
+      run.heldout.push_back(std::move(prompt));
+    else
+      ++heldout_too_long;
   }
   if (heldout_too_long > 0)
-    spdlog::warn("{} held-out problems have prompts above {} tokens and are left out of every evaluation", heldout_too_long,
-                 o.prompt.max_prompt_tokens);
+    spdlog::warn("{} held-out problems have prompts above {} tokens and are left out of every evaluation",
+                 heldout_too_long, o.prompt.max_prompt_tokens);
   spdlog::info("{} training problems, {} held out", run.prompts->size(), run.heldout.size());
 }
 
-// Tokens that a teacher's reply takes at most behind its prompt, with what is written for it (the tags, a forced opinion).
+// Tokens that a teacher's reply takes at most behind its prompt, with what is written for it (the tags, a forced
+// opinion).
 int64_t longest_reply(const Run& run) {
   const guidance::GuidanceOptions& g = run.options.guidance;
-  const int64_t form = std::ssize(run.vocabulary.tokenizer->encode(guidance::format_reply(guidance::kIncorrect, "", "")));
+  const int64_t form =
+      std::ssize(run.vocabulary.tokenizer->encode(guidance::format_reply(guidance::kIncorrect, "", "")));
   if (g.format == guidance::Format::Constrained) return form + g.max_reason_tokens + g.max_phrase_tokens;
   return g.max_reply_tokens + (g.opinion == guidance::Opinion::Verifier ? form : 0);
 }
@@ -77,31 +84,40 @@ void check_lengths(const Run& run, bool model_teaches) {
   const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
   const int64_t longest = o.prompt.max_prompt_tokens + response;
   if (longest > run.config.max_position)
-    throw core::user_error(fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
-                                       o.prompt.max_prompt_tokens, response, run.config.max_position),
-                           "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
+    throw core::user_error(
+        fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
+                    o.prompt.max_prompt_tokens, response, run.config.max_position),
+        "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
   if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > run.config.max_position)
-    throw core::user_error(fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
-                                       o.guidance.max_teacher_prompt_tokens, longest_reply(run), run.config.max_position),
-                           o.guidance.format == guidance::Format::Constrained
-                               ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
-                               : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
+    throw core::user_error(
+        fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
+                    o.guidance.max_teacher_prompt_tokens, longest_reply(run), run.config.max_position),
+        o.guidance.format == guidance::Format::Constrained
+            ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
+            : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
 }
 
 }  // namespace
 
-PromptStream::PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, uint64_t seed)
-    : prompts_(build(problems, builder, num_too_long_)), seed_(seed), order_(seed, static_cast<uint32_t>(prompts_.size())) {}
+PromptStream::PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder,
+                           uint64_t seed)
+    : prompts_(build(problems, builder, num_too_long_)),
+      seed_(seed),
+      order_(seed, static_cast<uint32_t>(prompts_.size())) {}
 
-std::vector<rollout::Prompt> PromptStream::build(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, int64_t& too_long) {
+std::vector<rollout::Prompt> PromptStream::build(const std::vector<data::Problem>& problems,
+                                                 const data::PromptBuilder& builder, int64_t& too_long) {
   std::vector<rollout::Prompt> prompts;
   for (const data::Problem& problem : problems) {
     rollout::Prompt prompt = builder.build(problem, 0);
-    if (builder.is_too_long(prompt)) ++too_long;
-    else prompts.push_back(std::move(prompt));
+    if (builder.is_too_long(prompt))
+      ++too_long;
+    else
+      prompts.push_back(std::move(prompt));
   }
   if (prompts.empty())
-    throw core::data_error("no training problem is left: every prompt is longer than prompt.max_prompt_tokens", "raise the limit");
+    throw core::data_error("no training problem is left: every prompt is longer than prompt.max_prompt_tokens",
+                           "raise the limit");
   return prompts;
 }
 
@@ -115,7 +131,9 @@ std::vector<rollout::Prompt> PromptStream::next(int64_t count) {
   return prompts;
 }
 
-void PromptStream::restore(uint64_t position) { order_ = data::DataOrder(seed_, static_cast<uint32_t>(prompts_.size()), position); }
+void PromptStream::restore(uint64_t position) {
+  order_ = data::DataOrder(seed_, static_cast<uint32_t>(prompts_.size()), position);
+}
 
 void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
@@ -133,11 +151,12 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const at::ScalarType compute = o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
   model::Weights master = pretrained.load_weights(at::kFloat);
   if (model_teaches || o.loss.kl_coefficient != 0) {
-    run.initial_weights = std::make_unique<model::Weights>(
-        model::map_weights(master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
+    run.initial_weights = std::make_unique<model::Weights>(model::map_weights(
+        master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
   }
   run.policy = std::make_unique<Policy>(*run.decoder, std::move(master), compute);
-  run.engine = std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
+  run.engine =
+      std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.policy->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));

@@ -11,7 +11,8 @@
 namespace thinktune::train {
 namespace {
 
-constexpr const char* kFinitenessHint = "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32";
+constexpr const char* kFinitenessHint =
+    "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32";
 
 template <class T, class Field>
 at::Tensor flat(const MicroBatch& micro, at::ScalarType dtype, Field field) {
@@ -26,8 +27,10 @@ at::Tensor flat(const MicroBatch& micro, at::ScalarType dtype, Field field) {
 
 // Log-probabilities of each sequence, without gradient, into the field that `field` names.
 template <class Field>
-void fill(const model::Decoder& decoder, const model::Weights& weights, const TrainOptions& options, MicroBatch& micro, Field field) {
-  const at::Tensor logprobs_M = response_logprobs(decoder, weights, micro.groups, logprob_options(options), false).logprob_T.contiguous();
+void fill(const model::Decoder& decoder, const model::Weights& weights, const TrainOptions& options, MicroBatch& micro,
+          Field field) {
+  const at::Tensor logprobs_M =
+      response_logprobs(decoder, weights, micro.groups, logprob_options(options), false).logprob_T.contiguous();
   const float* next = logprobs_M.const_data_ptr<float>();
   for (rollout::TrainGroup& group : micro.groups)
     for (rollout::TrainSequence& sequence : group.sequences) {
@@ -56,7 +59,9 @@ void take_from_sampler(MicroBatch& micro) {
 }  // namespace
 
 core::RandomKey sampling_key(const TrainOptions& options, int64_t step) {
-  return {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Sampling, .step = static_cast<uint64_t>(step)};
+  return {.seed = static_cast<uint64_t>(options.seed),
+          .stream = core::Stream::Sampling,
+          .step = static_cast<uint64_t>(step)};
 }
 
 void judge(std::vector<rollout::Group>& groups, const reward::Reward& reward) {
@@ -87,7 +92,8 @@ void assign_advantages(std::vector<rollout::Group>& groups, const algo::Advantag
 
 ops::TokenLogprobOptions logprob_options(const TrainOptions& options) {
   const infer::SamplingOptions& sampling = options.rollout.sampling;
-  return {.transform = {sampling.temperature, sampling.top_k, sampling.top_p}, .entropy_gradient = options.loss.entropy_coefficient != 0};
+  return {.transform = {sampling.temperature, sampling.top_k, sampling.top_p},
+          .entropy_gradient = options.loss.entropy_coefficient != 0};
 }
 
 void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
@@ -96,7 +102,8 @@ void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   const auto old = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.old_logprobs; };
   for (MiniBatch& mini : mini_batches) {
     for (MicroBatch& micro : mini.micro_batches) {
-      if (!from_sampler || has_teacher_tokens(micro)) fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
+      if (!from_sampler || has_teacher_tokens(micro))
+        fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
       if (from_sampler) take_from_sampler(micro);
     }
   }
@@ -106,28 +113,35 @@ void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches
   if (run.options.loss.kl_coefficient == 0) return;
   const auto reference = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.reference_logprobs; };
   for (MiniBatch& mini : mini_batches)
-    for (MicroBatch& micro : mini.micro_batches) fill(*run.decoder, *run.initial_weights, run.options, micro, reference);
+    for (MicroBatch& micro : mini.micro_batches)
+      fill(*run.decoder, *run.initial_weights, run.options, micro, reference);
 }
 
 algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options) {
   algo::LossInputs inputs;
   inputs.logprobs_M = logprobs.logprob_T;
   inputs.entropy_M = logprobs.entropy_T;
-  const at::Tensor old_M = flat<float>(micro, at::kFloat, [](const auto& s) -> const auto& { return s.old_logprobs; });
+  const at::Tensor old_M = flat<float>(
+      micro, at::kFloat, [](const auto& s) -> const auto& { return s.old_logprobs; });
   inputs.old_logprobs_M = old_M.size(0) > 0 ? old_M : inputs.logprobs_M.detach();
-  inputs.guided_M = flat<uint8_t>(micro, at::kByte, [](const auto& s) -> const auto& { return s.guided_mask; }).to(at::kBool);
+  inputs.guided_M = flat<uint8_t>(
+                        micro, at::kByte, [](const auto& s) -> const auto& { return s.guided_mask; })
+                        .to(at::kBool);
   if (options.loss.kl_coefficient != 0)
-    inputs.reference_logprobs_M = flat<float>(micro, at::kFloat, [](const auto& s) -> const auto& { return s.reference_logprobs; });
+    inputs.reference_logprobs_M = flat<float>(
+        micro, at::kFloat, [](const auto& s) -> const auto& { return s.reference_logprobs; });
   std::vector<float> advantages;
   for (const rollout::TrainGroup& group : micro.groups)
-    for (const rollout::TrainSequence& sequence : group.sequences) advantages.insert(advantages.end(), sequence.ids.size(), sequence.advantage);
+    for (const rollout::TrainSequence& sequence : group.sequences)
+      advantages.insert(advantages.end(), sequence.ids.size(), sequence.advantage);
   inputs.advantages_M = at::tensor(advantages);
   inputs.weights_M = at::tensor(micro.weights_M);
   return inputs;
 }
 
 double clip_gradients(const std::vector<at::Tensor>& gradients, const optim::OptimOptions& options) {
-  return options.max_grad_norm > 0 ? optim::clip_by_global_norm(gradients, options.max_grad_norm) : optim::global_norm(gradients);
+  return options.max_grad_norm > 0 ? optim::clip_by_global_norm(gradients, options.max_grad_norm)
+                                   : optim::global_norm(gradients);
 }
 
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step) {
@@ -145,9 +159,10 @@ void check_finite_loss(const Policy& policy, const algo::LossParts& parts, int64
 
 void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step) {
   if (std::isfinite(grad_norm)) return;
-  throw core::device_error(fmt::format("step {}: the gradient of {} is not finite; the weights were not changed in this update", step + 1,
-                                       policy.first_not_finite_gradient()),
-                           kFinitenessHint);
+  throw core::device_error(
+      fmt::format("step {}: the gradient of {} is not finite; the weights were not changed in this update", step + 1,
+                  policy.first_not_finite_gradient()),
+      kFinitenessHint);
 }
 
 }  // namespace thinktune::train

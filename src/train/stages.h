@@ -19,8 +19,8 @@ void assign_advantages(std::vector<rollout::Group>& groups, const algo::Advantag
 // The transform of the sampler, so that sampler and trainer speak of the same distribution.
 ops::TokenLogprobOptions logprob_options(const TrainOptions& options);
 
-// Fills old_logprobs of every sequence from the policy as it is now, or from the sampler. With one update a step they are left empty:
-// that update's own forward pass is the policy at the start of the step.
+// Fills old_logprobs of every sequence from the policy as it is now, or from the sampler. With one update a step they
+// are left empty: that update's own forward pass is the policy at the start of the step.
 void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches);
 
 // Fills reference_logprobs from the initial weights, if the loss has a KL term.
@@ -28,7 +28,8 @@ void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches
 
 algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options);
 
-double clip_gradients(const std::vector<at::Tensor>& gradients, const optim::OptimOptions& options);  // returns the norm before
+double clip_gradients(const std::vector<at::Tensor>& gradients,
+                      const optim::OptimOptions& options);  // returns the norm before
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step);
 
 // Throw Error{Device} naming step and tensor.

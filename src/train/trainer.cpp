@@ -43,7 +43,8 @@ report::BenchmarkReport to_report(const eval::EvalResult& result) {
   return benchmark;
 }
 
-report::StepReport to_report(const StepRecord& record, const TrainOptions& options, int64_t steps_done, double steps_s, int64_t steps_timed) {
+report::StepReport to_report(const StepRecord& record, const TrainOptions& options, int64_t steps_done, double steps_s,
+                             int64_t steps_timed) {
   report::StepReport step;
   step.step = steps_done;
   step.num_steps = options.steps;
@@ -72,12 +73,25 @@ void refuse_old_checkpoints(const TrainOptions& options, const model::ModelConfi
   std::vector<std::string> skipped;
   if (checkpoint::find_newest(checkpoint_folder(options), config, skipped) || !skipped.empty())
     throw core::user_error(fmt::format("{} holds the checkpoints of another run", checkpoint_folder(options).string()),
-                           "resume that run, or choose another output folder");
+                           "go on with that run by --resume, or choose another folder: --set output=…");
+}
+
+core::Error nothing_to_resume(const fs::path& folder, const std::vector<std::string>& skipped) {
+  if (skipped.empty())
+    return core::user_error(
+        fmt::format("there is no whole checkpoint to resume from in {}", folder.string()),
+        "start the run without --resume; in another output folder if this one holds results already");
+  return core::user_error(
+      fmt::format("there is no whole checkpoint to resume from in {}: {}", folder.string(), skipped.front()),
+      "a run goes on only with the model that it was started with; if its checkpoints are damaged, start it again in "
+      "another output folder");
 }
 
 void warn_of_changes(const std::string& old_config, const std::string& new_config) {
   if (old_config != new_config)
-    spdlog::warn("the config has changed since the checkpoint was written; the run goes on with the new one (the old one is kept in the run's folder)");
+    spdlog::warn(
+        "the config has changed since the checkpoint was written; the run goes on with the new one (the old one is "
+        "kept in the run's folder)");
 }
 
 }  // namespace
@@ -95,12 +109,11 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
     std::vector<std::string> skipped;
     const auto found = checkpoint::find_newest(checkpoint_folder(o), run_.config, skipped);
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
-    if (!found)
-      throw core::user_error(fmt::format("there is no whole checkpoint to resume from in {}", checkpoint_folder(o).string()),
-                             "start the run without --resume; in another output folder if this one holds results already");
+    if (!found) throw nothing_to_resume(checkpoint_folder(o), skipped);
     if (found->state.step >= o.steps)
-      throw core::user_error(fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found->state.step, o.steps),
-                             "to go on, give more steps: --set steps=N --resume");
+      throw core::user_error(
+          fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found->state.step, o.steps),
+          "to go on, give more steps: --set steps=N --resume");
     restore(*found);
     summary.steps_done = found->state.step;
     spdlog::info("resumed from {} after step {}", found->path.string(), found->state.step);
@@ -108,8 +121,11 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
     refuse_old_checkpoints(o, run_.config);
   }
 
-  const auto decode = [&](std::span<const core::TokenId> ids) { return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()}); };
-  report::Reporter reporter(o.output, o.report, decode, resume ? report::RunStart::Resumed : report::RunStart::New, summary.steps_done);
+  const auto decode = [&](std::span<const core::TokenId> ids) {
+    return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()});
+  };
+  report::Reporter reporter(o.output, o.report, decode, resume ? report::RunStart::Resumed : report::RunStart::New,
+                            summary.steps_done);
   core::add_log_file(fs::path(o.output) / "log.txt");
   reporter.save_config(config_json_);
   if (summary.steps_done == 0 && o.eval.at_start && !reporter.has_evaluation(0)) evaluate(reporter, 0, summary);
@@ -124,8 +140,8 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
     ++summary.steps_done;
     reporter.step(to_report(record, o, summary.steps_done, summary.train_s, ++steps_timed), record.groups);
     if (record.updates.largest_mismatch() > o.update.mismatch_warning)
-      spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability", summary.steps_done,
-                   record.updates.largest_mismatch());
+      spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability",
+                   summary.steps_done, record.updates.largest_mismatch());
     if (run_.guide != nullptr && !run_.guide->needs_teacher(summary.steps_done) && run_.teacher_engine != nullptr) {
       run_.teacher_engine->hold_prefix({});  // the teacher has left for good: its cache is freed
     }
@@ -153,18 +169,21 @@ void Trainer::restore(const checkpoint::Found& found) {
   run_.optimiser->restore(found.state.num_updates);
   run_.policy->refresh_compute_weights();
   run_.prompts->restore(found.state.data_position);
-  if (run_.guide != nullptr && !found.state.guard.empty()) run_.guide->set_guard_state(guidance::guard_state_from_json(found.state.guard));
+  if (run_.guide != nullptr && !found.state.guard.empty())
+    run_.guide->set_guard_state(guidance::guard_state_from_json(found.state.guard));
   warn_of_changes(found.state.config, config_json_);
 }
 
 fs::path Trainer::save(int64_t steps_done) {
-  const checkpoint::RunState state = {.step = steps_done,
-                                      .data_position = run_.prompts->position(),
-                                      .num_updates = run_.optimiser->num_updates(),
-                                      .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
-                                      .config = config_json_};
+  const checkpoint::RunState state = {
+      .step = steps_done,
+      .data_position = run_.prompts->position(),
+      .num_updates = run_.optimiser->num_updates(),
+      .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
+      .config = config_json_};
   core::Stopwatch watch;
-  const fs::path path = checkpoint::save(checkpoint_folder(run_.options), state, tensors(), run_.options.checkpoint.keep_last);
+  const fs::path path =
+      checkpoint::save(checkpoint_folder(run_.options), state, tensors(), run_.options.checkpoint.keep_last);
   spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
   return path;
 }
@@ -173,14 +192,18 @@ void Trainer::evaluate(report::Reporter& reporter, int64_t steps_done, TrainSumm
   if (run_.heldout.empty()) return;
   const TrainOptions& o = run_.options;
   const int64_t limit = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
-  const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed), .stream = core::Stream::Evaluation, .step = static_cast<uint64_t>(steps_done)};
+  const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed),
+                               .stream = core::Stream::Evaluation,
+                               .step = static_cast<uint64_t>(steps_done)};
   const eval::EvalResult result =
       eval::evaluate(*run_.engine, *run_.vocabulary.tokenizer, run_.heldout, *run_.reward, limit, o.eval.sampling, key);
   reporter.evaluation(steps_done, {to_report(result)});
   summary.evaluations.push_back({steps_done, result.accuracy, result.interval, result.mean_length, result.seconds});
-  spdlog::info("after step {}: accuracy {:.1f} % ({:.1f} – {:.1f}) on {} held-out problems, {:.1f} tokens a response, {:.0f} % ended by themselves",
-               steps_done, 100 * result.accuracy, 100 * result.interval.low, 100 * result.interval.high, result.groups.size(),
-               result.mean_length, 100 * result.ended_share);
+  spdlog::info(
+      "after step {}: accuracy {:.1f} % ({:.1f} – {:.1f}) on {} held-out problems, {:.1f} tokens a response, {:.0f} % "
+      "ended by themselves",
+      steps_done, 100 * result.accuracy, 100 * result.interval.low, 100 * result.interval.high, result.groups.size(),
+      result.mean_length, 100 * result.ended_share);
 }
 
 }  // namespace thinktune::train

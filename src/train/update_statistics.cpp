@@ -12,7 +12,8 @@ double total(const at::Tensor& x) { return x.to(at::kDouble).sum().item<double>(
 
 }  // namespace
 
-void UpdateStatistics::add_micro_batch(const MicroBatch& micro, const algo::LossInputs& inputs, const algo::LossParts& parts) {
+void UpdateStatistics::add_micro_batch(const MicroBatch& micro, const algo::LossInputs& inputs,
+                                       const algo::LossParts& parts) {
   const at::Tensor counts_M = (inputs.weights_M > 0).to(at::kDouble);
   const at::Tensor logprobs_M = inputs.logprobs_M.detach().to(at::kDouble);
   tokens_ += total(counts_M);

@@ -124,8 +124,8 @@ TEST_F(PromptBuilderTest, BuiltinExamples) {
   const auto examples = arithmetic_examples();
   EXPECT_EQ(prompt.messages[0].content, examples[0].problem + kSuffix);
   EXPECT_EQ(prompt.messages[1].role, "assistant");
-  EXPECT_EQ(prompt.messages[1].content, "We add: 13 + 6 = 19. The answer is \\boxed{19}.");
-  EXPECT_EQ(prompt.messages[3].content, "We multiply: 3 * 4 = 12. The answer is \\boxed{12}.");
+  EXPECT_EQ(prompt.messages[1].content, "3 * 4 = 12. The answer is \\boxed{12}.");
+  EXPECT_EQ(prompt.messages[3].content, "19 - 6 = 13. The answer is \\boxed{13}.");
   EXPECT_THAT(message_of({.examples_file = "builtin:algebra"}, core::ErrorKind::User), HasSubstr("builtin:algebra"));
 }
 

@@ -23,23 +23,21 @@ struct Problem {
 };
 constexpr Problem kProblems[] = {
     {"Ana has 17 books. Ana gives 9 books to Leo. How many books does Ana have left?",
-     "17 + 9 = 26. The answer is \\boxed{26}.", "We subtract: 17 - 9 = 8. The answer is \\boxed{8}.", "8"},
+     "17 + 9 = 26. The answer is \\boxed{26}.", "17 - 9 = 8. The answer is \\boxed{8}.", "8"},
     {"There are 12 marbles in a box. Ben puts 7 more marbles into the box. How many marbles are in the box now?",
-     "There are 12 marbles. The answer is \\boxed{12}.", "We add: 12 + 7 = 19. The answer is \\boxed{19}.", "19"},
+     "There are 12 marbles. The answer is \\boxed{12}.", "12 + 7 = 19. The answer is \\boxed{19}.", "19"},
     {"There are 6 bags with 8 shells in each bag. How many shells are there in total?",
-     "6 + 8 = 14 shells. The answer is \\boxed{14}.", "We multiply: 6 * 8 = 48. The answer is \\boxed{48}.", "48"},
+     "6 + 8 = 14 shells. The answer is \\boxed{14}.", "6 * 8 = 48. The answer is \\boxed{48}.", "48"},
     {"Mia had 23 stamps but lost 5 of them. How many stamps does Mia have now?",
-     "Mia has 23 - 5 = 17. The answer is \\boxed{17}.", "We subtract: 23 - 5 = 18. The answer is \\boxed{18}.", "18"},
+     "Mia has 23 - 5 = 17. The answer is \\boxed{17}.", "23 - 5 = 18. The answer is \\boxed{18}.", "18"},
     {"Sam buys 14 eggs on Monday and 11 eggs on Tuesday. How many eggs does Sam buy in all?",
-     "14 * 11 = 154. The answer is \\boxed{154}.", "We add: 14 + 11 = 25. The answer is \\boxed{25}.", "25"},
+     "14 * 11 = 154. The answer is \\boxed{154}.", "14 + 11 = 25. The answer is \\boxed{25}.", "25"},
     {"One ticket costs 7 dollars. How many dollars do 3 tickets cost?", "7 - 3 = 4. The answer is \\boxed{4}.",
-     "We multiply: 3 * 7 = 21. The answer is \\boxed{21}.", "21"},
+     "3 * 7 = 21. The answer is \\boxed{21}.", "21"},
     {"A rope is 20 meters long. Eva cuts off 13 meters. How many meters of rope are left?",
-     "The rope is 20 + 13 = 33 meters. The answer is \\boxed{33}.",
-     "We subtract: 20 - 13 = 7. The answer is \\boxed{7}.", "7"},
+     "The rope is 20 + 13 = 33 meters. The answer is \\boxed{33}.", "20 - 13 = 7. The answer is \\boxed{7}.", "7"},
     {"Lily reads 9 pages every day. How many pages does Lily read in 4 days?",
-     "Lily reads 9 + 4 = 13 pages. The answer is \\boxed{13}.", "We multiply: 4 * 9 = 36. The answer is \\boxed{36}.",
-     "36"},
+     "Lily reads 9 + 4 = 13 pages. The answer is \\boxed{13}.", "4 * 9 = 36. The answer is \\boxed{36}.", "36"},
 };
 
 class SmolLm2 : public testing::TestWithParam<Format> {};

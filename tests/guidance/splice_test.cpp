@@ -14,7 +14,7 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 
 const ParsedReply kReply{.opinion = "incorrect", .reason = "no", .phrase = "add"};
-constexpr Origin S = Origin::Student, R = Origin::Reason, P = Origin::Phrase;
+constexpr Origin S = Origin::Student, J = Origin::Joint, R = Origin::Reason, P = Origin::Phrase;
 
 SpliceResult spliced(Rollout& rollout, SpliceOptions options = {}, const ParsedReply& reply = kReply) {
   options.end_of_turn = kEnd;
@@ -33,7 +33,7 @@ TEST(Splice, BehindTheStudentsIds) {
   EXPECT_EQ(result.outcome, SpliceOutcome::Whole);
   EXPECT_FALSE(result.reply_cut);
   EXPECT_THAT(rollout.ids, ElementsAre('h', 'm', kTwoLines, 'n', 'o', kTwoLines, 'a', 'd', 'd', kEnd));
-  EXPECT_THAT(rollout.origin, ElementsAre(S, S, R, R, R, P, P, P, P, P));
+  EXPECT_THAT(rollout.origin, ElementsAre(S, S, J, R, R, P, P, P, P, P));
   EXPECT_THAT(rollout.sampler_logprobs, ElementsAre(-.5f, -.5f, 0, 0, 0, 0, 0, 0, 0, 0));
   EXPECT_EQ(rollout.text, "hm\n\nno\n\nadd");
   EXPECT_EQ(rollout.finish, Finish::EndOfTurn);
@@ -81,7 +81,7 @@ TEST(Splice, CutAtTheResponseLimit) {
   Rollout short_one = ended_rollout("hm");
   EXPECT_EQ(spliced(short_one, {.response_limit = 4}).outcome, SpliceOutcome::Cut);
   EXPECT_THAT(short_one.ids, ElementsAre('h', 'm', kTwoLines, 'n'));
-  EXPECT_THAT(short_one.origin, ElementsAre(S, S, R, R));
+  EXPECT_THAT(short_one.origin, ElementsAre(S, S, J, R));
 }
 
 TEST(Splice, NoRoomForATokenLeavesTheRolloutAlone) {
@@ -105,7 +105,7 @@ TEST(Splice, TheTeachersWordsAreCutBeforeUse) {
   EXPECT_EQ(result.outcome,
             SpliceOutcome::Whole);  // the end of turn stands behind the cut words, as in the public code
   EXPECT_THAT(rollout.ids, ElementsAre('h', kTwoLines, 'n', 'o', kTwoLines, 'a', kEnd));
-  EXPECT_THAT(rollout.origin, ElementsAre(S, R, R, R, P, P, P));
+  EXPECT_THAT(rollout.origin, ElementsAre(S, J, R, R, P, P, P));
   EXPECT_EQ(rollout.text, "h\n\nno\n\na");
 }
 
@@ -148,8 +148,8 @@ TEST(Masks, OfAGuidedRollout) {
   rollout.guidance.guided = true;
   EXPECT_THAT(loss_mask(rollout, LossOn::WholeTrajectory), ElementsAre(1, 1, 1, 1, 1, 1, 1));
   EXPECT_THAT(guided_mask(rollout, LossOn::WholeTrajectory), ElementsAre(1, 1, 1, 1, 1, 1, 1));
-  EXPECT_THAT(loss_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 1, 1, 1, 1, 1));
-  EXPECT_THAT(guided_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 1, 1, 1, 1, 1));
+  EXPECT_THAT(loss_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 0, 1, 1, 1, 1));
+  EXPECT_THAT(guided_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 0, 1, 1, 1, 1));
 }
 
 TEST(Masks, OfACutOne) {
@@ -157,7 +157,7 @@ TEST(Masks, OfACutOne) {
   spliced(rollout, {.response_limit = 3});
   rollout.guidance.guided = true;
   EXPECT_THAT(loss_mask(rollout, LossOn::WholeTrajectory), ElementsAre(1, 1, 1));
-  EXPECT_THAT(loss_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 1));
+  EXPECT_THAT(loss_mask(rollout, LossOn::GuidanceTokens), ElementsAre(0, 0, 0));  // nothing of the teacher's is left
 }
 
 }  // namespace

@@ -51,9 +51,9 @@ TEST(Exercise, ShowsWhatItIsToShow) {
   const Exercise exercise{.question = "1 + 1?\n", .response = " \n3 \n", .answer = "2", .solution = "We add: 2."};
   EXPECT_EQ(render_exercise(exercise, {}), "Question:\n1 + 1?\n\nStudent's response:\n3");
   EXPECT_EQ(render_exercise(exercise, {.teacher_sees = TeacherSees::Answer}),
-            "Question:\n1 + 1?\n\nCorrect answer:\n2\n\nStudent's response:\n3");
+            "Question:\n1 + 1?\n\nStudent's response:\n3\n\nCorrect answer:\n2");
   EXPECT_EQ(render_exercise(exercise, {.teacher_sees = TeacherSees::Solution}),
-            "Question:\n1 + 1?\n\nWorked solution:\nWe add: 2.\n\nStudent's response:\n3");
+            "Question:\n1 + 1?\n\nStudent's response:\n3\n\nWorked solution:\nWe add: 2.");
   EXPECT_EQ(render_exercise(exercise, {.repeat_question = true}),
             "Question:\n1 + 1?\n\nStudent's response:\n3\n\nQuestion:\n1 + 1?");
 }
@@ -70,7 +70,7 @@ TEST(Prompt, MessagesInOrder) {
   EXPECT_EQ(messages[0].role, "system");
   EXPECT_EQ(messages[0].content, "Judge.");
   EXPECT_EQ(messages[1].role, "user");
-  EXPECT_EQ(messages[1].content, "Question:\n1 + 1?\n\nWorked solution:\nWe add: 2.\n\nStudent's response:\n2");
+  EXPECT_EQ(messages[1].content, "Question:\n1 + 1?\n\nStudent's response:\n2\n\nWorked solution:\nWe add: 2.");
   EXPECT_EQ(messages[2].role, "assistant");
   EXPECT_EQ(messages[2].content, "<opinion>correct</opinion><reason>Yes.</reason>\n<phrase>So \\boxed{2}.</phrase>");
   const auto request = TeacherPrompt::request_message({.question = "q", .response = "r"}, {});

@@ -24,7 +24,8 @@ std::vector<TokenId> real_tokens(const json& ids, const json& mask) {
   return tokens;
 }
 
-std::vector<std::vector<Generation>> continue_greedily(const model::Decoder& decoder, const model::Weights& weights, const json& greedy) {
+std::vector<std::vector<Generation>> continue_greedily(const model::Decoder& decoder, const model::Weights& weights,
+                                                       const json& greedy) {
   Engine engine(decoder, weights, any_tokenizer(), {.max_sequences = 2});
   std::vector<Request> requests;
   for (size_t r = 0; r < greedy["input_ids"].size(); ++r)
@@ -84,13 +85,15 @@ TEST(SmolLm2, GreedyIds) {
   Engine engine(decoder, weights, *vocabulary.tokenizer, {});
   std::vector<Request> requests;
   for (const json& c : golden["cases"])
-    requests.push_back({.prompt_ids = c["expected"]["input_ids"], .max_new_tokens = std::ssize(c["expected"]["greedy_ids"])});
+    requests.push_back(
+        {.prompt_ids = c["expected"]["input_ids"], .max_new_tokens = std::ssize(c["expected"]["greedy_ids"])});
   const auto results = engine.generate(requests, {.temperature = 0}, {});
   constexpr double kNoise = 2e-3;  // of a logit, the golden's own tolerance: a smaller margin may fall either way
   for (size_t r = 0; r < results.size(); ++r) {
     const json& expected = golden["cases"][r]["expected"];
     for (size_t i = 0; i < expected["greedy_ids"].size() && expected["greedy_margins"][i].get<double>() >= kNoise; ++i)
-      ASSERT_EQ(results[r][0].ids[i], expected["greedy_ids"][i].get<TokenId>()) << golden["cases"][r]["name"] << " token " << i;
+      ASSERT_EQ(results[r][0].ids[i], expected["greedy_ids"][i].get<TokenId>())
+          << golden["cases"][r]["name"] << " token " << i;
   }
 }
 

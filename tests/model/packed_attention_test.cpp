@@ -10,9 +10,12 @@
 namespace thinktune::model {
 namespace {
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
-at::Tensor forward(const Decoder& decoder, const Weights& weights, const std::vector<PackedGroup>& groups, const std::vector<int64_t>& ids) {
+at::Tensor forward(const Decoder& decoder, const Weights& weights, const std::vector<PackedGroup>& groups,
+                   const std::vector<int64_t>& ids) {
   PackedAttention attention(decoder.config(), groups);
   return decoder.forward(weights, index_tensor(ids), packed_positions(groups), attention);
 }
@@ -52,7 +55,8 @@ void compare(const std::vector<Case>& cases, at::ScalarType dtype, double tolera
       if (response.empty()) continue;
       std::vector<int64_t> joined = c.prompt;
       joined.insert(joined.end(), response.begin(), response.end());
-      const at::Tensor expected = forward(decoder, weights, {{std::ssize(joined), {}}}, joined).narrow(0, prompt_tokens, std::ssize(response));
+      const at::Tensor expected =
+          forward(decoder, weights, {{std::ssize(joined), {}}}, joined).narrow(0, prompt_tokens, std::ssize(response));
       const at::Tensor got = packed.narrow(0, row, std::ssize(response));
       EXPECT_LE((got - expected).abs().max().item<double>(), tolerance);
       separate_loss = separate_loss + expected.pow(3).sum();
@@ -70,7 +74,8 @@ void compare(const std::vector<Case>& cases, at::ScalarType dtype, double tolera
   const std::vector<at::Tensor> tensors = tensor_list(weights);
   for (size_t i = 0; i < tensors.size(); ++i) {
     const double scale = tensors[i].grad().norm().item<double>();
-    EXPECT_LE((packed_gradients[i] - tensors[i].grad()).norm().item<double>(), tolerance * (scale + 1)) << "tensor " << i;
+    EXPECT_LE((packed_gradients[i] - tensors[i].grad()).norm().item<double>(), tolerance * (scale + 1))
+        << "tensor " << i;
   }
 }
 

@@ -16,7 +16,9 @@ using nlohmann::json;
 
 std::filesystem::path golden_file() { return test::golden_folder() / "real_models" / "smollm2.json"; }
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
 at::Tensor logits(const Decoder& decoder, const Weights& weights, const std::vector<int64_t>& ids) {
   const std::vector<PackedGroup> groups = {{std::ssize(ids), {}}};
@@ -40,7 +42,9 @@ TEST(SmolLm2, EqualsTransformers) {
       if (name.hf != expected["name"].get<std::string>()) continue;
       const at::Tensor flat = name.view.reshape({-1});
       for (size_t i = 0; i < expected["sample"].size(); ++i)
-        EXPECT_FLOAT_EQ(flat[expected["sample_index"][i].get<int64_t>()].item<float>(), expected["sample"][i].get<float>()) << name.hf;
+        EXPECT_FLOAT_EQ(flat[expected["sample_index"][i].get<int64_t>()].item<float>(),
+                        expected["sample"][i].get<float>())
+            << name.hf;
       const double squares = flat.to(at::kDouble).pow(2).sum().item<double>();
       EXPECT_NEAR(squares, expected["sum_of_squares"].get<double>(), 1e-6 * squares) << name.hf;
       ++tensors_compared;

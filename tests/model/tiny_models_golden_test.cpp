@@ -17,7 +17,9 @@ namespace {
 
 using nlohmann::json;
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::TensorOptions().dtype(at::kLong)); }
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
 
 class TinyModels : public testing::TestWithParam<const char*> {
  protected:
@@ -66,7 +68,8 @@ TEST_P(TinyModels, LogitsAndLogprobs) {
       for (size_t i = 0; i < row.ids.size(); ++i) {
         const json& expected = batch["logits"][r][row.places[i]];
         for (size_t v = 0; v < expected.size(); ++v)
-          ASSERT_NEAR(logits[static_cast<int64_t>(i)][static_cast<int64_t>(v)].item<double>(), expected[v].get<double>(), 1e-4)
+          ASSERT_NEAR(logits[static_cast<int64_t>(i)][static_cast<int64_t>(v)].item<double>(),
+                      expected[v].get<double>(), 1e-4)
               << batch["padding"] << " row " << r << " token " << i << " logit " << v;
       }
       const int64_t predicted = std::ssize(row.ids) - 1;
@@ -108,8 +111,9 @@ TEST_P(TinyModels, LossAndGradients) {
     }
     for (const at::Tensor& tensor : tensor_list(weights)) tensor.mutable_grad() = at::Tensor();
     const at::Tensor hidden = hidden_states(decoder, weights, rows);
-    const at::Tensor loss = -ops::token_logprob(hidden.index_select(0, index_tensor(predicting)), weights.head, index_tensor(targets), {})
-                                 .logprob_T.mean();
+    const at::Tensor loss =
+        -ops::token_logprob(hidden.index_select(0, index_tensor(predicting)), weights.head, index_tensor(targets), {})
+             .logprob_T.mean();
     EXPECT_NEAR(loss.item<double>(), batch["mean_cross_entropy"].get<double>(), 2e-5);
     loss.backward();
     const Weights gradients = map_weights(weights, [](const at::Tensor& t) { return t.grad(); });
@@ -118,13 +122,15 @@ TEST_P(TinyModels, LossAndGradients) {
     for (const TensorName& name : find_family("llama", "test").tensor_names(decoder.config(), gradients)) {
       ASSERT_TRUE(batch["grad_norm"].contains(name.hf)) << name.hf;
       const double expected = batch["grad_norm"][name.hf];
-      EXPECT_NEAR(name.view.norm().item<double>(), expected, std::max(1e-4 * expected, 1e-6 * total)) << batch["padding"] << " " << name.hf;
+      EXPECT_NEAR(name.view.norm().item<double>(), expected, std::max(1e-4 * expected, 1e-6 * total))
+          << batch["padding"] << " " << name.hf;
       ++compared;
     }
     EXPECT_EQ(compared, batch["grad_norm"].size());
     const json& expected_norm = batch["grad_final_norm_weight"];
     for (size_t i = 0; i < expected_norm.size(); ++i)
-      EXPECT_NEAR(gradients.final_norm[static_cast<int64_t>(i)].item<double>(), expected_norm[i].get<double>(), 1e-4 * total);
+      EXPECT_NEAR(gradients.final_norm[static_cast<int64_t>(i)].item<double>(), expected_norm[i].get<double>(),
+                  1e-4 * total);
   }
 }
 

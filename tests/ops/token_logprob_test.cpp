@@ -88,6 +88,7 @@ TEST(TokenLogprob, RealVocabulary) {
 }
 
 TEST(TokenLogprob, GradientsLikeAutograd) {
+  const OneThread one_thread;
   for (at::ScalarType dtype : kDtypes)
     for (const LogprobTransform& transform : kTransforms)
       for (bool entropy_gradient : {false, true}) {
@@ -125,6 +126,7 @@ TEST(TokenLogprob, GradientsLikeAutograd) {
 }
 
 TEST(TokenLogprob, Slopes) {
+  const OneThread one_thread;
   for (const LogprobTransform& transform :
        {LogprobTransform{}, LogprobTransform{.temperature = 0.7, .top_k = 6}, LogprobTransform{.top_p = 0.85}}) {
     const Inputs in = make_inputs(4, 3, 11, at::kDouble);
@@ -140,6 +142,7 @@ TEST(TokenLogprob, Slopes) {
 }
 
 TEST(TokenLogprob, ChunksDoNotShow) {
+  const OneThread one_thread;
   const Inputs in = make_inputs(29, 16, 301, at::kDouble);
   std::vector<std::vector<at::Tensor>> results;
   for (int64_t chunk : {1, 4, 28, 29, 1000}) {
@@ -153,6 +156,7 @@ TEST(TokenLogprob, ChunksDoNotShow) {
 }
 
 TEST(TokenLogprob, TokensWithoutGradientCostNothingAndChangeNothing) {
+  const OneThread one_thread;
   const Inputs in = make_inputs(20, 12, 53, at::kDouble);
   at::Tensor g = normals({20}, at::kDouble, 6);
   for (int64_t t : {0, 3, 4, 5, 19}) g[t] = 0;
@@ -175,6 +179,7 @@ TEST(TokenLogprob, TokensWithoutGradientCostNothingAndChangeNothing) {
 }
 
 TEST(TokenLogprob, OneGradientAlone) {
+  const OneThread one_thread;
   const Inputs in = make_inputs(9, 12, 53, at::kFloat);
   const at::Tensor g = normals({9}, at::kFloat, 7);
   const at::Tensor hidden = leaf(in.hidden_TD), head = leaf(in.head_VD);

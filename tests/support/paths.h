@@ -1,5 +1,5 @@
-// Where tests find what is not in the project: goldens, data sets, the real model. Each returns an empty path if it is absent;
-// TT_REQUIRE_* skips the test then and prints why.
+// Where tests find what is not in the project: goldens, data sets, the real model. Each returns an empty path if it is
+// absent; TT_REQUIRE_* skips the test then and prints why.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ class TempFolder {
 
 }  // namespace thinktune::test
 
-#define TT_REQUIRE_FILE(path)                                                              \
-  do {                                                                                     \
-    if (!std::filesystem::exists(path)) GTEST_SKIP() << "not there: " << (path).string();  \
+#define TT_REQUIRE_FILE(path)                                                             \
+  do {                                                                                    \
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << "not there: " << (path).string(); \
   } while (false)

@@ -41,13 +41,26 @@ inline model::Weights random_weights(const model::ModelConfig& config, uint64_t 
     at::Tensor values = at::empty(t.sizes(), at::kDouble);
     double* out = values.data_ptr<double>();
     for (int64_t i = 0; i < values.numel(); ++i) {
-      const double u = core::random_uniform(key, static_cast<uint32_t>(2 * i)), v = core::random_uniform(key, static_cast<uint32_t>(2 * i + 1));
+      const double u = core::random_uniform(key, static_cast<uint32_t>(2 * i)),
+                   v = core::random_uniform(key, static_cast<uint32_t>(2 * i + 1));
       const double normal = std::sqrt(-2 * std::log(1 - u)) * std::cos(2 * M_PI * v);
       out[i] = t.dim() == 1 ? 1 + 0.1 * normal : normal / std::sqrt(static_cast<double>(t.size(1)));
     }
     return values.to(dtype);
   });
   return filled;
+}
+
+// Makes the end of a turn (token 2) likelier or rarer, in place. Dimension 0 of the residual stream is set to 4 at
+// every position (no layer writes into it any more), so what the end-of-turn row has more there than the other rows is
+// added to its logit, about twice.
+inline void bias_end_of_turn(const model::Weights& weights, double bias) {
+  weights.embedding.select(1, 0).fill_(4);
+  weights.embedding[2][0].fill_(4 + bias);
+  for (const model::LayerWeights& layer : weights.layers) {
+    layer.output[0].fill_(0);
+    layer.down[0].fill_(0);
+  }
 }
 
 // Special tokens 0 "<|endoftext|>", 1 "<|im_start|>", 2 "<|im_end|>", then the 256 bytes, then unused ones: no merges.
@@ -75,15 +88,17 @@ inline model::Vocabulary byte_vocabulary(const model::ModelConfig& config) {
     spec.is_special.push_back(1);
   }
   const std::string chat =
-      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+      "'\n'}}"
       "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
   model::Vocabulary vocabulary;
   vocabulary.tokenizer = text::make_byte_bpe(spec);
   vocabulary.chat = std::make_shared<text::ChatTemplate>(chat);
   vocabulary.tokenizer_json = vocabulary.tokenizer->to_tokenizer_json();
-  vocabulary.tokenizer_config_json = nlohmann::json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                                    {"eos_token", "<|im_end|>"},
-                                                    {"chat_template", chat}}.dump();
+  vocabulary.tokenizer_config_json = nlohmann::json{
+      {"tokenizer_class", "PreTrainedTokenizerFast"},
+      {"eos_token", "<|im_end|>"},
+      {"chat_template", chat}}.dump();
   return vocabulary;
 }
 

@@ -50,9 +50,9 @@ const Variant kVariants[] = {
      }},
 };
 
-class ResumeTest : public testing::TestWithParam<Variant> {
+class Runs {
  protected:
-  ResumeTest() { test::write_model(folder_.path() / "model"); }
+  Runs() { test::write_model(folder_.path() / "model"); }
 
   TrainOptions options(const std::string& output) const {
     TrainOptions o = small_options(folder_.path(), output);
@@ -67,6 +67,8 @@ class ResumeTest : public testing::TestWithParam<Variant> {
   thinktune::test::TempFolder folder_;
 };
 
+class ResumeTest : public Runs, public testing::TestWithParam<Variant> {};
+
 TEST_P(ResumeTest, EqualsARunThatWasNeverInterrupted) {
   TrainOptions whole = options("whole"), parts = options("parts");
   for (TrainOptions* o : {&whole, &parts}) GetParam().apply(*o);
@@ -76,7 +78,8 @@ TEST_P(ResumeTest, EqualsARunThatWasNeverInterrupted) {
   test::expect_same_results(whole, parts);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest, testing::ValuesIn(kVariants), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest, testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 class CrashTest : public ResumeTest {};
 
@@ -108,15 +111,19 @@ TEST_P(CrashTest, ADamagedCheckpointFallsBackToTheOneBefore) {
   const fs::path tensors = fs::path(damaged.output) / "checkpoints" / "step-3" / "training_state.safetensors";
   fs::resize_file(tensors, fs::file_size(tensors) / 2);
   train(damaged, true, 1);
-  EXPECT_NO_THROW(checkpoint::verify(tensors.parent_path())) << "the damaged one is replaced when its step is reached again";
+  EXPECT_NO_THROW(checkpoint::verify(tensors.parent_path()))
+      << "the damaged one is replaced when its step is reached again";
   train(damaged, true);
   test::expect_same_results(whole, damaged);
 }
 
-INSTANTIATE_TEST_SUITE_P(Variants, CrashTest, testing::Values(kVariants[2]), [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Variants, CrashTest, testing::Values(kVariants[2]),
+                         [](const auto& info) { return std::string(info.param.name); });
 
-// Guards that the comparison above is not one of empty things.
-TEST_F(ResumeTest, AResumedRunThatForgetsItsMomentsDiffers) {
+class ForgetfulTest : public Runs, public testing::Test {};
+
+// The comparison above sees what a resume could lose: here the moments, the data position and the step.
+TEST_F(ForgetfulTest, AResumedRunThatForgetsItsMomentsDiffers) {
   TrainOptions whole = options("whole"), forgetful = options("forgetful");
   train(whole, false);
   train(forgetful, false, 2);

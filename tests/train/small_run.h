@@ -1,5 +1,5 @@
-// Runs that are over in a second: a tiny random model, byte tokens, and a teacher that knows the answers (a random model never earns
-// a reward by itself).
+// Runs that are over in a second: a tiny random model, byte tokens, and a teacher that knows the answers (a random
+// model never earns a reward by itself).
 #pragma once
 
 #include <ATen/ATen.h>
@@ -26,16 +26,14 @@
 namespace thinktune::train::test {
 namespace fs = std::filesystem;
 
-// Every hidden state has about the same large entry in dimension 0, so what the end-of-turn row has more there than the others is added
-// to its logit at every position, some 5 times. 0.45: one token in twenty ends a turn; 3: the first one does; -3: none.
-inline constexpr double kSometimesEnds = 0.45, kEndsAtOnce = 3, kNeverEnds = -3;
+// For bias_end_of_turn: one token in twenty ends a turn; the first one does; none does.
+inline constexpr double kSometimesEnds = 1.4, kEndsAtOnce = 8, kNeverEnds = -8;
 
 inline void write_model(const fs::path& folder, uint64_t seed = 1, double end_bias = kSometimesEnds) {
   fs::create_directories(folder);
   const model::ModelConfig config = thinktune::test::tiny_config();
   const model::Weights weights = thinktune::test::random_weights(config, seed, at::kFloat);
-  weights.embedding.select(1, 0).fill_(4);
-  weights.embedding[2][0].fill_(4 + end_bias);
+  thinktune::test::bias_end_of_turn(weights, end_bias);
   model::save_pretrained(folder, config, weights, thinktune::test::byte_vocabulary(config));
 }
 
@@ -68,7 +66,8 @@ inline TrainOptions small_options(const fs::path& folder, const std::string& out
   return o;
 }
 
-// Finds the problem in what it is asked, and writes the answer in a box; or says what a script makes of the gold answer.
+// Finds the problem in what it is asked, and writes the answer in a box; or says what a script makes of the gold
+// answer.
 class AnsweringTeacher final : public guidance::Teacher {
  public:
   using Script = std::function<guidance::TeacherReply(const std::string& gold, int64_t number)>;
@@ -77,7 +76,8 @@ class AnsweringTeacher final : public guidance::Teacher {
       : problems_(data::load_problems(data).train), script_(std::move(script)) {
     if (script_ == nullptr)
       script_ = [](const std::string& gold, int64_t) {
-        return guidance::TeacherReply{guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."), true};
+        return guidance::TeacherReply{
+            guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."), true};
       };
   }
 
@@ -99,12 +99,14 @@ class AnsweringTeacher final : public guidance::Teacher {
   int64_t number_ = 0;
 };
 
-inline std::unique_ptr<guidance::Teacher> answering_teacher(const TrainOptions& options, AnsweringTeacher::Script script = nullptr) {
+inline std::unique_ptr<guidance::Teacher> answering_teacher(const TrainOptions& options,
+                                                            AnsweringTeacher::Script script = nullptr) {
   return std::make_unique<AnsweringTeacher>(options.data, std::move(script));
 }
 
 // The parts of a run, for tests of single steps.
-inline std::unique_ptr<Run> make_run(const TrainOptions& options, std::unique_ptr<guidance::Teacher> teacher = nullptr) {
+inline std::unique_ptr<Run> make_run(const TrainOptions& options,
+                                     std::unique_ptr<guidance::Teacher> teacher = nullptr) {
   auto run = std::make_unique<Run>();
   run->options = options;
   set_up(*run, std::move(teacher));
@@ -119,8 +121,9 @@ inline std::vector<at::Tensor> copies(const std::vector<at::Tensor>& tensors) {
 
 // Bit for bit, NaN equal to itself.
 inline bool same_bits(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const at::Tensor& x, const at::Tensor& y) { return at::equal(x.detach().view(at::kInt), y.detach().view(at::kInt)); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const at::Tensor& x, const at::Tensor& y) {
+    return at::equal(x.detach().view(at::kInt), y.detach().view(at::kInt));
+  });
 }
 
 inline report::Metrics metrics_of(const StepRecord& record) {

@@ -85,6 +85,21 @@ TEST_F(TrainerTest, EvaluatesAtTheStartWhenDueAndAtTheEnd) {
   EXPECT_EQ(rows[0]["num_problems"], 3);
 }
 
+TEST_F(TrainerTest, TheLearningRateFollowsItsScheduleUpdateByUpdate) {
+  TrainOptions options = small_options(folder_.path());
+  options.update.mini_batch_prompts = 2;
+  options.optim.schedule = optim::LrKind::Cosine;
+  options.optim.warmup_updates = 2;
+  train(options);
+  const auto rows = test::rows_without_times(fs::path(options.output) / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 3U);
+  for (int64_t step = 0; step < 3; ++step) {
+    const auto& row = rows[static_cast<size_t>(step)];
+    ASSERT_EQ(row["optim/updates"], 2);
+    EXPECT_DOUBLE_EQ(row["optim/lr"].get<double>(), optim::learning_rate(options.optim, 2 * step + 1, 6));
+  }
+}
+
 TEST_F(TrainerTest, KeepsCheckpointsAsAsked) {
   TrainOptions options = small_options(folder_.path());
   options.checkpoint.every = 1;
@@ -156,7 +171,8 @@ TEST_F(TrainerTest, TheInitialModelTeaches) {
   EXPECT_EQ(outcomes, row["guidance/selected"]);
   ASSERT_NE(trainer.parts().teacher_engine, nullptr);
   EXPECT_GT(trainer.parts().teacher_engine->stats().generated_tokens, 0);
-  EXPECT_TRUE(test::same_bits(model::tensor_list(*trainer.parts().initial_weights), model::tensor_list(initial))) << "the teacher is frozen";
+  EXPECT_TRUE(test::same_bits(model::tensor_list(*trainer.parts().initial_weights), model::tensor_list(initial)))
+      << "the teacher is frozen";
 }
 
 TEST_F(TrainerTest, LengthsThatDoNotFitTheModelAreRefusedBeforeTheRun) {
@@ -168,7 +184,8 @@ TEST_F(TrainerTest, LengthsThatDoNotFitTheModelAreRefusedBeforeTheRun) {
   options.guidance.max_teacher_prompt_tokens = 3072;
   options.guidance.max_reply_tokens = 1025;
   EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).hint(), HasSubstr("guidance.max_reply_tokens"));
-  EXPECT_NO_THROW(Trainer(options, "{}", answering_teacher(options))) << "these are limits of the initial model as the teacher";
+  EXPECT_NO_THROW(Trainer(options, "{}", answering_teacher(options)))
+      << "these are limits of the initial model as the teacher";
 
   // What is written for the teacher takes positions too: here the three parts fit, but not with their tags.
   options.guidance.format = guidance::Format::Constrained;

@@ -6,7 +6,8 @@
 //   state.json                  step, data position, update count, guard, the resolved config, versions
 //   manifest.json               size and checksum (XXH3) of every other file, written last
 //
-// It is written under a temporary name, flushed, and renamed. Random numbers are counter-based: the step is their whole state.
+// It is written under a temporary name, flushed, and renamed. Random numbers are counter-based: the step is their whole
+// state.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +43,16 @@ struct RunState {
 struct RunTensors {
   const model::ModelConfig* config = nullptr;
   const model::Vocabulary* vocabulary = nullptr;
-  const model::Weights* policy = nullptr;    // in the precision that samples; becomes the Hugging Face folder
-  std::vector<at::Tensor> master;            // f32, in the order of model::tensor_list
+  const model::Weights* policy = nullptr;  // in the precision that samples; becomes the Hugging Face folder
+  std::vector<at::Tensor> master;          // f32, in the order of model::tensor_list
   std::vector<at::Tensor> first_moments;
   std::vector<at::Tensor> second_moments;
 };
 
-// Writes <folder>/step-N and removes older ones beyond keep_last. Throws Error{User} if it cannot be written (nothing is left behind
-// then, older checkpoints are untouched).
-std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors, int64_t keep_last);
+// Writes <folder>/step-N and removes older ones beyond keep_last. Throws Error{User} if it cannot be written (nothing
+// is left behind then, older checkpoints are untouched).
+std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,
+                           int64_t keep_last);
 
 // A checkpoint that passed its manifest, not yet loaded.
 struct Found {
@@ -58,9 +60,10 @@ struct Found {
   RunState state;
 };
 
-// The newest checkpoint in `folder` that is whole and belongs to a model of this config. What is passed over, and why, goes into
-// `skipped`, one sentence each. nullopt if there is none.
-std::optional<Found> find_newest(const std::filesystem::path& folder, const model::ModelConfig& config, std::vector<std::string>& skipped);
+// The newest checkpoint in `folder` that is whole and belongs to a model of this config. What is passed over, and why,
+// goes into `skipped`, one sentence each. nullopt if there is none.
+std::optional<Found> find_newest(const std::filesystem::path& folder, const model::ModelConfig& config,
+                                 std::vector<std::string>& skipped);
 
 // Fills master weights and moments in place. Throws Error{Data} for a tensor that is missing or of another shape.
 void load_tensors(const std::filesystem::path& checkpoint, const RunTensors& tensors);

@@ -1,5 +1,5 @@
-// Files that are there whole or not at all. Data goes to a temporary name in the same folder, is flushed to the disk, and takes
-// its final name in one rename.
+// Files that are there whole or not at all. Data goes to a temporary name in the same folder, is flushed to the disk,
+// and takes its final name in one rename.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,8 @@
 
 namespace thinktune::core {
 
-// Not copyable, one thread. A writer that is destroyed before commit() removes its temporary file and leaves the target as it was.
+// Not copyable, one thread. A writer that is destroyed before commit() removes its temporary file and leaves the target
+// as it was.
 class AtomicFile {
  public:
   // Throws Error{User} if the folder cannot be written.
@@ -37,7 +38,8 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 // Flushes a folder's own entries (its renames) to the disk.
 void sync_folder(const std::filesystem::path& folder);
 
-// Throws Error{Data} if it cannot be opened or read; `what` names the file's part in the message ("config", "manifest").
+// Throws Error{Data} if it cannot be opened or read; `what` names the file's part in the message ("config",
+// "manifest").
 std::string read_file(const std::filesystem::path& path, std::string_view what);
 
 // A file mapped read-only into memory; the mapping lives as long as the object. Move-only.

@@ -1,7 +1,8 @@
 // Errors: one type, thrown at the doors of the library, shown by the command line.
 //
-// The library never exits and never aborts. What a user can cause (a config, a file, a full disk) is an Error with a message
-// that says what is wrong and where, and a hint that says what to do. What a model writes is never an error: it is a value.
+// The library never exits and never aborts. What a user can cause (a config, a file, a full disk) is an Error with a
+// message that says what is wrong and where, and a hint that says what to do. What a model writes is never an error: it
+// is a value.
 #pragma once
 
 #include <fmt/format.h>
@@ -46,9 +47,10 @@ int exit_code(ErrorKind kind);
 
 }  // namespace thinktune::core
 
-// A precondition between our own functions. Throws Error{Internal} with file, line, the condition and a formatted message.
-#define TT_CHECK(condition, ...)                                                                             \
-  do {                                                                                                       \
-    if (!(condition)) [[unlikely]]                                                                           \
-      ::thinktune::core::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));           \
+// A precondition between our own functions. Throws Error{Internal} with file, line, the condition and a formatted
+// message.
+#define TT_CHECK(condition, ...)                                                                   \
+  do {                                                                                             \
+    if (!(condition)) [[unlikely]]                                                                 \
+      ::thinktune::core::check_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

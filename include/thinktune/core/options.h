@@ -1,8 +1,10 @@
-// Options: one struct a room is the one place for its settings. The room describes each field once (name, unit, range, effect);
-// from that description come the JSON reader, the written config, the defaults, the documentation and the range checks.
+// Options: one struct a room is the one place for its settings. The room describes each field once (name, unit, range,
+// effect); from that description come the JSON reader, the written config, the defaults, the documentation and the
+// range checks.
 //
-//   struct AdamWOptions { double lr = 1e-6; };                                        // defaults stand in the declaration
-//   void describe(core::Fields& f, AdamWOptions& o) {                                 // found by argument-dependent lookup
+//   struct AdamWOptions { double lr = 1e-6; };                                        // defaults stand in the
+//   declaration void describe(core::Fields& f, AdamWOptions& o) {                                 // found by
+//   argument-dependent lookup
 //     f.number("lr", o.lr, core::above(0.0), "learning rate");
 //   }
 //   void validate(AdamWOptions o) { core::check_ranges(o, "optim"); /* and what two fields must satisfy together */ }

@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). A number depends on its key alone, so it is the same whatever the batch size, the thread count, the order of the
-// calls, or whether the run was resumed. There is no generator object and no state to save.
+// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+// 3", SC 2011). A number depends on its key alone, so it is the same whatever the batch size, the thread count, the
+// order of the calls, or whether the run was resumed. There is no generator object and no state to save.
 #pragma once
 
 #include <array>
@@ -12,12 +12,12 @@ namespace thinktune::core {
 
 // What a number is for. Two streams never share numbers. The values are part of the file format: never renumber.
 enum class Stream : uint32_t {
-  Sampling = 1,   // tokens of the policy's rollouts; position = index in the response
-  Selection = 2,  // which rollouts are guided; prompt = prompt number
-  DataOrder = 3,  // order of the problems; step = epoch
-  Generator = 4,  // built-in problem generators; prompt = problem number
-  Init = 5,       // random weights (tests)
-  Evaluation = 6, // sampled evaluation
+  Sampling = 1,    // tokens of the policy's rollouts; position = index in the response
+  Selection = 2,   // which rollouts are guided; prompt = prompt number
+  DataOrder = 3,   // order of the problems; step = epoch
+  Generator = 4,   // built-in problem generators; prompt = problem number
+  Init = 5,        // random weights (tests)
+  Evaluation = 6,  // sampled evaluation
 };
 
 // Fields that do not apply stay 0.

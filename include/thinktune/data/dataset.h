@@ -48,7 +48,7 @@ const std::vector<std::string>& arithmetic_levels();
 // remembered number fact. Throws Error{User} if a level has too few distinct problems for the numbers asked for.
 std::vector<Problem> generate_arithmetic(const ArithmeticOptions& options, ArithmeticSplit split);
 
-// Two worked examples in the generator's form: 13 + 6 and 3 * 4. These number facts are in neither split, in no level.
+// Two worked examples in the generator's form: 3 * 4 and 19 - 6. Their number facts are in neither split, in no level.
 std::vector<Problem> arithmetic_examples();
 
 }  // namespace thinktune::data

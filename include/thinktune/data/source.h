@@ -10,7 +10,8 @@
 namespace thinktune::data {
 
 enum class Generator { None, Arithmetic };
-inline const core::Choices<Generator> kGeneratorNames = {{"none", Generator::None}, {"arithmetic", Generator::Arithmetic}};
+inline const core::Choices<Generator> kGeneratorNames = {{"none", Generator::None},
+                                                         {"arithmetic", Generator::Arithmetic}};
 
 struct DataOptions {
   Generator generator = Generator::None;

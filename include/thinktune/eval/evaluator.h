@@ -13,10 +13,10 @@
 namespace thinktune::eval {
 
 struct EvalOptions {
-  int64_t every = 0;         // steps between evaluations; the start and the end are evaluated whatever it is
-  bool at_start = true;      // evaluate the initial model
+  int64_t every = 0;           // steps between evaluations; the start and the end are evaluated whatever it is
+  bool at_start = true;        // evaluate the initial model
   int64_t max_new_tokens = 0;  // 0: as in training
-  int64_t num_problems = 0;  // the first so many of the held-out problems; 0: all
+  int64_t num_problems = 0;    // the first so many of the held-out problems; 0: all
   infer::SamplingOptions sampling{.temperature = 0};
 };
 void describe(core::Fields& fields, EvalOptions& options);
@@ -42,8 +42,8 @@ struct EvalResult {
 };
 
 // One response a prompt. `key` gives seed and step for sampled evaluations; greedy does not use it.
-EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer, const std::vector<rollout::Prompt>& prompts,
-                    const reward::Reward& reward, int64_t max_new_tokens, const infer::SamplingOptions& sampling,
-                    const core::RandomKey& key);
+EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
+                    const std::vector<rollout::Prompt>& prompts, const reward::Reward& reward, int64_t max_new_tokens,
+                    const infer::SamplingOptions& sampling, const core::RandomKey& key);
 
 }  // namespace thinktune::eval

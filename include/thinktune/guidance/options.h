@@ -46,7 +46,9 @@ inline const core::Choices<Format> kFormatNames = {{"free", Format::Free}, {"con
 // Which tokens of a guided rollout are in the loss and shaped as guided ones.
 enum class LossOn {
   WholeTrajectory,  // every response token
-  GuidanceTokens    // the teacher's, with the end-of-turn token behind them; the student's own carry no loss
+  // The teacher's, with the end-of-turn token behind them. Neither the student's own nor the empty line between both:
+  // to be rewarded for going on after one's own answer is what makes a small student go on after right ones too.
+  GuidanceTokens
 };
 inline const core::Choices<LossOn> kLossOnNames = {{"whole_trajectory", LossOn::WholeTrajectory},
                                                    {"guidance_tokens", LossOn::GuidanceTokens}};

@@ -38,7 +38,8 @@ struct SpliceResult {
 // `rollout` must end with its one end-of-turn token; `reply` must be valid. Changes ids, origin (the end-of-turn token
 // behind the teacher's words counts as Phrase: the teacher put it there), sampler_logprobs (0 for the teacher's
 // tokens), finish and text; old log-probabilities are dropped. The words are encoded as plain text: a special token
-// that a teacher spells out ends nothing. Reason and phrase are encoded apart, so that every token has one origin.
+// that a teacher spells out ends nothing. Reason and phrase are encoded apart, so that every token has one origin; the
+// first tokens that hold nothing but the separator are Joint.
 // Judgement and guidance are left to the caller.
 SpliceResult splice(rollout::Rollout& rollout, const ParsedReply& reply, const text::Tokenizer& tokenizer,
                     const SpliceOptions& options);

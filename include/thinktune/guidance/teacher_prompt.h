@@ -42,8 +42,8 @@ struct PromptView {
 };
 
 // The user turn. Blocks with a heading line each, an empty line between them: question; the
-// student's response, stripped of white space; answer or worked solution; the question again if asked. Tags inside the response are left alone:
-// the reply is read by itself, never searched for in the prompt.
+// student's response, stripped of white space; answer or worked solution; the question again if asked. Tags inside the
+// response are left alone: the reply is read by itself, never searched for in the prompt.
 std::string render_exercise(const Exercise& exercise, const PromptView& view);
 
 class TeacherPrompt {

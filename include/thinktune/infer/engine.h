@@ -1,6 +1,6 @@
-// The batched sampler. A call takes any number of prompts with n samples each; a fixed number of slots is kept busy: finished
-// sequences leave, waiting ones enter. A prompt is computed once for its n samples, and what all prompts of a call begin with is
-// computed once for the call. Tokens depend on weights, prompt and random key alone.
+// The batched sampler. A call takes any number of prompts with n samples each; a fixed number of slots is kept busy:
+// finished sequences leave, waiting ones enter. A prompt is computed once for its n samples, and what all prompts of a
+// call begin with is computed once for the call. Tokens depend on weights, prompt and random key alone.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,8 +30,8 @@ void describe(core::Fields& fields, SamplingOptions& options);
 void validate(const SamplingOptions& options);
 
 struct EngineOptions {
-  int64_t max_sequences = 64;            // sequences decoded at a time
-  int64_t prefill_tokens = 2048;         // prompt tokens computed at a time
+  int64_t max_sequences = 64;     // sequences decoded at a time
+  int64_t prefill_tokens = 2048;  // prompt tokens computed at a time
 };
 void describe(core::Fields& fields, EngineOptions& options);
 void validate(const EngineOptions& options);
@@ -40,8 +40,8 @@ struct Request {
   std::vector<TokenId> prompt_ids;  // at least one
   int64_t num_samples = 1;
   int64_t max_new_tokens = 1;
-  uint64_t prompt_number = 0;            // keys the random numbers, with the sample's number
-  std::vector<std::string> stop_texts;   // generation ends with the token that completes one of them
+  uint64_t prompt_number = 0;           // keys the random numbers, with the sample's number
+  std::vector<std::string> stop_texts;  // generation ends with the token that completes one of them
 };
 
 enum class Stop : uint8_t { EndOfTurn, StopText, Length };
@@ -53,7 +53,7 @@ struct Generation {
 };
 
 struct EngineStats {
-  int64_t prompt_tokens = 0;     // computed in prefill (shared beginnings once)
+  int64_t prompt_tokens = 0;  // computed in prefill (shared beginnings once)
   int64_t generated_tokens = 0;
   double prefill_s = 0;
   double decode_s = 0;
@@ -61,16 +61,17 @@ struct EngineStats {
 
 class Engine {
  public:
-  // The decoder, the tokenizer and the weights must outlive the engine; the weights may change between calls (same storage), the
-  // engine keeps nothing of them but a held prefix.
-  Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer, EngineOptions options);
+  // The decoder, the tokenizer and the weights must outlive the engine; the weights may change between calls (same
+  // storage), the engine keeps nothing of them but a held prefix.
+  Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
+         EngineOptions options);
   ~Engine();
 
   // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.
   void hold_prefix(const std::vector<TokenId>& ids);
 
-  // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User} if prompt and new tokens together
-  // exceed the model's positions.
+  // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User} if prompt and new tokens
+  // together exceed the model's positions.
   std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
                                                 const core::RandomKey& key);
 

@@ -14,8 +14,8 @@
 
 namespace thinktune::infer {
 
-// Keys and values of consecutive tokens in all layers. Blocks are shared, never copied: what prompts begin with, a prompt for its
-// samples, a sample's own tail.
+// Keys and values of consecutive tokens in all layers. Blocks are shared, never copied: what prompts begin with, a
+// prompt for its samples, a sample's own tail.
 class KvBlock {
  public:
   KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity);
@@ -24,8 +24,12 @@ class KvBlock {
   void set_size(int64_t size) { size_ = size; }
 
   // Views of the first `tokens` rows of a layer, [tokens, K, H].
-  at::Tensor keys(int64_t layer, int64_t tokens) const { return storage_.select(0, layer).select(0, 0).narrow(0, 0, tokens); }
-  at::Tensor values(int64_t layer, int64_t tokens) const { return storage_.select(0, layer).select(0, 1).narrow(0, 0, tokens); }
+  at::Tensor keys(int64_t layer, int64_t tokens) const {
+    return storage_.select(0, layer).select(0, 0).narrow(0, 0, tokens);
+  }
+  at::Tensor values(int64_t layer, int64_t tokens) const {
+    return storage_.select(0, layer).select(0, 1).narrow(0, 0, tokens);
+  }
 
   // The first `tokens` rows of a layer, for ops::decode_attention.
   ops::KvSegment segment(int64_t layer, int64_t tokens) const;
@@ -48,11 +52,12 @@ struct KvContext {
   int64_t num_tokens() const;  // all tokens so far
 };
 
-// Several new tokens of each sequence, flat one sequence after the other. Their keys and values go to context.own; the caller sets
-// own's size when all layers are done.
+// Several new tokens of each sequence, flat one sequence after the other. Their keys and values go to context.own; the
+// caller sets own's size when all layers are done.
 class PrefillAttention final : public model::Attention {
  public:
-  PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts, const std::vector<int64_t>& new_tokens);
+  PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts,
+                   const std::vector<int64_t>& new_tokens);
   at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) override;
 
  private:

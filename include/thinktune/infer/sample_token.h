@@ -18,9 +18,9 @@ struct SampledToken {
   float logprob = 0;  // nats, under the transform that was sampled from; greedy: under temperature 1
 };
 
-// Row i of logits_BV (f32, bf16 or f64, contiguous, CPU) is sampled by inverting its cumulative distribution, in the order of token
-// ids, at the uniform number of keys[i] and positions[i]. Greedy takes the largest logit, the lowest id among equals. Rows do not
-// influence each other. Throws Error{Device} naming the row if its logits are not finite.
+// Row i of logits_BV (f32, bf16 or f64, contiguous, CPU) is sampled by inverting its cumulative distribution, in the
+// order of token ids, at the uniform number of keys[i] and positions[i]. Greedy takes the largest logit, the lowest id
+// among equals. Rows do not influence each other. Throws Error{Device} naming the row if its logits are not finite.
 std::vector<SampledToken> sample_tokens(const at::Tensor& logits_BV, const SamplingOptions& sampling,
                                         std::span<const core::RandomKey> keys, std::span<const uint32_t> positions);
 

@@ -10,7 +10,8 @@
 
 namespace thinktune::model {
 
-// RoPE frequencies stretched as in the Llama 3.1 report: low frequencies divided by `factor`, high ones kept, a ramp between.
+// RoPE frequencies stretched as in the Llama 3.1 report: low frequencies divided by `factor`, high ones kept, a ramp
+// between.
 struct Llama3RopeScaling {
   double factor = 8.0;
   double low_freq_factor = 1.0;
@@ -38,7 +39,8 @@ struct ModelConfig {
   core::TokenId pad_id = -1;                   // may equal an end-of-turn id: padding is known by position, never by id
 };
 
-// Throws Error{Data} naming the field if sizes are missing, not positive, or do not fit together. `where` names the source.
+// Throws Error{Data} naming the field if sizes are missing, not positive, or do not fit together. `where` names the
+// source.
 void validate(const ModelConfig& config, const std::string& where);
 
 int64_t num_parameters(const ModelConfig& config);

@@ -1,5 +1,5 @@
-// The decoder: one forward pass that serves training, prefill and decoding. What differs between the three is attention, so
-// attention is handed in.
+// The decoder: one forward pass that serves training, prefill and decoding. What differs between the three is
+// attention, so attention is handed in.
 //
 // Letters: T tokens of all sequences, flat, D width, N query heads, K key/value heads, H head size, V vocabulary.
 #pragma once
@@ -48,7 +48,8 @@ class Attention {
  public:
   virtual ~Attention() = default;
   // q_TNH and k_TKH already carry their positions. Returns [T, N, H].
-  virtual at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) = 0;
+  virtual at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
+                            const at::Tensor& v_TKH) = 0;
 };
 
 class Decoder {
@@ -57,9 +58,11 @@ class Decoder {
 
   const ModelConfig& config() const { return config_; }
 
-  // Hidden states after the final norm, [T, D], in the weights' dtype. ids_T and positions_T: int64; positions are counted within a
-  // sequence from 0. Lengths are the caller's matter: a position beyond max_position is computed like any other.
-  at::Tensor forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T, Attention& attention) const;
+  // Hidden states after the final norm, [T, D], in the weights' dtype. ids_T and positions_T: int64; positions are
+  // counted within a sequence from 0. Lengths are the caller's matter: a position beyond max_position is computed like
+  // any other.
+  at::Tensor forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
+                     Attention& attention) const;
 
   // [T, V], in the weights' dtype.
   at::Tensor logits(const Weights& weights, const at::Tensor& hidden_TD) const;

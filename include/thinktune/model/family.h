@@ -1,5 +1,5 @@
-// The families of decoders that are known: how each writes its config, and one table of its tensor names for loading and saving,
-// Hugging Face and GGUF alike. A new family is one file and one line in src/model/family.cpp.
+// The families of decoders that are known: how each writes its config, and one table of its tensor names for loading
+// and saving, Hugging Face and GGUF alike. A new family is one file and one line in src/model/family.cpp.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,8 +20,8 @@ struct TensorName {
   std::string hf;
   std::string gguf;
   at::Tensor view;
-  // llama.cpp stores the rows of query and key projections in another order (pairs of a head side by side): the number of heads whose
-  // rows are to be put back; 0: as Hugging Face has them.
+  // llama.cpp stores the rows of query and key projections in another order (pairs of a head side by side): the number
+  // of heads whose rows are to be put back; 0: as Hugging Face has them.
   int64_t gguf_interleaved_heads = 0;
 };
 

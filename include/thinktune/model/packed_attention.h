@@ -1,6 +1,6 @@
-// Attention for training: the responses to a prompt stand behind it in one packed row of tokens and share its forward and backward
-// pass. A response attends to the prompt and to itself; its positions go on from the prompt's end. No padding reaches the rest of
-// the model.
+// Attention for training: the responses to a prompt stand behind it in one packed row of tokens and share its forward
+// and backward pass. A response attends to the prompt and to itself; its positions go on from the prompt's end. No
+// padding reaches the rest of the model.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,16 +32,19 @@ class PackedAttention final : public Attention {
 
  private:
   struct Plan {
-    int64_t first = 0;            // first token of the group
+    int64_t first = 0;  // first token of the group
     int64_t prompt_tokens = 0;
     int64_t num_responses = 0;
-    int64_t longest = 0;          // tokens of the longest response
-    at::Tensor rows;              // [num_responses · longest] row of each padded place; padding points at row 0
-    at::Tensor places;            // [response tokens] padded place of each row
-    at::Tensor mask;              // [longest, prompt + longest] bool
+    int64_t longest = 0;  // tokens of the longest response
+    at::Tensor rows;      // [num_responses · longest] row of each padded place; padding points at row 0
+    at::Tensor places;    // [response tokens] padded place of each row
+    at::Tensor mask;      // [longest, prompt + longest] bool
   };
 
-  at::Tensor attend_group(const Plan& plan, const at::Tensor& q_TNH, const at::Tensor& k_TNH, const at::Tensor& v_TNH) const;
+  struct Part {  // the tokens of a group's prompt, or of its responses
+    at::Tensor q_TNH, k_TNH, v_TNH;
+  };
+  at::Tensor attend_group(const Plan& plan, const Part& prompt, const Part& responses) const;
 
   int64_t heads_per_kv_;
   double scale_;

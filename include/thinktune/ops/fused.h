@@ -1,5 +1,6 @@
-// The element-wise parts of a decoder block, each one pass over memory, forward and backward, for f32, bf16 (f32 inside) and f64
-// (the twin that tests compare with). On a device other than the CPU the same formulas run as LibTorch operations.
+// The element-wise parts of a decoder block, each one pass over memory, forward and backward, for f32, bf16 (f32
+// inside) and f64 (the twin that tests compare with). On a device other than the CPU the same formulas run as LibTorch
+// operations.
 //
 // Letters: T tokens, D width, N heads, H head size, F width of the MLP.
 #pragma once
@@ -8,16 +9,17 @@
 
 namespace thinktune::ops {
 
-// y = x / sqrt(mean(x²) + epsilon) · weight, per row (Zhang and Sennrich 2019). x_TD and weight_D of the same dtype. As the
-// reference: statistics in f32, the normalised row is rounded to the dtype before it is multiplied by the weight.
+// y = x / sqrt(mean(x²) + epsilon) · weight, per row (Zhang and Sennrich 2019). x_TD and weight_D of the same dtype. As
+// the reference: statistics in f32, the normalised row is rounded to the dtype before it is multiplied by the weight.
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon);
 
-// Rotary position embedding (Su et al. 2021), halves convention: for i < H/2, (x_i, x_{i+H/2}) is turned by the angle whose cosine
-// and sine are cos_TK[t, i], sin_TK[t, i] (K = H/2, f32; f64 for f64 input). x_TNH contiguous or a view with contiguous last
-// dimension. Returns a new contiguous tensor.
+// Rotary position embedding (Su et al. 2021), halves convention: for i < H/2, (x_i, x_{i+H/2}) is turned by the angle
+// whose cosine and sine are cos_TK[t, i], sin_TK[t, i] (K = H/2, f32; f64 for f64 input). x_TNH contiguous or a view
+// with contiguous last dimension. Returns a new contiguous tensor.
 at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK);
 
-// silu(gate) · up, elementwise; gate_up_T2F = [gate | up] in one row, as the fused projection writes it. Returns [T, F].
+// silu(gate) · up, elementwise; gate_up_T2F = [gate | up] in one row, as the fused projection writes it. Returns [T,
+// F].
 at::Tensor swiglu(const at::Tensor& gate_up_T2F);
 
 }  // namespace thinktune::ops

@@ -9,8 +9,8 @@
 
 namespace thinktune::ops {
 
-// What stands between the model's logits and the distribution that is sampled from. The sampler and the trainer use the same
-// one, or the probability ratio is not 1 at the first update.
+// What stands between the model's logits and the distribution that is sampled from. The sampler and the trainer use the
+// same one, or the probability ratio is not 1 at the first update.
 struct LogprobTransform {
   double temperature = 1.0;  // > 0; logits are divided by it
   int64_t top_k = 0;         // keep the k largest logits (ties at the border all stay); 0: all
@@ -24,14 +24,15 @@ struct TokenLogprobs {
 
 struct TokenLogprobOptions {
   LogprobTransform transform;
-  int64_t chunk_tokens = 256;      // rows of logits held at a time
-  bool entropy_gradient = false;   // entropy_T takes part in backward
+  int64_t chunk_tokens = 256;     // rows of logits held at a time
+  bool entropy_gradient = false;  // entropy_T takes part in backward
 };
 
-// hidden_TD and head_VD: same float dtype (f32, f64 or bf16), targets_T: int64 in [0, V). Products in the input's dtype, softmax
-// statistics in f32 (f64 for f64). Differentiable in hidden_TD and head_VD: backward computes each chunk's logits again, so
-// memory stays [chunk_tokens, V]. A target that the transform would drop (the sampler's logits and the trainer's differ in the
-// last bits) is kept: its log-probability is finite. Throws Error{Internal} for shapes or dtypes that do not fit.
+// hidden_TD and head_VD: same float dtype (f32, f64 or bf16), targets_T: int64 in [0, V). Products in the input's
+// dtype, softmax statistics in f32 (f64 for f64). Differentiable in hidden_TD and head_VD: backward computes each
+// chunk's logits again, so memory stays [chunk_tokens, V]. A target that the transform would drop (the sampler's logits
+// and the trainer's differ in the last bits) is kept: its log-probability is finite. Throws Error{Internal} for shapes
+// or dtypes that do not fit.
 TokenLogprobs token_logprob(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Tensor& targets_T,
                             const TokenLogprobOptions& options);
 

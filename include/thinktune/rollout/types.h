@@ -1,5 +1,5 @@
-// The plain structs that travel between the stages of a step. No behaviour, no tensors: everything here can be written to a
-// file, compared, and made by hand in a test.
+// The plain structs that travel between the stages of a step. No behaviour, no tensors: everything here can be written
+// to a file, compared, and made by hand in a test.
 //
 //   data → Prompt → infer → Rollout (in a Group) → guidance → reward → advantages → TrainBatch → loss
 #pragma once
@@ -27,7 +27,12 @@ struct Prompt {
 };
 
 // Where a token of a response comes from.
-enum class Origin : uint8_t { Student, Reason, Phrase };
+enum class Origin : uint8_t {
+  Student,
+  Joint,  // the empty line between the student's words and the teacher's: nobody's
+  Reason,
+  Phrase,  // its end-of-turn token included
+};
 
 enum class Finish : uint8_t {
   EndOfTurn,  // ended by itself: the last token is an end-of-turn token, and the only one
@@ -57,10 +62,11 @@ struct Guidance {
 struct Rollout {
   std::vector<TokenId> ids;
   std::vector<Origin> origin;
-  std::vector<float> sampler_logprobs;  // log-probability under the transform that was sampled from (nats); of a teacher's token: 0
-  std::vector<float> old_logprobs;      // under the policy at the start of the step, same transform; empty until computed
+  std::vector<float>
+      sampler_logprobs;  // log-probability under the transform that was sampled from (nats); of a teacher's token: 0
+  std::vector<float> old_logprobs;  // under the policy at the start of the step, same transform; empty until computed
   Finish finish = Finish::Length;
-  std::string text;                     // decoded, without the end-of-turn token
+  std::string text;  // decoded, without the end-of-turn token
   Judgement judgement;
   Guidance guidance;
   double advantage = 0;
@@ -75,7 +81,8 @@ struct Group {
 // One response as the loss sees it. Vectors have one entry a response token.
 struct TrainSequence {
   std::vector<TokenId> ids;
-  std::vector<float> old_logprobs;        // under the policy at the start of the step; empty: taken from the update's own pass
+  std::vector<float>
+      old_logprobs;  // under the policy at the start of the step; empty: taken from the update's own pass
   std::vector<float> reference_logprobs;  // empty without a KL term
   std::vector<float> sampler_logprobs;    // as recorded; meaningless where `sampled` is 0
   std::vector<uint8_t> sampled;           // 1: the policy drew the token; 0: the teacher wrote it

@@ -34,24 +34,30 @@ inline const core::Choices<Precision> kPrecisionNames = {{"bf16", Precision::Bf1
 
 struct RolloutOptions {
   int64_t prompts_per_step = 128;
-  int64_t group_size = 5;          // rollouts of each prompt
-  int64_t max_new_tokens = 1024;   // limit of a response
+  int64_t group_size = 5;         // rollouts of each prompt
+  int64_t max_new_tokens = 1024;  // limit of a response
   infer::SamplingOptions sampling;
 };
 void describe(core::Fields& fields, RolloutOptions& options);
 
 // Where the log-probabilities of the ratio's denominator come from.
 enum class OldLogprobs {
-  Policy,   // the policy's own forward pass at the start of the step; with one update a step the update's own pass gives them
-  Sampler,  // what the sampler recorded (the teacher's tokens from the policy): one pass less with several updates a step
+  Policy,  // the policy's own forward pass at the start of the step; with one update a step the update's own pass gives
+           // them
+  Sampler,  // what the sampler recorded (the teacher's tokens from the policy): one pass less with several updates a
+            // step
 };
-inline const core::Choices<OldLogprobs> kOldLogprobsNames = {{"policy", OldLogprobs::Policy}, {"sampler", OldLogprobs::Sampler}};
+inline const core::Choices<OldLogprobs> kOldLogprobsNames = {{"policy", OldLogprobs::Policy},
+                                                             {"sampler", OldLogprobs::Sampler}};
 
 struct UpdateOptions {
-  int64_t mini_batch_prompts = 32;    // prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates
-  int64_t micro_batch_tokens = 4096;  // tokens of one forward and backward pass; bounds memory, does not change the result
+  int64_t mini_batch_prompts =
+      32;  // prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates
+  int64_t micro_batch_tokens =
+      4096;  // tokens of one forward and backward pass; bounds memory, does not change the result
   OldLogprobs old_logprobs = OldLogprobs::Policy;
-  double mismatch_warning = 0.5;      // warn when a sampled token's log-probability differs by more between sampler and trainer
+  double mismatch_warning =
+      2.0;  // warn when a sampled token's log-probability differs by more between sampler and trainer
 };
 void describe(core::Fields& fields, UpdateOptions& options);
 

@@ -15,11 +15,11 @@
 
 namespace thinktune::train {
 
-// Log-probabilities of all response tokens of `groups` under `weights`. The responses of a group share their prompt's pass. With
-// `needs_gradient` the result is differentiable with respect to `weights`.
+// Log-probabilities of all response tokens of `groups` under `weights`. The responses of a group share their prompt's
+// pass. With `needs_gradient` the result is differentiable with respect to `weights`.
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
-                                     const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
-                                     bool needs_gradient);
+                                     const std::vector<rollout::TrainGroup>& groups,
+                                     const ops::TokenLogprobOptions& options, bool needs_gradient);
 
 class Policy {
  public:
@@ -27,11 +27,16 @@ class Policy {
   Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute);
 
   const model::Decoder& decoder() const { return decoder_; }
-  const model::Weights& compute_weights() const { return compute_; }  // what the sampler reads; same storage for the whole run
-  const std::vector<at::Tensor>& parameters() const { return parameters_; }  // master weights, in the order of model::tensor_list
+  const model::Weights& compute_weights() const {
+    return compute_;
+  }  // what the sampler reads; same storage for the whole run
+  const std::vector<at::Tensor>& parameters() const {
+    return parameters_;
+  }  // master weights, in the order of model::tensor_list
 
   // With gradient towards the master weights.
-  ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options) const;
+  ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups,
+                              const ops::TokenLogprobOptions& options) const;
 
   void zero_gradients();
   std::vector<at::Tensor> gradients() const;  // f32, zeros where nothing arrived

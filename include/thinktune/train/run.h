@@ -20,7 +20,8 @@
 
 namespace thinktune::train {
 
-// The problems of the run as prompts, in the order of the run. Problems whose prompt is too long are left out, and counted.
+// The problems of the run as prompts, in the order of the run. Problems whose prompt is too long are left out, and
+// counted.
 class PromptStream {
  public:
   PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, uint64_t seed);
@@ -33,7 +34,8 @@ class PromptStream {
   int64_t num_too_long() const { return num_too_long_; }
 
  private:
-  static std::vector<rollout::Prompt> build(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder, int64_t& too_long);
+  static std::vector<rollout::Prompt> build(const std::vector<data::Problem>& problems,
+                                            const data::PromptBuilder& builder, int64_t& too_long);
 
   int64_t num_too_long_ = 0;
   std::vector<rollout::Prompt> prompts_;
@@ -49,8 +51,9 @@ struct Run {
   std::unique_ptr<model::Decoder> decoder;
   std::unique_ptr<Policy> policy;
   std::unique_ptr<infer::Engine> engine;
-  std::unique_ptr<model::Weights> initial_weights;  // frozen: the teacher and the KL reference share them; null if neither is in use
-  std::unique_ptr<infer::Engine> teacher_engine;    // null unless the initial model teaches
+  std::unique_ptr<model::Weights>
+      initial_weights;  // frozen: the teacher and the KL reference share them; null if neither is in use
+  std::unique_ptr<infer::Engine> teacher_engine;  // null unless the initial model teaches
   std::unique_ptr<guidance::Teacher> teacher;
   std::unique_ptr<guidance::Guide> guide;  // null: plain GRPO
   std::unique_ptr<reward::Reward> reward;
@@ -68,7 +71,8 @@ struct StepRecord {
   report::StepSeconds seconds;
 };
 
-// One training step; `step` counts from 0. Throws Error{Device} before the update if a loss or a gradient is not finite.
+// One training step; `step` counts from 0. Throws Error{Device} before the update if a loss or a gradient is not
+// finite.
 StepRecord train_step(Run& run, int64_t step);
 
 }  // namespace thinktune::train

@@ -25,20 +25,21 @@ struct Evaluation {
 struct TrainSummary {
   std::vector<Evaluation> evaluations;  // of this call, in order
   int64_t steps_done = 0;
-  double train_s = 0;                   // steps of this call, evaluations and checkpoints left out
-  std::filesystem::path checkpoint;     // the last one
+  double train_s = 0;                // steps of this call, evaluations and checkpoints left out
+  std::filesystem::path checkpoint;  // the last one
 };
 
 class Trainer {
  public:
-  // Reads model and data and prepares everything; nothing is written yet. `config_json`: the resolved config, kept with run and
-  // checkpoints. `teacher`: another teacher than the initial model, for guidance (null: the initial model). Throws Error for whatever
-  // cannot be read or does not fit together.
+  // Reads model and data and prepares everything; nothing is written yet. `config_json`: the resolved config, kept with
+  // run and checkpoints. `teacher`: another teacher than the initial model, for guidance (null: the initial model).
+  // Throws Error for whatever cannot be read or does not fit together.
   Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher = nullptr);
 
-  // Runs to the last step, or for at most `max_steps` steps in this call (0: no limit; the state is saved then). With `resume` goes on
-  // from the newest whole checkpoint of the output folder; what it passes over is logged. Throws Error{User} if there is nothing to
-  // resume, the run is finished, or, without `resume`, the folder holds a run's results or checkpoints already.
+  // Runs to the last step, or for at most `max_steps` steps in this call (0: no limit; the state is saved then). With
+  // `resume` goes on from the newest whole checkpoint of the output folder; what it passes over is logged. Throws
+  // Error{User} if there is nothing to resume, the run is finished, or, without `resume`, the folder holds a run's
+  // results or checkpoints already.
   TrainSummary run(bool resume, int64_t max_steps = 0);
 
   const Run& parts() const { return run_; }

@@ -24,7 +24,8 @@ class UpdateStatistics {
   double largest_mismatch() const;
 
  private:
-  double loss_ = 0, clipped_ = 0, dual_clipped_ = 0, shaped_ = 0, kl_old_ = 0, kl_reference_ = 0, entropy_ = 0, ratio_max_ = 0;
+  double loss_ = 0, clipped_ = 0, dual_clipped_ = 0, shaped_ = 0, kl_old_ = 0, kl_reference_ = 0, entropy_ = 0,
+         ratio_max_ = 0;
   double tokens_ = 0, guided_tokens_ = 0;
   int64_t num_updates_ = 0, num_without_signal_ = 0, num_sequences_ = 0, num_left_out_ = 0, packed_tokens_ = 0;
   double grad_norm_ = 0, lr_ = 0;

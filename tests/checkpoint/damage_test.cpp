@@ -1,0 +1,237 @@
+// Checkpoints that cannot be read are passed over with a reason; those that cannot be written leave nothing behind.
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <functional>
+
+#include "checkpoint/saved_run.h"
+#include "src/checkpoint/manifest.h"
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/error.h"
+#include "thinktune/weights/safetensors.h"
+
+namespace thinktune::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+using test::names_in;
+using test::SavedRun;
+using test::state_of;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+void flip_byte(const fs::path& file, int64_t place) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekg(place);
+  const int byte = bytes.get();
+  bytes.seekp(place);
+  bytes.put(static_cast<char>(byte ^ 1));
+}
+
+void write(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
+
+// Its content is wrong from the start, not damaged later: the manifest agrees with it.
+void write_with_manifest(const fs::path& file, const std::string& text) {
+  write(file, text);
+  fs::remove(file.parent_path() / kManifestName);
+  write_manifest(file.parent_path());
+}
+
+core::Error error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const core::Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return core::internal_error("nothing was thrown");
+}
+
+class DamageTest : public testing::Test {
+ protected:
+  DamageTest() {
+    save(folder_, state_of(3), run_.tensors, 0);
+    save(folder_, state_of(5), run_.tensors, 0);
+  }
+
+  void expect_fallback(const std::string& reason) {
+    std::vector<std::string> skipped;
+    const auto found = find_newest(folder_, run_.config, skipped);
+    ASSERT_TRUE(found) << reason;
+    EXPECT_EQ(found->state.step, 3) << reason;
+    ASSERT_EQ(skipped.size(), 1U) << reason;
+    EXPECT_THAT(skipped[0], HasSubstr(newest_.string()));
+    EXPECT_THAT(skipped[0], HasSubstr(reason));
+  }
+
+  thinktune::test::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path() / "checkpoints";
+  const fs::path newest_ = folder_ / "step-5";
+  const SavedRun run_{1};
+};
+
+TEST_F(DamageTest, ATruncatedTensorFile) {
+  const fs::path file = newest_ / "training_state.safetensors";
+  fs::resize_file(file, fs::file_size(file) - 1);
+  expect_fallback("training_state.safetensors has");
+}
+
+TEST_F(DamageTest, AnEmptyTensorFile) {
+  fs::resize_file(newest_ / "model.safetensors", 0);
+  expect_fallback("model.safetensors has 0 bytes");
+}
+
+TEST_F(DamageTest, AFlippedByteAnywhere) {
+  const fs::path file = newest_ / "training_state.safetensors";
+  for (const int64_t place : {int64_t{0}, int64_t{40}, static_cast<int64_t>(fs::file_size(file)) / 2,
+                              static_cast<int64_t>(fs::file_size(file)) - 1}) {
+    flip_byte(file, place);
+    expect_fallback("the checksum of training_state.safetensors is wrong");
+    flip_byte(file, place);
+  }
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "state.json"}) {
+    flip_byte(newest_ / name, 5);
+    expect_fallback(std::string("the checksum of ") + name);
+    flip_byte(newest_ / name, 5);
+  }
+  EXPECT_NO_THROW(verify(newest_));
+}
+
+TEST_F(DamageTest, NoManifest) {
+  fs::remove(newest_ / "manifest.json");
+  expect_fallback("no manifest");
+}
+
+TEST_F(DamageTest, EachMissingFile) {
+  for (const std::string& name : names_in(newest_)) {
+    if (name == "manifest.json") continue;
+    fs::rename(newest_ / name, temporary_.path() / "aside");
+    expect_fallback(name + " is missing");
+    fs::rename(temporary_.path() / "aside", newest_ / name);
+  }
+}
+
+TEST_F(DamageTest, AFolderInPlaceOfAFile) {
+  fs::remove(newest_ / "state.json");
+  fs::create_directories(newest_ / "state.json");
+  expect_fallback("state.json is missing");
+}
+
+TEST_F(DamageTest, AManifestThatIsNone) {
+  const std::string good = core::read_file(newest_ / "manifest.json", "manifest");
+  for (const std::string& text :
+       {std::string(), std::string("{"), std::string("\xff\xfe\x00", 3), std::string("[]"), std::string("null"),
+        std::string("{\"files\": {}}"), std::string(R"({"format": 2, "files": {}})"), std::string(R"({"format": 1})"),
+        std::string(R"({"format": 1, "files": []})"), std::string(R"({"format": 1, "files": {"state.json": 5}})"),
+        std::string(R"({"format": 1, "files": {"state.json": {"bytes": -1}}})"),
+        std::string(R"({"format": 1, "files": {"../step-3/state.json": {"bytes": 1, "xxh3": "0"}}})"),
+        good.substr(0, good.size() / 2)}) {
+    write(newest_ / "manifest.json", text);
+    expect_fallback("manifest cannot be read");
+  }
+  write(newest_ / "manifest.json", R"({"format": 1, "files": {"state.json": {"bytes": )" +
+                                       std::to_string(fs::file_size(newest_ / "state.json")) + "}}}");
+  expect_fallback("the checksum of state.json");
+}
+
+TEST_F(DamageTest, AStateThatIsNone) {
+  for (const char* text : {"", "{", "[]", "7", R"({"step": 5})"}) {
+    write_with_manifest(newest_ / "state.json", text);
+    expect_fallback("state.json cannot be read");
+  }
+  nlohmann::json state = nlohmann::json::parse(core::read_file(folder_ / "step-3" / "state.json", "state"));
+  state["step"] = "five";
+  write_with_manifest(newest_ / "state.json", state.dump());
+  expect_fallback("state.json cannot be read");
+}
+
+TEST_F(DamageTest, NoStateAtAll) {
+  fs::remove(newest_ / "state.json");
+  fs::remove(newest_ / "manifest.json");
+  write_manifest(newest_);
+  expect_fallback("state.json");
+}
+
+TEST_F(DamageTest, AnotherModel) {
+  model::ModelConfig wider = run_.config;
+  wider.intermediate_size = 64;
+  save(folder_, state_of(5), SavedRun(1, wider).tensors, 0);
+  expect_fallback("belongs to another model");
+}
+
+TEST_F(DamageTest, AllOfThem) {
+  fs::remove(newest_ / "manifest.json");
+  fs::resize_file(folder_ / "step-3" / "model.safetensors", 10);
+  std::vector<std::string> skipped;
+  EXPECT_FALSE(find_newest(folder_, run_.config, skipped));
+  EXPECT_EQ(skipped.size(), 2U);
+}
+
+TEST_F(DamageTest, TensorsThatDoNotFitAreNamed) {
+  SavedRun other(2);
+  other.tensors.second_moments.push_back(at::zeros({2}));
+  const core::Error missing = error_of([&] { load_tensors(newest_, other.tensors); });
+  EXPECT_EQ(missing.kind(), core::ErrorKind::Data);
+  EXPECT_THAT(missing.message(), HasSubstr("second_moment.14 is missing"));
+  other.tensors.second_moments.pop_back();
+  other.tensors.first_moments[3] = at::zeros({3, 5});
+  const core::Error shape = error_of([&] { load_tensors(newest_, other.tensors); });
+  EXPECT_EQ(shape.kind(), core::ErrorKind::Data);
+  EXPECT_THAT(shape.message(), HasSubstr("first_moment.3 has another shape"));
+}
+
+// A limit on the size of a file stands in for a full disk: write() fails half way.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit = {bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~SmallDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST_F(DamageTest, AFullDiskLeavesOlderCheckpointsAndNothingHalf) {
+  const auto size = [&](const char* name) { return fs::file_size(newest_ / name); };
+  ASSERT_LT(size("model.safetensors"), size("training_state.safetensors"));
+  for (const rlim_t limit : {rlim_t{0}, size("model.safetensors") / 2, size("model.safetensors") + 100,
+                             size("training_state.safetensors") - 1}) {
+    const core::Error error = error_of([&] {
+      const SmallDisk disk(limit);
+      save(folder_, state_of(8), run_.tensors, 1);
+    });
+    EXPECT_EQ(error.kind(), core::ErrorKind::User);
+    EXPECT_THAT(error.message(), HasSubstr("File too large"));
+    EXPECT_THAT(names_in(folder_), ElementsAre("step-3", "step-5")) << "limit " << limit;
+    EXPECT_NO_THROW(verify(folder_ / "step-3"));
+    EXPECT_NO_THROW(verify(newest_));
+  }
+  EXPECT_NO_THROW(save(folder_, state_of(8), run_.tensors, 1));
+}
+
+TEST_F(DamageTest, AFileInPlaceOfTheFolder) {
+  write(temporary_.path() / "file", "text");
+  for (const fs::path& folder : {temporary_.path() / "file", temporary_.path() / "file" / "below"}) {
+    const core::Error error = error_of([&] { save(folder, state_of(1), run_.tensors, 1); });
+    EXPECT_EQ(error.kind(), core::ErrorKind::User);
+    EXPECT_THAT(error.message(), HasSubstr("cannot make the folder"));
+  }
+  EXPECT_EQ(core::read_file(temporary_.path() / "file", "file"), "text");
+}
+
+TEST_F(DamageTest, AFileInPlaceOfTheCheckpointIsReplaced) {
+  write(folder_ / "step-8", "not a folder");
+  EXPECT_NO_THROW(verify(save(folder_, state_of(8), run_.tensors, 0)));
+}
+
+}  // namespace
+}  // namespace thinktune::checkpoint
