@@ -52,7 +52,7 @@ install_venv() { # folder, requirements file, pip options…
   local stamp
   stamp="$venv/installed-$(sha256sum "$requirements" | cut -c1-16)"
   [ -e "$stamp" ] && return 0
-  say "creating $venv from $requirements (the first time a large download: LibTorch alone has 650 MB)"
+  say "creating $venv from $requirements (the first time a large download)"
   rm -rf "$venv"
   python3 -m venv "$venv" >"$THINKTUNE_CACHE/pip.log" 2>&1 ||
     stop "python3 -m venv failed; see $THINKTUNE_CACHE/pip.log"
