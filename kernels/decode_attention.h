@@ -26,6 +26,7 @@ struct DecodeShape {
   int64_t head_size = 0;     // H
   int64_t row_stride = 0;    // elements from one token's row to the next
   double scale = 1.0;
+  double softcap = 0;  // c > 0: a score s becomes c · tanh(s / c) (Gemma 2)
 };
 
 // Elements of Accum<E> that decode_attention needs as scratch: for each head the query and the output, padded to whole
@@ -36,9 +37,9 @@ constexpr int64_t decode_attention_scratch(const DecodeShape& shape) {
   return shape.num_kv_heads * shape.group_size * (2 * padded_head_size(shape.head_size) + kRunningSoftmax);
 }
 
-// out = softmax(q · keysᵀ · scale) · values. q, out: [num_kv_heads, group_size, H] contiguous. A head's result is a
-// function of its rows in their order alone: not of where the segments are cut, nor of which heads are computed in one
-// call. At least one row in all; segments may be empty.
+// out = softmax(cap(q · keysᵀ · scale)) · values. q, out: [num_kv_heads, group_size, H] contiguous. A head's result is
+// a function of its rows in their order alone: not of where the segments are cut, nor of which heads are computed in
+// one call. At least one row in all; segments may be empty.
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
                       Accum<E>* scratch, E* out);

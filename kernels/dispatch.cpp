@@ -34,15 +34,15 @@ const Table<E>& table() {
 }  // namespace
 
 template <class E>
-void rms_norm_forward(const E* x, const E* weight, double epsilon, int64_t num_rows, int64_t width, E* y,
+void rms_norm_forward(const E* x, const E* weight, const RmsNormForm& form, int64_t num_rows, int64_t width, E* y,
                       Accum<E>* inverse_rms) {
-  table<E>().rms_norm_forward(x, weight, epsilon, num_rows, width, y, inverse_rms);
+  table<E>().rms_norm_forward(x, weight, form, num_rows, width, y, inverse_rms);
 }
 
 template <class E>
-void rms_norm_backward(const E* x, const E* weight, const Accum<E>* inverse_rms, const E* dy, int64_t num_rows,
-                       int64_t width, E* dx, Accum<E>* dweight) {
-  table<E>().rms_norm_backward(x, weight, inverse_rms, dy, num_rows, width, dx, dweight);
+void rms_norm_backward(const E* x, const E* weight, const RmsNormForm& form, const Accum<E>* inverse_rms, const E* dy,
+                       int64_t num_rows, int64_t width, E* dx, Accum<E>* dweight) {
+  table<E>().rms_norm_backward(x, weight, form, inverse_rms, dy, num_rows, width, dx, dweight);
 }
 
 template <class E>
@@ -56,13 +56,14 @@ void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape&
 }
 
 template <class E>
-void swiglu_forward(const E* gate_up, int64_t num_rows, int64_t width, E* out) {
-  table<E>().swiglu_forward(gate_up, num_rows, width, out);
+void glu_forward(const E* gate_up, Activation activation, int64_t num_rows, int64_t width, E* out) {
+  table<E>().glu_forward(gate_up, activation, num_rows, width, out);
 }
 
 template <class E>
-void swiglu_backward(const E* gate_up, const E* dout, int64_t num_rows, int64_t width, E* dgate_up) {
-  table<E>().swiglu_backward(gate_up, dout, num_rows, width, dgate_up);
+void glu_backward(const E* gate_up, const E* dout, Activation activation, int64_t num_rows, int64_t width,
+                  E* dgate_up) {
+  table<E>().glu_backward(gate_up, dout, activation, num_rows, width, dgate_up);
 }
 
 template <class E>
@@ -96,18 +97,19 @@ void exp_row(const E* x, int64_t n, E* out) {
   table<E>().exp_row(x, n, out);
 }
 
-#define TT_INSTANTIATE(E)                                                                                          \
-  template void rms_norm_forward(const E*, const E*, double, int64_t, int64_t, E*, Accum<E>*);                     \
-  template void rms_norm_backward(const E*, const E*, const Accum<E>*, const E*, int64_t, int64_t, E*, Accum<E>*); \
-  template void sum_blocks<E>(const Accum<E>*, int64_t, int64_t, E*);                                              \
-  template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                      \
-  template void swiglu_forward(const E*, int64_t, int64_t, E*);                                                    \
-  template void swiglu_backward(const E*, const E*, int64_t, int64_t, E*);                                         \
-  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&, Accum<E>*, E*);          \
-  template RowMax<Accum<E>> row_max(const E*, int64_t);                                                            \
-  template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                              \
-  template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                    \
-  template void row_gradient(E*, int64_t, const RowGradient&);                                                     \
+#define TT_INSTANTIATE(E)                                                                                              \
+  template void rms_norm_forward(const E*, const E*, const RmsNormForm&, int64_t, int64_t, E*, Accum<E>*);             \
+  template void rms_norm_backward(const E*, const E*, const RmsNormForm&, const Accum<E>*, const E*, int64_t, int64_t, \
+                                  E*, Accum<E>*);                                                                      \
+  template void sum_blocks<E>(const Accum<E>*, int64_t, int64_t, E*);                                                  \
+  template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                          \
+  template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                               \
+  template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                    \
+  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&, Accum<E>*, E*);              \
+  template RowMax<Accum<E>> row_max(const E*, int64_t);                                                                \
+  template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                                  \
+  template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                        \
+  template void row_gradient(E*, int64_t, const RowGradient&);                                                         \
   template void exp_row(const E*, int64_t, E*);
 TT_INSTANTIATE(float)
 TT_INSTANTIATE(Bf16)

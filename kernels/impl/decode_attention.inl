@@ -16,6 +16,7 @@ struct Block {
   int64_t head_size = 0;
   int64_t padded = 0;
   int64_t offset = 0;  // of the kv head in a row
+  Accum<E> softcap = 0;
 };
 
 // The rows of the block behind this one are asked from memory while this one is computed, a piece at each step: heads
@@ -53,6 +54,18 @@ TT_INLINE void block_scores(const Block<E>& block, const Block<E>& ahead, const 
         scores = fill<A>(scores, static_cast<A>(-__builtin_inf()), Part{num_positions - p});
       store(scores_GP[g] + p, scores, Whole{});
     }
+  }
+}
+
+// c · tanh(s / c) as c · (2 σ(2 s / c) − 1); −infinity behind the last position, as before.
+template <class A>
+TT_INLINE void cap_scores(A* scores_P, int64_t num_positions, A softcap) {
+  constexpr int64_t lanes = kLanes<A>;
+  for (int64_t p = 0; p < num_positions; p += lanes) {
+    const Vec<A> s = load(scores_P + p, Whole{});
+    Vec<A> capped = softcap * (A(2) / (A(1) + exp_lanes(A(-2) / softcap * s)) - A(1));
+    if (p + lanes > num_positions) capped = fill<A>(capped, static_cast<A>(-__builtin_inf()), Part{num_positions - p});
+    store(scores_P + p, capped, Whole{});
   }
 }
 
@@ -116,6 +129,8 @@ template <class E, int G>
   A scores_GP[G][kDecodeBlock];
   A correction_G[G];
   block_scores<E, G>(block, ahead, q_GH, scores_GP);
+  if (block.softcap > 0)
+    for (int g = 0; g < G; ++g) cap_scores<A>(scores_GP[g], block.num_positions, block.softcap);
   for (int g = 0; g < G; ++g)
     correction_G[g] = softmax_step<A>(scores_GP[g], block.num_positions, softmax_G + g * kRunningSoftmax);
   const int64_t head_size = block.head_size;
@@ -195,7 +210,8 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
 
   RowWalk<E> walk{segments, num_segments, shape.row_stride};
   Block<E> blocks[2];
-  for (Block<E>& block : blocks) block.head_size = head_size, block.padded = padded;
+  for (Block<E>& block : blocks)
+    block.head_size = head_size, block.padded = padded, block.softcap = static_cast<A>(shape.softcap);
   walk.next(blocks[0]);
   for (int current = 0; blocks[current].num_positions > 0; current = 1 - current) {
     Block<E>& block = blocks[current];

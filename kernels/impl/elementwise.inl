@@ -1,4 +1,4 @@
-// See kernels/rope.h, kernels/swiglu.h for the formulas.
+// See kernels/rope.h, kernels/glu.h for the formulas.
 
 template <class E>
 void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape& shape, bool forward, E* y) {
@@ -18,28 +18,55 @@ void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape&
   }
 }
 
-template <class E>
-void swiglu_forward(const E* gate_up, int64_t num_rows, int64_t width, E* out) {
+// z(g) of an activation, and its derivative (kernels/glu.h).
+template <class A, Activation activation>
+TT_INLINE Vec<A> glu_exponent(Vec<A> g) {
+  if constexpr (activation == Activation::Silu) return g;
+  return A(kTwiceRootOfTwoByPi) * (g + A(kGeluCubic) * g * g * g);
+}
+
+template <class A, Activation activation>
+TT_INLINE Vec<A> glu_slope(Vec<A> g) {
+  if constexpr (activation == Activation::Silu) return broadcast(A(1));
+  return A(kTwiceRootOfTwoByPi) * (A(1) + A(3 * kGeluCubic) * g * g);
+}
+
+template <class E, Activation activation>
+TT_INLINE void glu_rows(const E* gate_up, int64_t num_rows, int64_t width, E* out) {
   using A = Accum<E>;
   for (int64_t row = 0; row < num_rows; ++row, gate_up += 2 * width, out += width) {
     over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
       const Vec<A> gate = load(gate_up + i, part), up = load(gate_up + width + i, part);
-      store(out + i, gate / (A(1) + exp_lanes(-gate)) * up, part);
+      store(out + i, gate / (A(1) + exp_lanes(-glu_exponent<A, activation>(gate))) * up, part);
     });
   }
 }
 
 template <class E>
-void swiglu_backward(const E* gate_up, const E* dout, int64_t num_rows, int64_t width, E* dgate_up) {
+void glu_forward(const E* gate_up, Activation activation, int64_t num_rows, int64_t width, E* out) {
+  activation == Activation::Silu ? glu_rows<E, Activation::Silu>(gate_up, num_rows, width, out)
+                                 : glu_rows<E, Activation::GeluTanh>(gate_up, num_rows, width, out);
+}
+
+template <class E, Activation activation>
+TT_INLINE void glu_gradient_rows(const E* gate_up, const E* dout, int64_t num_rows, int64_t width, E* dgate_up) {
   using A = Accum<E>;
   for (int64_t row = 0; row < num_rows; ++row, gate_up += 2 * width, dgate_up += 2 * width, dout += width) {
     over_row<A>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
       const Vec<A> gate = load(gate_up + i, part), up = load(gate_up + width + i, part), d = load(dout + i, part);
-      const Vec<A> sigma = A(1) / (A(1) + exp_lanes(-gate));
-      store(dgate_up + i, d * up * sigma * (A(1) + gate * (A(1) - sigma)), part);
+      const Vec<A> sigma = A(1) / (A(1) + exp_lanes(-glu_exponent<A, activation>(gate)));
+      const Vec<A> slope = A(1) + gate * (A(1) - sigma) * glu_slope<A, activation>(gate);
+      store(dgate_up + i, d * up * sigma * slope, part);
       store(dgate_up + width + i, d * gate * sigma, part);
     });
   }
+}
+
+template <class E>
+void glu_backward(const E* gate_up, const E* dout, Activation activation, int64_t num_rows, int64_t width,
+                  E* dgate_up) {
+  activation == Activation::Silu ? glu_gradient_rows<E, Activation::Silu>(gate_up, dout, num_rows, width, dgate_up)
+                                 : glu_gradient_rows<E, Activation::GeluTanh>(gate_up, dout, num_rows, width, dgate_up);
 }
 
 template <class E>

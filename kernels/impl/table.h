@@ -2,10 +2,10 @@
 #pragma once
 
 #include "kernels/decode_attention.h"
+#include "kernels/glu.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 #include "kernels/softmax_row.h"
-#include "kernels/swiglu.h"
 
 namespace thinktune::kernels {
 
@@ -15,8 +15,8 @@ struct Table {
   decltype(&kernels::rms_norm_backward<E>) rms_norm_backward;
   decltype(&kernels::sum_blocks<E>) sum_blocks;
   decltype(&kernels::rope<E>) rope;
-  decltype(&kernels::swiglu_forward<E>) swiglu_forward;
-  decltype(&kernels::swiglu_backward<E>) swiglu_backward;
+  decltype(&kernels::glu_forward<E>) glu_forward;
+  decltype(&kernels::glu_backward<E>) glu_backward;
   decltype(&kernels::decode_attention<E>) decode_attention;
   decltype(&kernels::row_max<E>) row_max;
   decltype(&kernels::row_group_max<E>) row_group_max;

@@ -10,6 +10,7 @@
 #include "manifest.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/model/family.h"
 #include "thinktune/weights/safetensors.h"
 
 namespace thinktune::checkpoint {
@@ -43,18 +44,11 @@ std::vector<fs::path> list(const fs::path& folder) {
   return found;
 }
 
-// What tells models apart: the sizes that decide whether tensors fit, and how positions are read.
-json sizes(const model::ModelConfig& c) {
-  return {{"family", c.family},
-          {"vocab_size", c.vocab_size},
-          {"hidden_size", c.hidden_size},
-          {"intermediate_size", c.intermediate_size},
-          {"num_layers", c.num_layers},
-          {"num_heads", c.num_heads},
-          {"num_kv_heads", c.num_kv_heads},
-          {"head_dim", c.head_dim},
-          {"tie_word_embeddings", c.tie_word_embeddings},
-          {"rope_theta", c.rope_theta}};
+// What tells models apart: everything that the forward pass goes by.
+json identity(const model::ModelConfig& config) {
+  json fields = model::find_family(config.family, "checkpoint").config_to_hf(config);
+  for (const char* special_id : {"bos_token_id", "eos_token_id", "pad_token_id"}) fields.erase(special_id);
+  return fields;
 }
 
 // "hidden_size is 576 there and 32 here"; the first difference is enough to see that the model is another one.
@@ -94,9 +88,9 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
   const fs::path file = checkpoint / kStateName;
   const json parsed = json::parse(core::read_file(file, "run state"), nullptr, false);
   try {
-    if (parsed.at("model") != sizes(config))
+    if (parsed.at("model") != identity(config))
       throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
-                                         differences(parsed.at("model"), sizes(config))));
+                                         differences(parsed.at("model"), identity(config))));
     RunState state;
     state.step = parsed.at("step");
     state.data_position = parsed.at("data_position");
@@ -158,7 +152,7 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
                           {"num_updates", state.num_updates},
                           {"guard", state.guard},
                           {"config", state.config},
-                          {"model", sizes(*tensors.config)}};
+                          {"model", identity(*tensors.config)}};
     core::write_file_atomically(temporary / kStateName, content.dump(2) + "\n");
     write_manifest(temporary);
     fs::remove_all(target);  // a damaged one of the same step, passed over on resume

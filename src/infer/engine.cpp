@@ -10,7 +10,6 @@
 #include "thinktune/core/error.h"
 #include "thinktune/infer/kv_cache.h"
 #include "thinktune/infer/sample_token.h"
-#include "thinktune/ops/token_logprob.h"
 
 namespace thinktune::infer {
 namespace {
@@ -215,10 +214,10 @@ struct Engine::State {
     TT_CHECK(!request.prompt_ids.empty() && request.num_samples >= 1 && request.max_new_tokens >= 1,
              "a request needs a prompt, at least one sample and at least one new token");
     const int64_t tokens = std::ssize(request.prompt_ids) + request.max_new_tokens;
-    if (tokens > config().max_position)
+    if (tokens > model::max_tokens(config()))
       throw core::user_error(
           fmt::format("a prompt of {} tokens and {} new ones exceed the model's {} positions",
-                      request.prompt_ids.size(), request.max_new_tokens, config().max_position),
+                      request.prompt_ids.size(), request.max_new_tokens, model::max_tokens(config())),
           "lower rollout.max_new_tokens (generate: --max-new-tokens), eval.max_new_tokens or prompt.max_prompt_tokens");
   }
 };
@@ -318,8 +317,9 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
                      continuations[i].end() - 1);  // nothing is predicted by the last one
     const at::Tensor hidden_TD = state.prefill(context, tokens);
     const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
-    const at::Tensor logprobs = ops::token_logprob(hidden_TD.narrow(0, hidden_TD.size(0) - count, count),
-                                                   state.weights.head, index_tensor(targets), {})
+    const at::Tensor logprobs = state.decoder
+                                    .token_logprob(state.weights, hidden_TD.narrow(0, hidden_TD.size(0) - count, count),
+                                                   index_tensor(targets), {})
                                     .logprob_T.to(at::kFloat);
     scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
   }

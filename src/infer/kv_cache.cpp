@@ -3,7 +3,7 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstring>
 
 #include "thinktune/core/error.h"
@@ -17,9 +17,9 @@ KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t
       plane_bytes_(row_bytes_ * capacity),
       capacity_(capacity) {}
 
-ops::KvSegment KvBlock::segment(int64_t layer, int64_t tokens) const {
-  const char* keys = base_ + 2 * layer * plane_bytes_;
-  return {keys, keys + plane_bytes_, tokens};
+ops::KvSegment KvBlock::segment(int64_t layer, int64_t first, int64_t tokens) const {
+  const char* keys = base_ + 2 * layer * plane_bytes_ + first * row_bytes_;
+  return {keys, keys + plane_bytes_, tokens - first};
 }
 
 void KvBlock::put(int64_t layer, int64_t row, const void* key, const void* value) {
@@ -37,21 +37,20 @@ int64_t KvContext::num_tokens() const {
 
 PrefillAttention::PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts,
                                    const std::vector<int64_t>& new_tokens)
-    : contexts_(contexts),
-      new_tokens_(new_tokens),
-      heads_per_kv_(config.num_heads / config.num_kv_heads),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+    : contexts_(contexts), new_tokens_(new_tokens), config_(config), kinds_(config) {
   for (size_t i = 0; i < contexts.size(); ++i) {
     const int64_t before = contexts[i].num_tokens();
-    masks_.push_back(before == 0 ? at::Tensor()
-                                 : at::ones({new_tokens[i], before + new_tokens[i]}, at::kBool).tril(before));
+    std::vector<at::Tensor>& masks = masks_.emplace_back();
+    for (const int64_t window : kinds_.windows())
+      masks.push_back(model::attention_mask(new_tokens[i], before + new_tokens[i], window));
   }
 }
 
 at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
                                     const at::Tensor& v_TKH) {
+  const int64_t heads_per_kv = config_.num_heads / config_.num_kv_heads;
   const auto by_head = [&](const at::Tensor& x_SKH) {  // [1, N, S, H]
-    return x_SKH.repeat_interleave(heads_per_kv_, 1).transpose(0, 1).unsqueeze(0);
+    return x_SKH.repeat_interleave(heads_per_kv, 1).transpose(0, 1).unsqueeze(0);
   };
   std::vector<at::Tensor> outputs;
   int64_t first = 0;
@@ -68,10 +67,8 @@ at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, cons
     keys.push_back(context.own->keys(layer, end));
     values.push_back(context.own->values(layer, end));
     const at::Tensor query = q_TNH.narrow(0, first, tokens).transpose(0, 1).unsqueeze(0);
-    const bool causal = !masks_[i].defined();
-    const std::optional<at::Tensor> mask = causal ? std::nullopt : std::optional<at::Tensor>(masks_[i]);
-    const at::Tensor out = at::scaled_dot_product_attention(query, by_head(at::cat(keys)), by_head(at::cat(values)),
-                                                            mask, 0.0, causal, scale_);
+    const at::Tensor out = model::masked_attention(config_, query, by_head(at::cat(keys)), by_head(at::cat(values)),
+                                                   masks_[i][kinds_.kind_of(layer)]);
     outputs.push_back(out.squeeze(0).transpose(0, 1));
     first += tokens;
   }
@@ -79,10 +76,7 @@ at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, cons
 }
 
 DecodeAttention::DecodeAttention(const model::ModelConfig& config, const std::vector<KvContext*>& contexts)
-    : contexts_(contexts),
-      segments_(contexts.size()),
-      num_kv_heads_(config.num_kv_heads),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+    : contexts_(contexts), config_(config), segments_(contexts.size()) {
   for (size_t b = 0; b < contexts.size(); ++b) segments_[b].resize(contexts[b]->before.size() + 1);
 }
 
@@ -97,11 +91,20 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
     const auto row = static_cast<int64_t>(b);
     context.own->put(layer, context.own->size(), keys + row * k_TKH.stride(0) * bytes,
                      values + row * v_TKH.stride(0) * bytes);
+    const int64_t tokens = context.num_tokens() + 1, window = model::window_of(config_, layer);
+    int64_t unseen = window > 0 ? std::max<int64_t>(0, tokens - window) : 0;
+    const auto seen_part = [&](const KvBlock& block, int64_t size) {
+      const int64_t first = std::min(unseen, size);
+      unseen -= first;
+      return block.segment(layer, first, size);
+    };
     for (size_t i = 0; i < context.before.size(); ++i)
-      segments_[b][i] = context.before[i]->segment(layer, context.before[i]->size());
-    segments_[b].back() = context.own->segment(layer, context.own->size() + 1);
+      segments_[b][i] = seen_part(*context.before[i], context.before[i]->size());
+    segments_[b].back() = seen_part(*context.own, context.own->size() + 1);
   }
-  return ops::decode_attention(q_TNH, segments_, num_kv_heads_, scale_);
+  return ops::decode_attention(
+      q_TNH, segments_,
+      {.num_kv_heads = config_.num_kv_heads, .scale = config_.attention_scale, .softcap = config_.attention_softcap});
 }
 
 }  // namespace thinktune::infer

@@ -4,8 +4,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-
 #include "thinktune/core/error.h"
 
 namespace thinktune::model {
@@ -28,8 +26,7 @@ at::Tensor packed_positions(const std::vector<PackedGroup>& groups) {
 }
 
 PackedAttention::PackedAttention(const ModelConfig& config, const std::vector<PackedGroup>& groups)
-    : heads_per_kv_(config.num_heads / config.num_kv_heads),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))) {
+    : config_(config), kinds_(config) {
   int64_t first = 0;
   for (const PackedGroup& group : groups) {
     TT_CHECK(group.prompt_tokens > 0, "a packed group needs a prompt");
@@ -48,20 +45,25 @@ PackedAttention::PackedAttention(const ModelConfig& config, const std::vector<Pa
     }
     plan.rows = index_tensor(rows);
     plan.places = index_tensor(places);
-    plan.mask = at::ones({plan.longest, plan.prompt_tokens + plan.longest}, at::kBool).tril(plan.prompt_tokens);
+    for (const int64_t window : kinds_.windows()) {
+      plan.prompt_masks.push_back(attention_mask(plan.prompt_tokens, plan.prompt_tokens, window));
+      plan.response_masks.push_back(attention_mask(plan.longest, plan.prompt_tokens + plan.longest, window));
+    }
     first += plan.prompt_tokens + std::ssize(places);
     plans_.push_back(std::move(plan));
   }
 }
 
-at::Tensor PackedAttention::attend(int64_t, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) {
+at::Tensor PackedAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
+                                   const at::Tensor& v_TKH) {
   // LibTorch's bf16 attention on a CPU sets up a oneDNN product for every small block, which takes longer than the
   // product; in f32 it calls BLAS.
   const at::ScalarType dtype = q_TNH.scalar_type();
   const at::ScalarType inner = dtype == at::kBFloat16 && q_TNH.is_cpu() ? at::kFloat : dtype;
+  const int64_t heads_per_kv = config_.num_heads / config_.num_kv_heads;
   const at::Tensor q_in_TNH = q_TNH.to(inner);
-  const at::Tensor k_TNH = k_TKH.to(inner).repeat_interleave(heads_per_kv_, 1);
-  const at::Tensor v_TNH = v_TKH.to(inner).repeat_interleave(heads_per_kv_, 1);
+  const at::Tensor k_TNH = k_TKH.to(inner).repeat_interleave(heads_per_kv, 1);
+  const at::Tensor v_TNH = v_TKH.to(inner).repeat_interleave(heads_per_kv, 1);
   // One split for all groups: its gradient is one concatenation, where a slice's is a tensor of zeros as large as the
   // whole, for each.
   std::vector<int64_t> sizes;
@@ -72,17 +74,18 @@ at::Tensor PackedAttention::attend(int64_t, const at::Tensor& q_TNH, const at::T
   std::vector<at::Tensor> outputs;
   outputs.reserve(plans_.size());
   for (size_t i = 0; i < plans_.size(); ++i)
-    outputs.push_back(
-        attend_group(plans_[i], {q[2 * i], k[2 * i], v[2 * i]}, {q[2 * i + 1], k[2 * i + 1], v[2 * i + 1]}));
+    outputs.push_back(attend_group(plans_[i], kinds_.kind_of(layer), {q[2 * i], k[2 * i], v[2 * i]},
+                                   {q[2 * i + 1], k[2 * i + 1], v[2 * i + 1]}));
   return (outputs.size() == 1 ? outputs[0] : at::cat(outputs)).to(dtype);
 }
 
-at::Tensor PackedAttention::attend_group(const Plan& plan, const Part& prompt, const Part& responses) const {
+at::Tensor PackedAttention::attend_group(const Plan& plan, size_t kind, const Tokens& prompt,
+                                         const Tokens& responses) const {
   const int64_t P = plan.prompt_tokens, B = plan.num_responses, R = plan.longest;
   const int64_t N = prompt.q_TNH.size(1), H = prompt.q_TNH.size(2);
   const auto by_head = [](const at::Tensor& x_PNH) { return x_PNH.transpose(0, 1).unsqueeze(0); };  // [1, N, P, H]
-  const at::Tensor prompt_PNH = at::scaled_dot_product_attention(by_head(prompt.q_TNH), by_head(prompt.k_TNH),
-                                                                 by_head(prompt.v_TNH), {}, 0.0, true, scale_)
+  const at::Tensor prompt_PNH = masked_attention(config_, by_head(prompt.q_TNH), by_head(prompt.k_TNH),
+                                                 by_head(prompt.v_TNH), plan.prompt_masks[kind])
                                     .squeeze(0)
                                     .transpose(0, 1);
   if (plan.places.size(0) == 0) return prompt_PNH;
@@ -94,8 +97,8 @@ at::Tensor PackedAttention::attend_group(const Plan& plan, const Part& prompt, c
     return at::cat({by_head(of_prompt).expand({B, N, P, H}), padded(of_responses)}, 2);
   };
   const at::Tensor padded_BNRH =
-      at::scaled_dot_product_attention(padded(responses.q_TNH), with_prompt(prompt.k_TNH, responses.k_TNH),
-                                       with_prompt(prompt.v_TNH, responses.v_TNH), plan.mask, 0.0, false, scale_);
+      masked_attention(config_, padded(responses.q_TNH), with_prompt(prompt.k_TNH, responses.k_TNH),
+                       with_prompt(prompt.v_TNH, responses.v_TNH), plan.response_masks[kind]);
   const at::Tensor responses_RNH = padded_BNRH.transpose(1, 2).reshape({B * R, N, H}).index_select(0, plan.places);
   return at::cat({prompt_PNH, responses_RNH});
 }

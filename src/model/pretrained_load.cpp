@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "gguf_config.h"
 #include "hf_config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
@@ -92,7 +93,7 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
                            "give the folder that it stands in");
   if (!fs::is_directory(path)) {
     auto gguf = std::make_unique<weights::Gguf>(path);
-    family_ = &find_family(gguf->text("general.architecture"), path.string());
+    family_ = &find_gguf_family(gguf->text("general.architecture"), path.string());
     config_ = family_->config_from_gguf(*gguf);
     source_ = std::move(gguf);
     is_gguf_ = true;
@@ -113,7 +114,7 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
 
 Weights Pretrained::load_weights(at::ScalarType dtype) const {
   const Weights weights = empty_weights(config_, dtype);
-  const auto names = family_->tensor_names(config_, weights);
+  const auto names = tensor_names(config_, weights);
   std::set<std::string_view> used;
   for (const TensorName& name : names) {
     const std::string& file_name = is_gguf_ ? name.gguf : name.hf;
@@ -129,11 +130,12 @@ Weights Pretrained::load_weights(at::ScalarType dtype) const {
     at::Tensor values = at::empty(name.view.sizes(), at::kFloat);
     weights::to_float(*info, values.data_ptr<float>());
     if (is_gguf_ && name.gguf_interleaved_heads > 0) values = undo_interleaving(values, name.gguf_interleaved_heads);
+    if (is_gguf_ && name.gguf_plus_one) values -= 1;
     name.view.copy_(values);
   }
   for (const weights::TensorInfo& info : source_->tensors()) {
-    const bool ignored =
-        info.name.ends_with("rotary_emb.inv_freq") || (config_.tie_word_embeddings && info.name == "lm_head.weight");
+    const bool ignored = info.name.ends_with("rotary_emb.inv_freq") || (is_gguf_ && is_rope_factor_tensor(info.name)) ||
+                         (config_.tie_word_embeddings && info.name == "lm_head.weight");
     if (!ignored && !used.contains(info.name))
       throw core::data_error(
           fmt::format("{}: the tensor {} is not part of a {} model", source_->where(), info.name, config_.family),

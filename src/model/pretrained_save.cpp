@@ -20,14 +20,16 @@ void save_pretrained(const fs::path& folder, const ModelConfig& config, const We
 
   std::vector<at::Tensor> held;
   std::vector<weights::TensorToWrite> tensors;
-  for (const TensorName& name : family.tensor_names(config, weights)) {
+  for (const TensorName& name : tensor_names(config, weights)) {
     held.push_back(name.view.detach().cpu().contiguous());
     tensors.push_back({name.hf, dtype == at::kFloat ? weights::DType::F32 : weights::DType::BF16,
                        name.view.sizes().vec(), held.back().const_data_ptr()});
   }
   weights::write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
 
-  core::write_file_atomically(folder / "config.json", family.config_to_hf(config, dtype_name).dump(2) + "\n");
+  nlohmann::ordered_json hf_config = family.config_to_hf(config);
+  hf_config["torch_dtype"] = hf_config["dtype"] = dtype_name;  // transformers 4, transformers 5
+  core::write_file_atomically(folder / "config.json", hf_config.dump(2) + "\n");
   nlohmann::ordered_json generation = {{"do_sample", false}};
   if (config.bos_id >= 0) generation["bos_token_id"] = config.bos_id;
   if (!config.end_of_turn_ids.empty()) generation["eos_token_id"] = config.end_of_turn_ids;

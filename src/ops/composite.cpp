@@ -6,10 +6,12 @@
 
 namespace thinktune::ops {
 
-at::Tensor composite_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon) {
+at::Tensor composite_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form) {
   const at::Tensor x = x_TD.to(accum_dtype(x_TD));
-  const at::Tensor normalized = x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + epsilon);
-  return normalized.to(x_TD.scalar_type()) * weight_D;
+  at::Tensor normalized = x * at::rsqrt(x.square().mean(-1, /*keepdim=*/true) + form.epsilon);
+  if (form.round_before_weight) normalized = normalized.to(x_TD.scalar_type());
+  const at::Tensor weight = weight_D.to(normalized.scalar_type());
+  return (normalized * (form.weight_plus_one ? weight + 1 : weight)).to(x_TD.scalar_type());
 }
 
 at::Tensor composite_rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK) {
@@ -18,9 +20,10 @@ at::Tensor composite_rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, con
   return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1).to(x_TNH.scalar_type());
 }
 
-at::Tensor composite_swiglu(const at::Tensor& gate_up_T2F) {
+at::Tensor composite_glu(const at::Tensor& gate_up_T2F, Activation activation) {
   const std::vector<at::Tensor> parts = gate_up_T2F.to(accum_dtype(gate_up_T2F)).chunk(2, -1);
-  return (at::silu(parts[0]) * parts[1]).to(gate_up_T2F.scalar_type());
+  const at::Tensor gate = activation == Activation::Silu ? at::silu(parts[0]) : at::gelu(parts[0], "tanh");
+  return (gate * parts[1]).to(gate_up_T2F.scalar_type());
 }
 
 }  // namespace thinktune::ops

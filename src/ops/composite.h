@@ -4,10 +4,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "thinktune/ops/fused.h"
+
 namespace thinktune::ops {
 
-at::Tensor composite_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon);
+at::Tensor composite_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form);
 at::Tensor composite_rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK);
-at::Tensor composite_swiglu(const at::Tensor& gate_up_T2F);
+at::Tensor composite_glu(const at::Tensor& gate_up_T2F, Activation activation);
 
 }  // namespace thinktune::ops

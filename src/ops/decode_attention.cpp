@@ -28,8 +28,9 @@ void check(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segm
 }
 
 template <class E>
-void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments, int64_t num_kv_heads,
-            double scale, const at::Tensor& out_BNH) {
+void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
+            const DecodeAttentionOptions& options, const at::Tensor& out_BNH) {
+  const int64_t num_kv_heads = options.num_kv_heads;
   const int64_t num_sequences = q_BNH.size(0), num_heads = q_BNH.size(1), head_size = q_BNH.size(2);
   // A whole sequence at a time reads its rows as they lie in memory; with few sequences a thread for each kv head is
   // worth more. Contexts have very different lengths, so threads take tasks one by one. None of this shows in the
@@ -40,7 +41,8 @@ void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> seg
                                    .group_size = num_heads / num_kv_heads,
                                    .head_size = head_size,
                                    .row_stride = num_kv_heads * head_size,
-                                   .scale = scale};
+                                   .scale = options.scale,
+                                   .softcap = options.softcap};
   const int64_t task_size = num_heads / num_parts * head_size;
   const E* q = data<E>(q_BNH);
   E* out = mutable_data<E>(out_BNH);
@@ -68,10 +70,10 @@ void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> seg
 }  // namespace
 
 at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
-                            int64_t num_kv_heads, double scale) {
-  check(q_BNH, segments, num_kv_heads);
+                            const DecodeAttentionOptions& options) {
+  check(q_BNH, segments, options.num_kv_heads);
   at::Tensor out_BNH = at::empty(q_BNH.sizes(), q_BNH.options());
-  with_element(q_BNH, "decode_attention", [&]<class E>() { attend<E>(q_BNH, segments, num_kv_heads, scale, out_BNH); });
+  with_element(q_BNH, "decode_attention", [&]<class E>() { attend<E>(q_BNH, segments, options, out_BNH); });
   return out_BNH;
 }
 

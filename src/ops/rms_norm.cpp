@@ -16,7 +16,7 @@ using torch::autograd::variable_list;
 constexpr int64_t kRowsPerBlock = 64;
 
 // inverse_rms_T may be undefined.
-at::Tensor forward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon,
+at::Tensor forward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
                        const at::Tensor& inverse_rms_T) {
   const int64_t width = x_TD.size(1);
   at::Tensor y_TD = at::empty({x_TD.size(0), width}, x_TD.options());
@@ -26,7 +26,7 @@ at::Tensor forward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, doubl
     E* y = mutable_data<E>(y_TD);
     A* inverse = inverse_rms_T.defined() ? mutable_data<A>(inverse_rms_T) : nullptr;
     at::parallel_for(0, x_TD.size(0), row_grain(width), [&](int64_t begin, int64_t end) {
-      kernels::rms_norm_forward(x + begin * width, weight, epsilon, end - begin, width, y + begin * width,
+      kernels::rms_norm_forward(x + begin * width, weight, form, end - begin, width, y + begin * width,
                                 inverse ? inverse + begin : nullptr);
     });
   });
@@ -34,8 +34,9 @@ at::Tensor forward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, doubl
 }
 
 // Undefined tensors for gradients that are not asked for.
-void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const at::Tensor& inverse_rms_T,
-                  const at::Tensor& dy_TD, const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
+void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
+                  const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
+                  const at::Tensor& dweight_D) {
   const int64_t num_rows = x_TD.size(0), width = x_TD.size(1);
   const int64_t num_blocks = (num_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   at::Tensor blocks_BD;
@@ -49,7 +50,7 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const at::
     at::parallel_for(0, num_blocks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t b = begin; b < end; ++b) {
         const int64_t row = b * kRowsPerBlock, offset = row * width;
-        kernels::rms_norm_backward(x + offset, weight, inverse + row, dy + offset,
+        kernels::rms_norm_backward(x + offset, weight, form, inverse + row, dy + offset,
                                    std::min(kRowsPerBlock, num_rows - row), width, dx ? dx + offset : nullptr,
                                    blocks ? blocks + b * width : nullptr);
       }
@@ -59,11 +60,14 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const at::
 }
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_D,
+                            const RmsNormForm& form) {
     const at::Tensor x = x_TD.contiguous(), weight = weight_D.contiguous();
     const at::Tensor inverse_rms_T = at::empty({x.size(0)}, x.options().dtype(accum_dtype(x)));
     ctx->save_for_backward({x, weight, inverse_rms_T});
-    return forward_cpu(x, weight, epsilon, inverse_rms_T);
+    ctx->saved_data["weight_plus_one"] = form.weight_plus_one;
+    ctx->saved_data["round_before_weight"] = form.round_before_weight;
+    return forward_cpu(x, weight, form, inverse_rms_T);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -73,21 +77,23 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     at::Tensor dx, dweight;
     if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
     if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
-    backward_cpu(x, weight, saved[2], grads[0].contiguous(), dx, dweight);
+    const RmsNormForm form{.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
+                           .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
+    backward_cpu(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
     return {dx, dweight, at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon) {
+at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form) {
   TT_CHECK(x_TD.dim() == 2 && weight_D.dim() == 1 && x_TD.size(1) == weight_D.size(0) && weight_D.size(0) > 0,
            "rms_norm: x must be [T, D] and weight [D], not {} and {}", shape(x_TD), shape(weight_D));
   TT_CHECK(x_TD.scalar_type() == weight_D.scalar_type(), "rms_norm: x is {} and weight {}",
            c10::toString(x_TD.scalar_type()), c10::toString(weight_D.scalar_type()));
-  if (!x_TD.is_cpu()) return composite_rms_norm(x_TD, weight_D, epsilon);
-  if (wants_gradient({x_TD, weight_D})) return RmsNorm::apply(x_TD, weight_D, epsilon);
-  return forward_cpu(x_TD.contiguous(), weight_D.contiguous(), epsilon, {});
+  if (!x_TD.is_cpu()) return composite_rms_norm(x_TD, weight_D, form);
+  if (wants_gradient({x_TD, weight_D})) return RmsNorm::apply(x_TD, weight_D, form);
+  return forward_cpu(x_TD.contiguous(), weight_D.contiguous(), form, {});
 }
 
 }  // namespace thinktune::ops

@@ -30,6 +30,7 @@ void check(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Ten
   TT_CHECK(hidden_TD.device() == head_VD.device() && hidden_TD.device() == targets_T.device(),
            "token_logprob: inputs on different devices");
   TT_CHECK(options.chunk_tokens > 0, "token_logprob: chunk_tokens is {}", options.chunk_tokens);
+  TT_CHECK(options.softcap >= 0, "token_logprob: softcap is {}", options.softcap);
   const LogprobTransform& t = options.transform;
   TT_CHECK(t.temperature > 0 && t.top_k >= 0 && t.top_p > 0 && t.top_p <= 1,
            "token_logprob: temperature {}, top_k {}, top_p {}", t.temperature, t.top_k, t.top_p);
@@ -55,16 +56,17 @@ LogitRows narrow(const LogitRows& all, int64_t begin, int64_t count, const at::T
           part(all.entropy_C), part(all.threshold_C), part(all.log_normalizer_C)};
 }
 
-// f(begin, logits_CV) for each chunk, with the chunk's logits in one buffer that all chunks share.
+// f(begin, logits_CV) for each chunk, with the chunk's logits (capped) in one buffer that all chunks share.
 template <class F>
-void over_chunks(const at::Tensor& hidden_TD, const at::Tensor& head_VD, int64_t chunk_tokens, F f) {
-  const int64_t num_tokens = hidden_TD.size(0);
+void over_chunks(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const TokenLogprobOptions& options, F f) {
+  const int64_t num_tokens = hidden_TD.size(0), chunk_tokens = options.chunk_tokens;
   const at::Tensor head_DV = head_VD.t();
   at::Tensor buffer = at::empty({std::min(chunk_tokens, num_tokens), head_VD.size(0)}, hidden_TD.options());
   for (int64_t begin = 0; begin < num_tokens; begin += chunk_tokens) {
     const int64_t count = std::min(chunk_tokens, num_tokens - begin);
     at::Tensor logits_CV = buffer.narrow(0, 0, count);
     at::mm_out(logits_CV, hidden_TD.narrow(0, begin, count), head_DV);
+    if (options.softcap > 0) logits_CV.div_(options.softcap).tanh_().mul_(options.softcap);
     f(begin, logits_CV);
   }
 }
@@ -72,7 +74,7 @@ void over_chunks(const at::Tensor& hidden_TD, const at::Tensor& head_VD, int64_t
 LogitRows compute_forward(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Tensor& targets_T,
                           const TokenLogprobOptions& options) {
   const LogitRows all = empty_rows(hidden_TD, targets_T);
-  over_chunks(hidden_TD, head_VD, options.chunk_tokens, [&](int64_t begin, const at::Tensor& logits_CV) {
+  over_chunks(hidden_TD, head_VD, options, [&](int64_t begin, const at::Tensor& logits_CV) {
     row_statistics(narrow(all, begin, logits_CV.size(0), logits_CV), options.transform);
   });
   return all;
@@ -113,10 +115,13 @@ Gradients compute_backward(const at::Tensor& hidden_RD, const at::Tensor& head_V
   Gradients gradients;
   if (wants_hidden) gradients.hidden = at::empty_like(hidden_RD);
   HeadGradient head_gradient(head_VD);
-  over_chunks(hidden_RD, head_VD, options.chunk_tokens, [&](int64_t begin, const at::Tensor& logits_CV) {
+  over_chunks(hidden_RD, head_VD, options, [&](int64_t begin, const at::Tensor& logits_CV) {
     const int64_t count = logits_CV.size(0);
+    at::Tensor slope_CV;  // of the cap: 1 − tanh²
+    if (options.softcap > 0) slope_CV = 1 - (logits_CV / options.softcap).square_();
     row_gradients(narrow(rows, begin, count, logits_CV), options.transform, grad_logprob_R.narrow(0, begin, count),
                   grad_entropy_R.narrow(0, begin, count));
+    if (slope_CV.defined()) logits_CV.mul_(slope_CV);
     if (wants_hidden) {
       at::Tensor part = gradients.hidden.narrow(0, begin, count);
       at::mm_out(part, logits_CV, head_VD);
@@ -136,6 +141,7 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
     ctx->saved_data["temperature"] = options.transform.temperature;
     ctx->saved_data["truncates"] = truncates(options.transform);
     ctx->saved_data["chunk_tokens"] = options.chunk_tokens;
+    ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["entropy_gradient"] = options.entropy_gradient;
     if (!options.entropy_gradient) ctx->mark_non_differentiable({rows.entropy_C});
     return {rows.logprob_C, rows.entropy_C};
@@ -150,6 +156,7 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
     TokenLogprobOptions options;
     options.transform.temperature = ctx->saved_data["temperature"].toDouble();
     options.chunk_tokens = ctx->saved_data["chunk_tokens"].toInt();
+    options.softcap = ctx->saved_data["softcap"].toDouble();
 
     at::Tensor grad_logprob = grads[0].to(at::kDouble).contiguous();
     at::Tensor grad_entropy = ctx->saved_data["entropy_gradient"].toBool() ? grads[1].to(at::kDouble).contiguous()

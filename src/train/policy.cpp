@@ -46,8 +46,7 @@ Packing pack(const std::vector<rollout::TrainGroup>& groups) {
 }
 
 std::string first_not_finite(const model::ModelConfig& config, const model::Weights& weights) {
-  const model::Family& family = model::find_family(config.family, "policy");
-  for (const model::TensorName& name : family.tensor_names(config, weights))
+  for (const model::TensorName& name : model::tensor_names(config, weights))
     if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
   return "";
 }
@@ -62,8 +61,8 @@ ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model:
   model::PackedAttention attention(decoder.config(), p.groups);
   const at::Tensor hidden_TD =
       decoder.forward(weights, index_tensor(p.ids_T), model::packed_positions(p.groups), attention);
-  return ops::token_logprob(hidden_TD.index_select(0, index_tensor(p.rows_M)), weights.head, index_tensor(p.targets_M),
-                            options);
+  return decoder.token_logprob(weights, hidden_TD.index_select(0, index_tensor(p.rows_M)), index_tensor(p.targets_M),
+                               options);
 }
 
 Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute)

@@ -83,15 +83,15 @@ void check_lengths(const Run& run, bool model_teaches) {
   const TrainOptions& o = run.options;
   const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
   const int64_t longest = o.prompt.max_prompt_tokens + response;
-  if (longest > run.config.max_position)
+  if (longest > model::max_tokens(run.config))
     throw core::user_error(
         fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
-                    o.prompt.max_prompt_tokens, response, run.config.max_position),
+                    o.prompt.max_prompt_tokens, response, model::max_tokens(run.config)),
         "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
-  if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > run.config.max_position)
+  if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > model::max_tokens(run.config))
     throw core::user_error(
         fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
-                    o.guidance.max_teacher_prompt_tokens, longest_reply(run), run.config.max_position),
+                    o.guidance.max_teacher_prompt_tokens, longest_reply(run), model::max_tokens(run.config)),
         o.guidance.format == guidance::Format::Constrained
             ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
             : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");

@@ -68,7 +68,9 @@ TEST_P(TinyModels, GreedyIdsAndLogprobs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Llama, TinyModels, testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded"),
+INSTANTIATE_TEST_SUITE_P(Families, TinyModels,
+                         testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded", "mistral_sliding",
+                                         "qwen2", "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(SmolLm2, GreedyIds) {

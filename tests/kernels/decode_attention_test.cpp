@@ -8,7 +8,7 @@ namespace {
 template <class E>
 struct Case {
   int64_t heads, head_size, tokens, row_stride;
-  double scale;
+  double scale, softcap = 0;
   std::vector<E> q, keys, values;
 
   Case(int64_t heads_, int64_t head_size_, int64_t tokens_, uint64_t seed)
@@ -30,7 +30,7 @@ struct Case {
       at += n;
     }
     EXPECT_EQ(at, tokens);
-    const DecodeShape shape{1, heads, head_size, row_stride, scale};
+    const DecodeShape shape{1, heads, head_size, row_stride, scale, softcap};
     std::vector<Accum<E>> scratch(decode_attention_scratch(shape));
     std::vector<E> out(heads * head_size + 1, narrow<E>(-7));
     decode_attention(q.data(), segments.data(), static_cast<int64_t>(segments.size()), shape, scratch.data(),
@@ -54,6 +54,7 @@ struct Case {
           scores[t] += product;
           magnitude += std::abs(product);
         }
+        if (softcap > 0) scores[t] = softcap * std::tanh(scores[t] / softcap);  // its slope is at most 1
         worst = std::max(worst, magnitude * (head_size + 3) * a);  // error of a score, which exp makes relative
         max = std::max(max, scores[t]);
       }
@@ -86,8 +87,11 @@ TYPED_TEST(DecodeAttention, IsSoftmaxTimesValues) {
     for (int64_t head_size : {1, 15, 16, 17, 64, 80})
       for (int64_t tokens : {1, 7, 31, 32, 33, 97}) {
         SCOPED_TRACE(testing::Message() << heads << " heads of " << head_size << ", " << tokens << " tokens");
-        const Case<E> c(heads, head_size, tokens, seed += 10);
-        with_every_instruction_set([&] { c.expect_right(c.run({tokens})); });
+        Case<E> c(heads, head_size, tokens, seed += 10);
+        for (const double softcap : {0.0, 1.5}) {
+          c.softcap = softcap;
+          with_every_instruction_set([&] { c.expect_right(c.run({tokens})); });
+        }
       }
 }
 

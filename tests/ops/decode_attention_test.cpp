@@ -11,6 +11,9 @@ struct Batch {
   std::vector<at::Tensor> keys_TKH, values_TKH;  // one a sequence
   int64_t num_kv_heads;
   double scale;
+  double softcap = 0;
+
+  DecodeAttentionOptions options() const { return {num_kv_heads, scale, softcap}; }
 };
 
 Batch make_batch(const std::vector<int64_t>& lengths, int64_t heads, int64_t kv_heads, int64_t head_size,
@@ -49,60 +52,65 @@ at::Tensor by_formula(const Batch& batch) {
     const at::Tensor q_N1H = batch.q_BNH[static_cast<int64_t>(b)].to(at::kDouble).unsqueeze(1);
     const at::Tensor k_NHT = batch.keys_TKH[b].to(at::kDouble).permute({1, 2, 0}).repeat_interleave(group, 0);
     const at::Tensor v_NTH = batch.values_TKH[b].to(at::kDouble).permute({1, 0, 2}).repeat_interleave(group, 0);
-    rows.push_back(at::softmax(q_N1H.matmul(k_NHT) * batch.scale, -1).matmul(v_NTH).squeeze(1));
+    at::Tensor scores = q_N1H.matmul(k_NHT) * batch.scale;
+    if (batch.softcap > 0) scores = at::tanh(scores / batch.softcap) * batch.softcap;
+    rows.push_back(at::softmax(scores, -1).matmul(v_NTH).squeeze(1));
   }
   return at::stack(rows);
 }
 
 TEST(DecodeAttention, LikeTheFormulaHoweverItIsCut) {
   const OneThread one_thread;
-  for (at::ScalarType dtype : kDtypes)
-    for (auto [heads, kv_heads, head_size] : {std::tuple{9, 3, 64}, {8, 1, 32}, {4, 4, 17}, {1, 1, 1}, {15, 5, 80}}) {
-      SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << heads << " on " << kv_heads << " of "
-                                      << head_size);
-      const Batch batch = make_batch({1, 31, 32, 33, 250, 2, 97}, heads, kv_heads, head_size, dtype);
-      const at::Tensor out = decode_attention(batch.q_BNH, cut(batch, 0), kv_heads, batch.scale);
-      EXPECT_EQ(out.scalar_type(), dtype);
-      const double accum = roundoff(dtype == at::kDouble ? at::kDouble : at::kFloat);
-      // A score's error is at most (H + 3) roundings of Σ |q k| · scale, here below 30; then the sums over the context.
-      expect_near(out, by_formula(batch), 1.01 * roundoff(dtype), (2 * 30 * (head_size + 3) + 2 * 250) * accum);
-      for (int64_t piece : {1, 7, 32, 100})
-        EXPECT_TRUE(at::equal(decode_attention(batch.q_BNH, cut(batch, piece), kv_heads, batch.scale), out)) << piece;
-    }
+  for (const double softcap : {0.0, 1.5})
+    for (at::ScalarType dtype : kDtypes)
+      for (auto [heads, kv_heads, head_size] : {std::tuple{9, 3, 64}, {8, 1, 32}, {4, 4, 17}, {1, 1, 1}, {15, 5, 80}}) {
+        SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << heads << " on " << kv_heads << " of "
+                                        << head_size);
+        Batch batch = make_batch({1, 31, 32, 33, 250, 2, 97}, heads, kv_heads, head_size, dtype);
+        batch.softcap = softcap;
+        const at::Tensor out = decode_attention(batch.q_BNH, cut(batch, 0), batch.options());
+        EXPECT_EQ(out.scalar_type(), dtype);
+        const double accum = roundoff(dtype == at::kDouble ? at::kDouble : at::kFloat);
+        // A score's error is at most (H + 3) roundings of Σ |q k| · scale, here below 30; then the sums over the
+        // context.
+        expect_near(out, by_formula(batch), 1.01 * roundoff(dtype), (2 * 30 * (head_size + 3) + 2 * 250) * accum);
+        for (int64_t piece : {1, 7, 32, 100})
+          EXPECT_TRUE(at::equal(decode_attention(batch.q_BNH, cut(batch, piece), batch.options()), out)) << piece;
+      }
 }
 
 TEST(DecodeAttention, OtherSequencesDoNotShow) {
   const Batch batch = make_batch({40, 250, 3}, 6, 2, 64, at::kBFloat16);
   const auto segments = cut(batch, 0);
-  const at::Tensor all = decode_attention(batch.q_BNH, segments, 2, batch.scale);
+  const at::Tensor all = decode_attention(batch.q_BNH, segments, batch.options());
   for (int64_t b = 0; b < 3; ++b)
     EXPECT_TRUE(at::equal(
-        decode_attention(batch.q_BNH.narrow(0, b, 1), std::span(segments).subspan(b, 1), 2, batch.scale)[0], all[b]));
+        decode_attention(batch.q_BNH.narrow(0, b, 1), std::span(segments).subspan(b, 1), batch.options())[0], all[b]));
 }
 
 TEST(DecodeAttention, ThreadsDoNotShow) {
   const Batch batch = make_batch({40, 250, 3, 77, 130}, 9, 3, 64, at::kFloat);
   expect_same_for_any_threads(
-      [&] { return std::vector<at::Tensor>{decode_attention(batch.q_BNH, cut(batch, 50), 3, batch.scale)}; });
+      [&] { return std::vector<at::Tensor>{decode_attention(batch.q_BNH, cut(batch, 50), batch.options())}; });
 }
 
 TEST(DecodeAttention, EmptyBatch) {
-  EXPECT_EQ(decode_attention(at::empty({0, 4, 8}), {}, 2, 1.0).sizes(), (at::IntArrayRef{0, 4, 8}));
+  EXPECT_EQ(decode_attention(at::empty({0, 4, 8}), {}, {2, 1.0}).sizes(), (at::IntArrayRef{0, 4, 8}));
 }
 
 TEST(DecodeAttention, RefusesWhatItCannotDo) {
   const Batch batch = make_batch({5, 6}, 6, 2, 16, at::kFloat);
   const auto segments = cut(batch, 0);
-  EXPECT_THROW(decode_attention(batch.q_BNH, segments, 4, 1.0), core::Error);
-  EXPECT_THROW(decode_attention(batch.q_BNH, std::span(segments).first(1), 2, 1.0), core::Error);
-  EXPECT_THROW(decode_attention(batch.q_BNH.transpose(1, 2), segments, 2, 1.0), core::Error);
-  EXPECT_THROW(decode_attention(leaf(batch.q_BNH), segments, 2, 1.0), core::Error);
-  EXPECT_THROW(decode_attention(batch.q_BNH.to(at::kHalf), segments, 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH, segments, {4, 1.0}), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH, std::span(segments).first(1), {2, 1.0}), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH.transpose(1, 2), segments, {2, 1.0}), core::Error);
+  EXPECT_THROW(decode_attention(leaf(batch.q_BNH), segments, {2, 1.0}), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH.to(at::kHalf), segments, {2, 1.0}), core::Error);
   auto empty = segments;
   empty[1] = {};
-  EXPECT_THROW(decode_attention(batch.q_BNH, empty, 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH, empty, {2, 1.0}), core::Error);
   empty[1] = {{nullptr, nullptr, 3}};
-  EXPECT_THROW(decode_attention(batch.q_BNH, empty, 2, 1.0), core::Error);
+  EXPECT_THROW(decode_attention(batch.q_BNH, empty, {2, 1.0}), core::Error);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// rms_norm, rope and swiglu against the composite formulas in f64 (values, and autograd through them) and finite
+// rms_norm, rope and glu against the composite formulas in f64 (values, and autograd through them) and finite
 // differences.
 #include "thinktune/ops/fused.h"
 
@@ -45,17 +45,21 @@ void expect_like_formula(const Op& op, const Op& formula, const std::vector<at::
 
 const int64_t kTokens[] = {0, 1, 2, 63, 64, 65, 131};
 
+const RmsNormForm kForm = {.epsilon = 1e-5};
+const RmsNormForm kForms[] = {kForm, {1e-6, true, false}, {1e-5, false, false}};
+
 TEST(RmsNorm, LikeTheFormula) {
   const OneThread one_thread;
-  for (at::ScalarType dtype : kDtypes)
-    for (int64_t tokens : kTokens)
-      for (int64_t width : {2, 15, 16, 17, 97, 576}) {  // 1: the gradient is all cancellation, see tests/kernels
-        SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
-        const Op op = [](const auto& in) { return rms_norm(in[0], in[1], 1e-5); };
-        const Op formula = [](const auto& in) { return composite_rms_norm(in[0], in[1], 1e-5); };
-        expect_like_formula(op, formula, {normals({tokens, width}, dtype, 1), normals({width}, dtype, 2)}, 3,
-                            width + tokens);
-      }
+  for (const RmsNormForm& form : kForms)
+    for (at::ScalarType dtype : kDtypes)
+      for (int64_t tokens : kTokens)
+        for (int64_t width : {2, 15, 16, 17, 97, 576}) {  // 1: the gradient is all cancellation, see tests/kernels
+          SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
+          const Op op = [&](const auto& in) { return rms_norm(in[0], in[1], form); };
+          const Op formula = [&](const auto& in) { return composite_rms_norm(in[0], in[1], form); };
+          expect_like_formula(op, formula, {normals({tokens, width}, dtype, 1), normals({width}, dtype, 2)}, 3,
+                              width + tokens);
+        }
 }
 
 TEST(Rope, LikeTheFormula) {
@@ -75,22 +79,29 @@ TEST(Rope, LikeTheFormula) {
       }
 }
 
-TEST(Swiglu, LikeTheFormula) {
+const Activation kActivations[] = {Activation::Silu, Activation::GeluTanh};
+
+TEST(Glu, LikeTheFormula) {
   const OneThread one_thread;
-  for (at::ScalarType dtype : kDtypes)
-    for (int64_t tokens : kTokens)
-      for (int64_t width : {0, 1, 15, 16, 17, 97, 1536}) {
-        SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
-        const Op op = [](const auto& in) { return swiglu(in[0]); };
-        const Op formula = [](const auto& in) { return composite_swiglu(in[0]); };
-        // 100: a gradient's terms, dout · up · σ · (1 + |gate|), reach many times the root mean square of the gradient.
-        expect_like_formula(op, formula, {normals({tokens, 2 * width}, dtype, 5, 2.0)}, 1.01, 100);
-      }
+  for (const Activation activation : kActivations)
+    for (at::ScalarType dtype : kDtypes)
+      for (int64_t tokens : kTokens)
+        for (int64_t width : {0, 1, 15, 16, 17, 97, 1536}) {
+          SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
+          const Op op = [&](const auto& in) { return glu(in[0], activation); };
+          const Op formula = [&](const auto& in) { return composite_glu(in[0], activation); };
+          // A gradient's terms, dout · up · σ · (1 + |gate| z'), reach many times the root mean square of the gradient,
+          // with GELU, whose z' grows with gate², more so.
+          const double terms = activation == Activation::Silu ? 100 : 400;
+          expect_like_formula(op, formula, {normals({tokens, 2 * width}, dtype, 5, 2.0)}, 1.01, terms);
+        }
 }
 
 TEST(RmsNorm, Slopes) {
-  const at::Tensor x = leaf(normals({3, 17}, at::kDouble, 6)), weight = leaf(normals({17}, at::kDouble, 7));
-  expect_slopes([&] { return std::vector<at::Tensor>{rms_norm(x, weight, 1e-5)}; }, {x, weight}, 1e-8);
+  for (const RmsNormForm& form : kForms) {
+    const at::Tensor x = leaf(normals({3, 17}, at::kDouble, 6)), weight = leaf(normals({17}, at::kDouble, 7));
+    expect_slopes([&] { return std::vector<at::Tensor>{rms_norm(x, weight, form)}; }, {x, weight}, 1e-8);
+  }
 }
 
 TEST(Rope, Slopes) {
@@ -98,19 +109,21 @@ TEST(Rope, Slopes) {
   expect_slopes([&] { return std::vector<at::Tensor>{rope(x, angle.cos(), angle.sin())}; }, {x}, 1e-8);
 }
 
-TEST(Swiglu, Slopes) {
-  const at::Tensor x = leaf(normals({3, 22}, at::kDouble, 10));
-  expect_slopes([&] { return std::vector<at::Tensor>{swiglu(x)}; }, {x}, 1e-8);
+TEST(Glu, Slopes) {
+  for (const Activation activation : kActivations) {
+    const at::Tensor x = leaf(normals({3, 22}, at::kDouble, 10));
+    expect_slopes([&] { return std::vector<at::Tensor>{glu(x, activation)}; }, {x}, 1e-8);
+  }
 }
 
 TEST(Fused, OneGradientAlone) {
   const at::Tensor x = normals({70, 33}, at::kFloat, 11), weight = normals({33}, at::kFloat, 12),
                    dy = normals({70, 33}, at::kFloat, 13);
   const at::Tensor both_x = leaf(x), both_weight = leaf(weight);
-  const auto both = gradients({rms_norm(both_x, both_weight, 1e-5)}, {dy}, {both_x, both_weight});
+  const auto both = gradients({rms_norm(both_x, both_weight, kForm)}, {dy}, {both_x, both_weight});
   const at::Tensor only_x = leaf(x), only_weight = leaf(weight);
-  EXPECT_TRUE(at::equal(gradients({rms_norm(only_x, weight, 1e-5)}, {dy}, {only_x})[0], both[0]));
-  EXPECT_TRUE(at::equal(gradients({rms_norm(x, only_weight, 1e-5)}, {dy}, {only_weight})[0], both[1]));
+  EXPECT_TRUE(at::equal(gradients({rms_norm(only_x, weight, kForm)}, {dy}, {only_x})[0], both[0]));
+  EXPECT_TRUE(at::equal(gradients({rms_norm(x, only_weight, kForm)}, {dy}, {only_weight})[0], both[1]));
 }
 
 TEST(Fused, ViewsWithGapsAndTransposedGradients) {
@@ -127,9 +140,9 @@ TEST(Fused, ViewsWithGapsAndTransposedGradients) {
   EXPECT_EQ(grad.narrow(1, 0, 2).abs().max().item<float>(), 0);
 
   const at::Tensor x_t = normals({33, 4}, at::kFloat, 17).t(), weight = normals({33}, at::kFloat, 18);
-  EXPECT_TRUE(at::equal(rms_norm(x_t, weight, 1e-5), rms_norm(x_t.contiguous(), weight, 1e-5)));
-  EXPECT_TRUE(
-      at::equal(swiglu(normals({8, 3}, at::kFloat, 19).t()), swiglu(normals({8, 3}, at::kFloat, 19).t().contiguous())));
+  EXPECT_TRUE(at::equal(rms_norm(x_t, weight, kForm), rms_norm(x_t.contiguous(), weight, kForm)));
+  EXPECT_TRUE(at::equal(glu(normals({8, 3}, at::kFloat, 19).t(), Activation::Silu),
+                        glu(normals({8, 3}, at::kFloat, 19).t().contiguous(), Activation::Silu)));
 }
 
 TEST(Fused, ThreadsDoNotShow) {
@@ -140,7 +153,7 @@ TEST(Fused, ThreadsDoNotShow) {
     const at::ScalarType table = dtype == at::kDouble ? at::kDouble : at::kFloat;
     expect_same_for_any_threads([&] {
       const at::Tensor a = leaf(x), w = leaf(weight), b = leaf(x), c = leaf(x.view({517, 3, 64}));
-      const std::vector<at::Tensor> outs = {rms_norm(a, w, 1e-5), swiglu(b),
+      const std::vector<at::Tensor> outs = {rms_norm(a, w, kForm), glu(b, Activation::GeluTanh),
                                             rope(c, angle.cos().to(table), angle.sin().to(table))};
       std::vector<at::Tensor> all = gradients(outs, {x, x.narrow(1, 0, 96), x.view({517, 3, 64})}, {a, w, b, c});
       all.insert(all.end(), outs.begin(), outs.end());
@@ -151,11 +164,11 @@ TEST(Fused, ThreadsDoNotShow) {
 
 TEST(Fused, RefusesWhatItCannotDo) {
   const at::Tensor x = normals({2, 8}, at::kFloat, 23), weight = normals({8}, at::kFloat, 24);
-  EXPECT_THROW(rms_norm(x, normals({7}, at::kFloat, 1), 1e-5), core::Error);
-  EXPECT_THROW(rms_norm(x, weight.to(at::kBFloat16), 1e-5), core::Error);
-  EXPECT_THROW(rms_norm(x.to(at::kHalf), weight.to(at::kHalf), 1e-5), core::Error);
-  EXPECT_THROW(rms_norm(x.view({1, 2, 8}), weight, 1e-5), core::Error);
-  EXPECT_THROW(swiglu(normals({2, 7}, at::kFloat, 1)), core::Error);
+  EXPECT_THROW(rms_norm(x, normals({7}, at::kFloat, 1), kForm), core::Error);
+  EXPECT_THROW(rms_norm(x, weight.to(at::kBFloat16), kForm), core::Error);
+  EXPECT_THROW(rms_norm(x.to(at::kHalf), weight.to(at::kHalf), kForm), core::Error);
+  EXPECT_THROW(rms_norm(x.view({1, 2, 8}), weight, kForm), core::Error);
+  EXPECT_THROW(glu(normals({2, 7}, at::kFloat, 1), Activation::Silu), core::Error);
   const at::Tensor heads = normals({2, 3, 8}, at::kFloat, 25), angle = normals({2, 4}, at::kFloat, 26);
   EXPECT_THROW(rope(heads, angle.narrow(1, 0, 3), angle), core::Error);
   EXPECT_THROW(rope(heads, angle.to(at::kDouble), angle.to(at::kDouble)), core::Error);
@@ -164,7 +177,7 @@ TEST(Fused, RefusesWhatItCannotDo) {
 
 TEST(Fused, NoSecondDerivative) {
   const at::Tensor x = leaf(normals({2, 8}, at::kDouble, 27));
-  const at::Tensor out = swiglu(x);
+  const at::Tensor out = glu(x, Activation::Silu);
   EXPECT_THROW(torch::autograd::grad({out.sum()}, {x}, {}, /*retain_graph=*/true, /*create_graph=*/true), core::Error);
 }
 

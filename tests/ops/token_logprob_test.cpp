@@ -125,6 +125,32 @@ TEST(TokenLogprob, GradientsLikeAutograd) {
       }
 }
 
+TEST(TokenLogprob, SoftcapLikeAutograd) {
+  const OneThread one_thread;
+  const double cap = 2.5;  // logits reach several times that
+  for (at::ScalarType dtype : {at::kFloat, at::kDouble})
+    for (const LogprobTransform& transform : {kTransforms[0], kTransforms[1]}) {
+      SCOPED_TRACE(c10::toString(dtype));
+      const Inputs in = make_inputs(13, 24, 61, dtype, 0.4);
+      const at::Tensor hidden = leaf(in.hidden_TD), head = leaf(in.head_VD);
+      const TokenLogprobs out =
+          token_logprob(hidden, head, in.targets_T,
+                        {.transform = transform, .softcap = cap, .chunk_tokens = 5, .entropy_gradient = true});
+      const at::Tensor twin_hidden = leaf(in.hidden_TD.to(at::kDouble)), twin_head = leaf(in.head_VD.to(at::kDouble));
+      const at::Tensor logits = at::tanh(twin_hidden.mm(twin_head.t()) / cap) * cap;
+      EXPECT_GT(twin_hidden.mm(twin_head.t()).abs().max().item<double>(), 1.5 * cap);
+      const TokenLogprobs expected = by_formula(logits, in.targets_T, transform);
+      const double u = roundoff(dtype);
+      expect_near(out.logprob_T, expected.logprob_T, 4 * u, 300 * u);
+      expect_near(out.entropy_T, expected.entropy_T, 4 * u, 300 * u);
+      const at::Tensor g = normals({13}, dtype, 3), h = normals({13}, dtype, 4);
+      const auto grads = gradients({out.logprob_T, out.entropy_T}, {g, h}, {hidden, head});
+      const auto expected_grads = gradients({expected.logprob_T, expected.entropy_T},
+                                            {g.to(at::kDouble), h.to(at::kDouble)}, {twin_hidden, twin_head});
+      for (size_t i = 0; i < 2; ++i) expect_near(grads[i], expected_grads[i], 4 * u, 400 * u);
+    }
+}
+
 TEST(TokenLogprob, Slopes) {
   const OneThread one_thread;
   for (const LogprobTransform& transform :

@@ -25,6 +25,8 @@ inline model::ModelConfig tiny_config() {
   c.num_kv_heads = 2;
   c.head_dim = 8;
   c.max_position = 4096;
+  c.rotary_dim = c.head_dim;
+  c.attention_scale = 1 / std::sqrt(static_cast<double>(c.head_dim));
   c.tie_word_embeddings = true;
   c.end_of_turn_ids = {2};
   c.bos_id = 1;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "thinktune/model/attention.h"
 #include "thinktune/model/decoder.h"
 #include "thinktune/ops/decode_attention.h"
 
@@ -31,8 +32,8 @@ class KvBlock {
     return storage_.select(0, layer).select(0, 1).narrow(0, 0, tokens);
   }
 
-  // The first `tokens` rows of a layer, for ops::decode_attention.
-  ops::KvSegment segment(int64_t layer, int64_t tokens) const;
+  // Rows first … tokens of a layer, for ops::decode_attention.
+  ops::KvSegment segment(int64_t layer, int64_t first, int64_t tokens) const;
 
   // Copies one token's rows to place `row` of a layer.
   void put(int64_t layer, int64_t row, const void* key, const void* value);
@@ -52,6 +53,8 @@ struct KvContext {
   int64_t num_tokens() const;  // all tokens so far
 };
 
+// config, contexts and new_tokens must outlive both.
+//
 // Several new tokens of each sequence, flat one sequence after the other. Their keys and values go to context.own; the
 // caller sets own's size when all layers are done.
 class PrefillAttention final : public model::Attention {
@@ -63,9 +66,9 @@ class PrefillAttention final : public model::Attention {
  private:
   const std::vector<KvContext>& contexts_;
   const std::vector<int64_t>& new_tokens_;
-  std::vector<at::Tensor> masks_;  // [T_i, S_i] bool; undefined where nothing stands before
-  int64_t heads_per_kv_;
-  double scale_;
+  const model::ModelConfig& config_;
+  model::WindowKinds kinds_;
+  std::vector<std::vector<at::Tensor>> masks_;  // by sequence and kind of window: [T_i, S_i], see attention_mask
 };
 
 // One new token a sequence.
@@ -76,9 +79,8 @@ class DecodeAttention final : public model::Attention {
 
  private:
   const std::vector<KvContext*>& contexts_;
+  const model::ModelConfig& config_;
   std::vector<std::vector<ops::KvSegment>> segments_;
-  int64_t num_kv_heads_;
-  double scale_;
 };
 
 }  // namespace thinktune::infer

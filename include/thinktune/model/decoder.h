@@ -1,7 +1,8 @@
-// The decoder: one forward pass that serves training, prefill and decoding. What differs between the three is
-// attention, so attention is handed in.
+// The decoder: one forward pass that serves training, prefill and decoding, for every family. What differs between the
+// three is attention, so attention is handed in; what differs between families are a few fields of the config.
 //
-// Letters: T tokens of all sequences, flat, D width, N query heads, K key/value heads, H head size, V vocabulary.
+// Letters: T tokens of all sequences, flat, D width, N query heads, K key/value heads, H head size, F width of the MLP,
+// V vocabulary.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,16 +12,23 @@
 #include <vector>
 
 #include "thinktune/model/config.h"
+#include "thinktune/ops/token_logprob.h"
 
 namespace thinktune::model {
 
+// A family leaves undefined what it does not have.
 struct LayerWeights {
-  at::Tensor input_norm;  // [D]
-  at::Tensor qkv;         // [(N + 2K)·H, D]: query, key and value projections, rows one after the other
-  at::Tensor output;      // [D, N·H]
-  at::Tensor post_norm;   // [D]
-  at::Tensor gate_up;     // [2F, D]: gate, then up
-  at::Tensor down;        // [D, F]
+  at::Tensor attention_norm;      // [D], before attention
+  at::Tensor qkv;                 // [(N + 2K)·H, D]: query, key and value projections, rows one after the other
+  at::Tensor qkv_bias;            // [(N + 2K)·H]
+  at::Tensor q_norm;              // [H], or [N·H] (QkNorm)
+  at::Tensor k_norm;              // [H], or [K·H]
+  at::Tensor output;              // [D, N·H]
+  at::Tensor attention_out_norm;  // [D], of attention's output
+  at::Tensor mlp_norm;            // [D], before the MLP
+  at::Tensor gate_up;             // [2F, D]: gate, then up
+  at::Tensor down;                // [D, F]
+  at::Tensor mlp_out_norm;        // [D], of the MLP's output
 };
 
 // Tensors of one dtype on one device. Copies share storage.
@@ -40,10 +48,11 @@ Weights map_weights(const Weights& weights, const std::function<at::Tensor(const
 // A copy in another dtype (the same tensors where it is theirs already). Differentiable with respect to `weights`.
 Weights cast(const Weights& weights, at::ScalarType dtype);
 
-// Uninitialised tensors of the config's shapes.
-Weights empty_weights(const ModelConfig& config, at::ScalarType dtype);
+// Uninitialised tensors of the config's shapes. On the device Meta they have shapes and no memory.
+Weights empty_weights(const ModelConfig& config, at::ScalarType dtype, at::Device device = at::kCPU);
 
-// How a layer's tokens attend. Called once a layer, in order of the layers.
+// How a layer's tokens attend: with which of the config's scale, soft cap and windows. Called once a layer, in order of
+// the layers.
 class Attention {
  public:
   virtual ~Attention() = default;
@@ -59,17 +68,21 @@ class Decoder {
   const ModelConfig& config() const { return config_; }
 
   // Hidden states after the final norm, [T, D], in the weights' dtype. ids_T and positions_T: int64; positions are
-  // counted within a sequence from 0. Lengths are the caller's matter: a position beyond max_position is computed like
-  // any other.
+  // counted within a sequence from 0. Lengths are the caller's matter: a position beyond max_tokens(config) is computed
+  // like any other.
   at::Tensor forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
                      Attention& attention) const;
 
   // [T, V], in the weights' dtype.
   at::Tensor logits(const Weights& weights, const at::Tensor& hidden_TD) const;
 
+  // Of each target behind its hidden state, without holding [T, V]; options.softcap is the config's.
+  ops::TokenLogprobs token_logprob(const Weights& weights, const at::Tensor& hidden_TD, const at::Tensor& targets_T,
+                                   ops::TokenLogprobOptions options) const;
+
  private:
   ModelConfig config_;
-  at::Tensor inverse_frequencies_;  // [H/2], f64: the rotary angle per position
+  at::Tensor frequencies_, local_frequencies_;  // [rotary_dim / 2], f64: the angle per position
 };
 
 }  // namespace thinktune::model

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "thinktune/core/types.h"
+#include "thinktune/model/attention.h"
 #include "thinktune/model/decoder.h"
 
 namespace thinktune::model {
@@ -23,7 +24,7 @@ struct PackedGroup {
 // Position of each token within its own sequence, [T] int64.
 at::Tensor packed_positions(const std::vector<PackedGroup>& groups);
 
-// Differentiable; any dtype of LibTorch's scaled dot product attention. One object serves any number of forward passes.
+// Differentiable; f32, bf16 or f64. One object serves any number of forward passes.
 class PackedAttention final : public Attention {
  public:
   PackedAttention(const ModelConfig& config, const std::vector<PackedGroup>& groups);
@@ -38,16 +39,17 @@ class PackedAttention final : public Attention {
     int64_t longest = 0;  // tokens of the longest response
     at::Tensor rows;      // [num_responses · longest] row of each padded place; padding points at row 0
     at::Tensor places;    // [response tokens] padded place of each row
-    at::Tensor mask;      // [longest, prompt + longest] bool
+    // For each kind of window, see attention_mask: of the prompt, and of a padded response behind it.
+    std::vector<at::Tensor> prompt_masks, response_masks;
   };
 
-  struct Part {  // the tokens of a group's prompt, or of its responses
+  struct Tokens {  // the tokens of a group's prompt, or of its responses
     at::Tensor q_TNH, k_TNH, v_TNH;
   };
-  at::Tensor attend_group(const Plan& plan, const Part& prompt, const Part& responses) const;
+  at::Tensor attend_group(const Plan& plan, size_t kind, const Tokens& prompt, const Tokens& responses) const;
 
-  int64_t heads_per_kv_;
-  double scale_;
+  ModelConfig config_;
+  WindowKinds kinds_;
   std::vector<Plan> plans_;
 };
 

@@ -17,12 +17,18 @@ struct KvSegment {
   int64_t num_tokens = 0;
 };
 
+struct DecodeAttentionOptions {
+  int64_t num_kv_heads = 1;  // the N query heads read kv head n / (N / num_kv_heads)
+  double scale = 1.0;
+  double softcap = 0;  // c > 0: a score s becomes c · tanh(s / c)
+};
+
 // q_BNH: f32, bf16 or f64, contiguous. segments[b] in the order of positions; every sequence has at least one token.
-// The N query heads read kv head n / (N / num_kv_heads). softmax(q·k·scale) in f32 (f64 for f64), accumulated in f32,
+// softmax(cap(q·k·scale)) in f32 (f64 for f64), accumulated in f32,
 // over the segments in order; the result for a sequence does not depend on the other sequences, nor on how its context
 // is cut into segments (up to the order of the sums, which is by position in blocks of fixed size). Returns [B, N, H].
 // CPU only; no gradient.
 at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
-                            int64_t num_kv_heads, double scale);
+                            const DecodeAttentionOptions& options);
 
 }  // namespace thinktune::ops

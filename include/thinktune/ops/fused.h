@@ -7,19 +7,26 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "kernels/glu.h"
+#include "kernels/rms_norm.h"
+
 namespace thinktune::ops {
 
-// y = x / sqrt(mean(x²) + epsilon) · weight, per row (Zhang and Sennrich 2019). x_TD and weight_D of the same dtype. As
-// the reference: statistics in f32, the normalised row is rounded to the dtype before it is multiplied by the weight.
-at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, double epsilon);
+using kernels::Activation;   // Silu, GeluTanh
+using kernels::RmsNormForm;  // epsilon, and where the families differ
+
+// y = x / sqrt(mean(x²) + epsilon) · weight, per row (Zhang and Sennrich 2019). x_TD and weight_D of the same dtype.
+// Statistics in f32; `form` says whether the weight counts from 1 and where the row is rounded to the dtype, as each
+// family's reference has it.
+at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form);
 
 // Rotary position embedding (Su et al. 2021), halves convention: for i < H/2, (x_i, x_{i+H/2}) is turned by the angle
 // whose cosine and sine are cos_TK[t, i], sin_TK[t, i] (K = H/2, f32; f64 for f64 input). x_TNH contiguous or a view
 // with contiguous last dimension. Returns a new contiguous tensor.
 at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK);
 
-// silu(gate) · up, elementwise; gate_up_T2F = [gate | up] in one row, as the fused projection writes it. Returns [T,
-// F].
-at::Tensor swiglu(const at::Tensor& gate_up_T2F);
+// act(gate) · up, elementwise (Shazeer 2020); gate_up_T2F = [gate | up] in one row, as the fused projection writes it.
+// Returns [T, F].
+at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation);
 
 }  // namespace thinktune::ops

@@ -24,6 +24,7 @@ struct TokenLogprobs {
 
 struct TokenLogprobOptions {
   LogprobTransform transform;
+  double softcap = 0;             // c > 0: the model's logits are c · tanh(product / c) (Gemma 2)
   int64_t chunk_tokens = 256;     // rows of logits held at a time
   bool entropy_gradient = false;  // entropy_T takes part in backward
 };

@@ -1,0 +1,124 @@
+#include "gguf_config.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "thinktune/core/error.h"
+
+namespace thinktune::model {
+namespace {
+
+constexpr std::string_view kLlama3Factors = "rope_freqs.weight";
+constexpr std::string_view kShortFactors = "rope_factors_short.weight";
+constexpr std::string_view kLongFactors = "rope_factors_long.weight";
+
+std::vector<double> factors(const weights::Gguf& gguf, std::string_view name, int64_t count) {
+  const weights::TensorInfo& info = *gguf.find(name);
+  if (info.shape != std::vector<int64_t>{count})
+    throw core::data_error(fmt::format("{}: {} should have {} elements", gguf.where(), name, count));
+  std::vector<float> values(static_cast<size_t>(count));
+  weights::to_float(info, values.data());
+  return {values.begin(), values.end()};
+}
+
+// llama.cpp keeps what each frequency is divided by, not the numbers that it was made from. Those of the published
+// Llama 3.1, 3.2 and 3.3 differ only in the factor, which is the largest divisor.
+Rope llama3_rope(const weights::Gguf& gguf, const ModelConfig& config, double theta) {
+  const std::vector<double> divisors = factors(gguf, kLlama3Factors, config.rotary_dim / 2);
+  Rope rope{.theta = theta, .scaling = RopeScaling::Llama3};
+  rope.factor = *std::max_element(divisors.begin(), divisors.end());
+  rope.original_max_position = 8192;
+  const std::vector<double> plain = rotary_frequencies(config, {.theta = theta});
+  const std::vector<double> scaled = rotary_frequencies(config, rope);
+  for (size_t i = 0; i < divisors.size(); ++i)
+    if (!(std::abs(plain[i] / scaled[i] - divisors[i]) <= 1e-4 * divisors[i]))
+      throw core::data_error(
+          fmt::format("{}: the factors of {} are not those of Llama 3.1's scaling", gguf.where(), kLlama3Factors),
+          "use the model's Hugging Face folder instead");
+  return rope;
+}
+
+Rope read_rope(const weights::Gguf& gguf, const Family& family, const ModelConfig& config) {
+  Rope rope{.theta = optional_number(gguf, family, "rope.freq_base", 10000.0)};
+  if (gguf.find(kLlama3Factors) != nullptr) return llama3_rope(gguf, config, rope.theta);
+  if (gguf.find(kShortFactors) != nullptr && gguf.find(kLongFactors) != nullptr) {
+    rope.scaling = RopeScaling::LongRope;
+    rope.short_factors = factors(gguf, kShortFactors, config.rotary_dim / 2);
+    rope.long_factors = factors(gguf, kLongFactors, config.rotary_dim / 2);
+    rope.attention_factor = optional_number(gguf, family, "rope.scaling.attn_factor", 1.0);
+    rope.original_max_position =
+        optional_int(gguf, family, "rope.scaling.original_context_length", config.max_position);
+    return rope;
+  }
+  const std::string key = fmt::format("{}.rope.scaling.type", family.gguf_architecture);
+  if (gguf.find_value(key) == nullptr || gguf.text(key) == "none") return rope;
+  if (gguf.text(key) != "linear")
+    throw core::data_error(fmt::format("{}: rope scaling '{}' is not known", gguf.where(), gguf.text(key)),
+                           "known in a GGUF: none, linear, and factors in tensors (Llama 3.1, longrope)");
+  rope.scaling = RopeScaling::Linear;
+  rope.factor = optional_number(gguf, family, "rope.scaling.factor", 1.0);
+  return rope;
+}
+
+}  // namespace
+
+int64_t optional_int(const weights::Gguf& gguf, const Family& family, const char* key, int64_t fallback) {
+  const std::string full = fmt::format("{}.{}", family.gguf_architecture, key);
+  return gguf.find_value(full) == nullptr ? fallback : gguf.integer(full);
+}
+
+double optional_number(const weights::Gguf& gguf, const Family& family, const char* key, double fallback) {
+  const std::string full = fmt::format("{}.{}", family.gguf_architecture, key);
+  return gguf.find_value(full) == nullptr ? fallback : gguf.number(full);
+}
+
+bool is_rope_factor_tensor(std::string_view name) {
+  return name == kLlama3Factors || name == kShortFactors || name == kLongFactors;
+}
+
+ModelConfig common_config(const weights::Gguf& gguf, const Family& family) {
+  const auto size = [&](const char* key) { return gguf.integer(fmt::format("{}.{}", family.gguf_architecture, key)); };
+  const auto optional_id = [&](const char* key) {
+    if (gguf.find_value(key) == nullptr) return core::TokenId{-1};
+    const int64_t id = gguf.integer(key);
+    if (id < 0 || id > INT32_MAX)
+      throw core::data_error(fmt::format("{}: {} is {}, which is no token", gguf.where(), key, id));
+    return static_cast<core::TokenId>(id);
+  };
+  ModelConfig model;
+  model.family = family.name;
+  const weights::TensorInfo* embedding = gguf.find("token_embd.weight");
+  if (embedding == nullptr || embedding->shape.size() != 2)
+    throw core::data_error(fmt::format("{}: there is no matrix token_embd.weight", gguf.where()),
+                           "this GGUF does not hold a whole language model");
+  model.vocab_size = embedding->shape[0];
+  model.hidden_size = size("embedding_length");
+  model.intermediate_size = size("feed_forward_length");
+  model.num_layers = size("block_count");
+  model.num_heads = size("attention.head_count");
+  model.num_kv_heads = optional_int(gguf, family, "attention.head_count_kv", model.num_heads);
+  const int64_t by_width = model.num_heads > 0 ? model.hidden_size / model.num_heads : 0;
+  model.head_dim = optional_int(gguf, family, "attention.key_length", by_width);
+  if (optional_int(gguf, family, "attention.value_length", model.head_dim) != model.head_dim)
+    throw core::data_error(fmt::format("{}: keys and values of different lengths are not known", gguf.where()));
+  model.rotary_dim = optional_int(gguf, family, "rope.dimension_count", model.head_dim);
+  model.max_position = size("context_length");
+  model.rms_norm_eps = gguf.number(fmt::format("{}.attention.layer_norm_rms_epsilon", family.gguf_architecture));
+  model.tie_word_embeddings = gguf.find("output.weight") == nullptr;
+  model.attention_scale = 1.0 / std::sqrt(static_cast<double>(model.head_dim));
+  if (model.rotary_dim <= 0 || model.rotary_dim > model.head_dim)  // before factors are counted by it
+    throw core::data_error(
+        fmt::format("{}: {} rotary dimensions in a head of {}", gguf.where(), model.rotary_dim, model.head_dim));
+  model.rope = model.local_rope = read_rope(gguf, family, model);
+  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
+    if (const core::TokenId id = optional_id(key);
+        id >= 0 &&
+        std::find(model.end_of_turn_ids.begin(), model.end_of_turn_ids.end(), id) == model.end_of_turn_ids.end())
+      model.end_of_turn_ids.push_back(id);
+  model.bos_id = optional_id("tokenizer.ggml.bos_token_id");
+  model.pad_id = optional_id("tokenizer.ggml.padding_token_id");
+  validate(model, gguf.where());  // sizes are trusted from here on
+  return model;
+}
+
+}  // namespace thinktune::model

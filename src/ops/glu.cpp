@@ -1,0 +1,67 @@
+#include "kernels/glu.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "composite.h"
+#include "element.h"
+#include "thinktune/ops/fused.h"
+
+namespace thinktune::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor forward_cpu(const at::Tensor& gate_up_T2F, Activation activation) {
+  const int64_t width = gate_up_T2F.size(1) / 2;
+  at::Tensor out_TF = at::empty({gate_up_T2F.size(0), width}, gate_up_T2F.options());
+  with_element(gate_up_T2F, "glu", [&]<class E>() {
+    const E* gate_up = data<E>(gate_up_T2F);
+    E* out = mutable_data<E>(out_TF);
+    at::parallel_for(0, gate_up_T2F.size(0), row_grain(width), [&](int64_t begin, int64_t end) {
+      kernels::glu_forward(gate_up + begin * 2 * width, activation, end - begin, width, out + begin * width);
+    });
+  });
+  return out_TF;
+}
+
+at::Tensor backward_cpu(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF, Activation activation) {
+  const int64_t width = dout_TF.size(1);
+  at::Tensor dgate_up_T2F = at::empty_like(gate_up_T2F);
+  with_element(gate_up_T2F, "glu", [&]<class E>() {
+    const E *gate_up = data<E>(gate_up_T2F), *dout = data<E>(dout_TF);
+    E* dgate_up = mutable_data<E>(dgate_up_T2F);
+    at::parallel_for(0, dout_TF.size(0), row_grain(width), [&](int64_t begin, int64_t end) {
+      kernels::glu_backward(gate_up + begin * 2 * width, dout + begin * width, activation, end - begin, width,
+                            dgate_up + begin * 2 * width);
+    });
+  });
+  return dgate_up_T2F;
+}
+
+struct Glu : torch::autograd::Function<Glu> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up_T2F, Activation activation) {
+    const at::Tensor gate_up = gate_up_T2F.contiguous();
+    ctx->save_for_backward({gate_up});
+    ctx->saved_data["activation"] = static_cast<int64_t>(activation);
+    return forward_cpu(gate_up, activation);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    refuse_second_derivative("glu");
+    const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
+    return {backward_cpu(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation) {
+  TT_CHECK(gate_up_T2F.dim() == 2 && gate_up_T2F.size(1) % 2 == 0, "glu: gate and up must be one [T, 2F], not {}",
+           shape(gate_up_T2F));
+  if (!gate_up_T2F.is_cpu()) return composite_glu(gate_up_T2F, activation);
+  return wants_gradient({gate_up_T2F}) ? Glu::apply(gate_up_T2F, activation)
+                                       : forward_cpu(gate_up_T2F.contiguous(), activation);
+}
+
+}  // namespace thinktune::ops
