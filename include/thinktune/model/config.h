@@ -79,6 +79,8 @@ struct ModelConfig {
   std::vector<core::TokenId> end_of_turn_ids;  // every id that ends a turn; the first is the one that is written
   core::TokenId bos_id = -1;                   // -1: none
   core::TokenId pad_id = -1;                   // may equal an end-of-turn id: padding is known by position, never by id
+
+  bool operator==(const ModelConfig&) const = default;
 };
 
 // Throws Error{Data} naming the field if sizes are missing, not positive, or do not fit together. `where` names the
