@@ -178,6 +178,7 @@ ModelConfig common_config(const json& config, std::string_view family, const HfD
   model.end_of_turn_ids = token_ids(config, "eos_token_id", where);
   if (const auto bos = token_ids(config, "bos_token_id", where); !bos.empty()) model.bos_id = bos[0];
   if (const auto pad = token_ids(config, "pad_token_id", where); !pad.empty()) model.pad_id = pad[0];
+  validate(model, where);  // sizes are trusted from here on
   return model;
 }
 

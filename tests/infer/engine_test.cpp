@@ -9,7 +9,6 @@
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
 #include "thinktune/model/packed_attention.h"
-#include "thinktune/ops/token_logprob.h"
 
 namespace thinktune::infer {
 namespace {
@@ -49,9 +48,9 @@ class EngineTest : public testing::Test {
     model::PackedAttention attention(decoder_.config(), groups);
     const at::Tensor hidden = decoder_.forward(weights_, index_tensor(ids), model::packed_positions(groups), attention);
     const at::Tensor logprobs =
-        ops::token_logprob(hidden.narrow(0, std::ssize(request.prompt_ids) - 1, std::ssize(generation.ids)),
-                           weights_.head, index_tensor({generation.ids.begin(), generation.ids.end()}),
-                           {.transform = transform})
+        decoder_
+            .token_logprob(weights_, hidden.narrow(0, std::ssize(request.prompt_ids) - 1, std::ssize(generation.ids)),
+                           index_tensor({generation.ids.begin(), generation.ids.end()}), {.transform = transform})
             .logprob_T;
     return {logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + logprobs.size(0)};
   }
@@ -76,6 +75,23 @@ TEST_F(EngineTest, SamplerAndTrainerAgreeUnderEveryTransform) {
         ASSERT_EQ(generation.ids.size(), generation.logprobs.size());
         const auto expected =
             trainer_logprobs(all[r], generation, {sampling.temperature, sampling.top_k, sampling.top_p});
+        for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(generation.logprobs[i], expected[i], 1e-4);
+      }
+  }
+}
+
+// Windows that end inside the shared beginning, the prompt and the response, soft caps, partial and local rope, every
+// kind of norm: the cache's two ways to attend and the trainer's one are three programs of one formula.
+TEST_F(EngineTest, SamplerAndTrainerAgreeInEveryFamily) {
+  for (const model::ModelConfig& config : test::tiny_configs_of_families()) {
+    decoder_ = model::Decoder(config);
+    weights_ = test::random_weights(config, 9, at::kFloat);
+    Engine engine = make({.max_sequences = 7});
+    const std::vector<Request> all = requests(2);
+    const auto results = engine.generate(all, {.temperature = 0.9}, {.seed = 4});
+    for (size_t r = 0; r < all.size(); ++r)
+      for (const Generation& generation : results[r]) {
+        const auto expected = trainer_logprobs(all[r], generation, {.temperature = 0.9});
         for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(generation.logprobs[i], expected[i], 1e-4);
       }
   }

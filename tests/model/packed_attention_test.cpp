@@ -25,8 +25,7 @@ struct Case {
   std::vector<std::vector<int64_t>> responses;
 };
 
-void compare(const std::vector<Case>& cases, at::ScalarType dtype, double tolerance) {
-  const ModelConfig config = test::tiny_config();
+void compare(const ModelConfig& config, const std::vector<Case>& cases, at::ScalarType dtype, double tolerance) {
   const Decoder decoder(config);
   const Weights weights = test::random_weights(config, 3, dtype);
   for (at::Tensor& tensor : tensor_list(weights)) tensor.requires_grad_(true);
@@ -86,8 +85,15 @@ const std::vector<Case> kCases = {
     {{4, 4}, {{}, {7, 8}}},
 };
 
-TEST(PackedAttention, EqualsSeparateSequencesInDouble) { compare(kCases, at::kDouble, 1e-11); }
-TEST(PackedAttention, EqualsSeparateSequencesInFloat) { compare(kCases, at::kFloat, 2e-4); }
+TEST(PackedAttention, EqualsSeparateSequencesInDouble) { compare(test::tiny_config(), kCases, at::kDouble, 1e-11); }
+TEST(PackedAttention, EqualsSeparateSequencesInFloat) { compare(test::tiny_config(), kCases, at::kFloat, 2e-4); }
+
+TEST(PackedAttention, EqualsSeparateSequencesInEveryFamily) {
+  for (const ModelConfig& config : test::tiny_configs_of_families()) {
+    SCOPED_TRACE(config.family);
+    compare(config, kCases, at::kDouble, 1e-10);
+  }
+}
 
 TEST(PackedAttention, PositionsGoOnFromThePrompt) {
   const at::Tensor positions = packed_positions({{2, {3, 0, 1}}, {1, {1}}});

@@ -34,6 +34,38 @@ inline model::ModelConfig tiny_config() {
   return c;
 }
 
+// What families differ in, all at once as far as they go together: windows that end inside the shared beginning, the
+// prompt and the response, soft caps, partial and local rope, every kind of norm.
+inline std::vector<model::ModelConfig> tiny_configs_of_families() {
+  model::ModelConfig gemma = tiny_config();
+  gemma.family = "gemma3_text";
+  gemma.num_layers = 3;
+  gemma.windows = {4, 0, 23};
+  gemma.attention_softcap = 0.7;
+  gemma.logit_softcap = 2.0;
+  gemma.norm_placement = model::NormPlacement::Both;
+  gemma.norm_weight_plus_one = true;
+  gemma.norm_round_before_weight = false;
+  gemma.activation = model::MlpActivation::GeluTanh;
+  gemma.embedding_scale = 5.5;
+  gemma.attention_scale = 0.3;
+  gemma.qk_norm = model::QkNorm::Head;
+  gemma.local_rope.theta = 100;
+  gemma.rope.scaling = model::RopeScaling::Linear;
+  gemma.rope.factor = 8;
+  model::ModelConfig olmo = tiny_config();
+  olmo.family = "olmo2";
+  olmo.norm_placement = model::NormPlacement::After;
+  olmo.norm_round_before_weight = false;
+  olmo.qk_norm = model::QkNorm::Projection;
+  model::ModelConfig qwen = tiny_config();
+  qwen.family = "qwen2";
+  qwen.windows = {0, 7};
+  qwen.rotary_dim = 4;
+  qwen.qkv_bias = true;
+  return {gemma, olmo, qwen};
+}
+
 // Normal numbers scaled by 1/sqrt(fan in), norms around 1; a function of config and seed.
 inline model::Weights random_weights(const model::ModelConfig& config, uint64_t seed, at::ScalarType dtype) {
   uint64_t number = 0;
