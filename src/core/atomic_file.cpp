@@ -57,9 +57,14 @@ void AtomicFile::write(const void* data, size_t num_bytes) {
   }
 }
 
+void AtomicFile::flush() {
+  TT_CHECK(fd_ >= 0, "flush of {} after commit", target_.string());
+  if (::fsync(fd_) != 0) fail_writing(target_, "flush");
+}
+
 void AtomicFile::commit() {
   TT_CHECK(fd_ >= 0, "commit of {} twice", target_.string());
-  if (::fsync(fd_) != 0) fail_writing(target_, "flush");
+  flush();
   const int fd = std::exchange(fd_, -1);
   if (::close(fd) != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) {
     const int code = errno;
@@ -98,7 +103,7 @@ std::string read_file(const fs::path& path, std::string_view what) {
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for a writer
   if (fd < 0) throw data_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -130,6 +135,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void discard_pages(std::span<const std::byte> mapped) {
+  static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(mapped.data());
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + mapped.size()) / page * page;
+  // Values stay what they are whatever the system makes of it, so a refusal is no error.
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace thinktune::core

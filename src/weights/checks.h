@@ -30,6 +30,9 @@ std::optional<int64_t> checked_bytes(DType dtype, int64_t num_elements);  // num
 // 'name' with what a terminal cannot show as \xNN, cut after 100 bytes.
 std::string shown(std::string_view name);
 
+// Where the first byte stands that cannot belong to UTF-8 (as Unicode defines it: shortest forms, no surrogates).
+std::optional<size_t> first_byte_not_utf8(std::string_view text);
+
 // [3, 4]
 std::string to_text(std::span<const int64_t> shape);
 

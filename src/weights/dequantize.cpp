@@ -1,4 +1,5 @@
-// Blocks to float. q: the stored integer, d: the block's scale, m: its minimum (both half precision).
+// Blocks to float; those of 256 elements are in dequantize_k.cpp. q: the stored integer, d: the block's scale, m: its
+// minimum (both half precision).
 //
 //   Q8_0  x = d q,        q in [-128, 127]          Q4_1  x = d q + m,  q in [0, 15]
 //   Q4_0  x = d (q - 8),  q in [0, 15]              Q5_1  x = d q + m,  q in [0, 31]
@@ -14,8 +15,11 @@
 #include <cstring>
 
 #include "thinktune/core/error.h"
+#include "thinktune/weights/convert.h"
 #include "thinktune/weights/tensor_source.h"
 #include "weights/checks.h"
+#include "weights/dequantize_k.h"
+#include "weights/half.h"
 
 namespace thinktune::weights {
 namespace {
@@ -25,28 +29,6 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr size_t kBlock = 32;
 constexpr size_t kHalf = kBlock / 2;
-
-// Without branches: normal numbers get the exponent moved, subnormal ones are an integer times 2^-24 (no float32
-// subnormal occurs on the way, so the result does not depend on the flush-to-zero mode), infinities and NaN get the
-// largest exponent.
-inline float half_to_float(uint16_t half) {
-  constexpr uint32_t kRebias = (127u - 15u) << 23;
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-  const uint32_t magnitude = half & 0x7fffu;
-  const uint32_t is_special = 0u - static_cast<uint32_t>(magnitude >= 0x7c00u);  // all bits or none
-  const uint32_t is_subnormal = 0u - static_cast<uint32_t>(magnitude < 0x0400u);
-  const uint32_t normal = (magnitude << 13) + kRebias + (is_special & kRebias);
-  const uint32_t subnormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f);
-  return std::bit_cast<float>(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
-}
-
-inline float bfloat16_to_float(uint16_t value) { return std::bit_cast<float>(static_cast<uint32_t>(value) << 16); }
-
-inline float read_half(const std::byte* in) {
-  uint16_t half = 0;
-  std::memcpy(&half, in, sizeof half);
-  return half_to_float(half);
-}
 
 template <class Widen>
 void widen(const std::byte* in, size_t num_elements, float* out, Widen to_value) {
@@ -121,9 +103,9 @@ void unpack_q5_1(const std::byte* in, float* out) {
   for (size_t j = 0; j < kBlock; ++j) out[j] = d * static_cast<float>(quants[j]) + m;
 }
 
-template <void (*unpack)(const std::byte*, float*)>
+template <void (*unpack)(const std::byte*, float*), size_t elements = kBlock>
 void unpack_blocks(const std::byte* in, size_t num_elements, size_t block_bytes, float* out) {
-  for (size_t i = 0; i < num_elements; i += kBlock, in += block_bytes) unpack(in, out + i);
+  for (size_t i = 0; i < num_elements; i += elements, in += block_bytes) unpack(in, out + i);
 }
 
 }  // namespace
@@ -160,11 +142,35 @@ void to_float(DType dtype, std::span<const std::byte> bytes, size_t num_elements
     case DType::Q5_1:
       unpack_blocks<unpack_q5_1>(in, num_elements, block_bytes, out);
       return;
+    case DType::Q2_K:
+      unpack_blocks<unpack_q2_k, kSuperBlock>(in, num_elements, block_bytes, out);
+      return;
+    case DType::Q3_K:
+      unpack_blocks<unpack_q3_k, kSuperBlock>(in, num_elements, block_bytes, out);
+      return;
+    case DType::Q4_K:
+      unpack_blocks<unpack_q4_k, kSuperBlock>(in, num_elements, block_bytes, out);
+      return;
+    case DType::Q5_K:
+      unpack_blocks<unpack_q5_k, kSuperBlock>(in, num_elements, block_bytes, out);
+      return;
+    case DType::Q6_K:
+      unpack_blocks<unpack_q6_k, kSuperBlock>(in, num_elements, block_bytes, out);
+      return;
   }
 }
 
 void to_float(const TensorInfo& tensor, float* out) {
   to_float(tensor.dtype, tensor.bytes, tensor.num_elements(), out);
+}
+
+void to_float(const TensorInfo& tensor, size_t first_element, size_t num_elements, float* out) {
+  const size_t total = tensor.num_elements();
+  TT_CHECK(first_element <= total && num_elements <= total - first_element,
+           "elements {} to {} of tensor {}, which has {}", first_element, first_element + num_elements,
+           shown(tensor.name), total);
+  const size_t first_byte = bytes_of(tensor.dtype, first_element);
+  to_float(tensor.dtype, tensor.bytes.subspan(first_byte, bytes_of(tensor.dtype, num_elements)), num_elements, out);
 }
 
 }  // namespace thinktune::weights

@@ -64,6 +64,19 @@ std::vector<int64_t> read_integers(const nlohmann::json& tensor, const char* key
   return integers;
 }
 
+// What to do about a type that safetensors has and this reader does not.
+std::string hint_for_dtype(std::string_view name) {
+  for (const std::string_view small : {"F8_", "F6_", "F4"})
+    if (name.starts_with(small))
+      return "these weights are scaled by other tensors: use the model's BF16 or F16 version, or dequantise it first "
+             "(load "
+             "it with transformers in bfloat16 and save it)";
+  if (name.starts_with('I') || name.starts_with('U'))
+    return "integer weights belong to a quantised model (GPTQ, AWQ, bitsandbytes): use its BF16 or F16 version";
+  if (name == "F64") return "convert the model to F32 first (load it with transformers in float32 and save it)";
+  return "use a model in F32, F16 or BF16";
+}
+
 DType read_dtype(const nlohmann::json& tensor, const std::string& what) {
   const nlohmann::json& name = member(tensor, "dtype", what);
   if (!name.is_string()) throw core::data_error(fmt::format("{}: dtype is not a text", what));
@@ -71,7 +84,7 @@ DType read_dtype(const nlohmann::json& tensor, const std::string& what) {
   if (!dtype || block_size(*dtype).elements != 1)
     throw core::data_error(
         fmt::format("{} is stored as {}, which cannot be read", what, shown(name.get_ref<const std::string&>())),
-        "use a model in F32, F16 or BF16");
+        hint_for_dtype(name.get_ref<const std::string&>()));
   return *dtype;
 }
 
@@ -141,9 +154,13 @@ std::map<std::string, std::string> read_metadata(const nlohmann::json& metadata,
 
 }  // namespace
 
-Safetensors::Safetensors(const std::filesystem::path& file) : where_(file.string()) { add_file(file); }
+Safetensors::Safetensors(const std::filesystem::path& file) : where_(file.string()) {
+  std::vector<TensorInfo> tensors;
+  add_file(file, tensors);
+  set_tensors(std::move(tensors));
+}
 
-void Safetensors::add_file(const std::filesystem::path& path) {
+void Safetensors::add_file(const std::filesystem::path& path, std::vector<TensorInfo>& tensors) {
   core::MappedFile file(path);
   const std::string where = path.string();
   const Header header = split_file(file);
@@ -160,7 +177,7 @@ void Safetensors::add_file(const std::filesystem::path& path) {
   sort_and_check_layout(entries, file, header.data.size());
   for (Entry& entry : entries) {
     entry.info.bytes = header.data.subspan(entry.begin, entry.end - entry.begin);
-    tensors_.push_back(std::move(entry.info));
+    tensors.push_back(std::move(entry.info));
   }
   files_.push_back(std::move(file));  // the mapping itself does not move
 }

@@ -8,44 +8,12 @@
 #include "thinktune/core/error.h"
 #include "thinktune/weights/safetensors.h"
 #include "weights/checks.h"
+#include "weights/writing.h"
 
 namespace thinktune::weights {
 namespace {
 
 constexpr size_t kHeaderAlignment = 8;
-
-// As JSON, with its quotes. JSON knows no other bytes than UTF-8.
-std::string json_text(const std::string& text, const char* what) {
-  try {
-    return nlohmann::json(text).dump();
-  } catch (const nlohmann::json::type_error&) {
-    throw core::user_error(
-        fmt::format("the {} {} is not UTF-8 and cannot be written to a safetensors file", what, shown(text)));
-  }
-}
-
-void check_tensors(const std::vector<TensorToWrite>& tensors) {
-  std::unordered_set<std::string_view> names;
-  for (const TensorToWrite& tensor : tensors) {
-    const std::string what = shown(tensor.name);
-    const bool has_control_bytes =
-        std::any_of(tensor.name.begin(), tensor.name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-    TT_CHECK(!tensor.name.empty() && tensor.name != "__metadata__" && !has_control_bytes,
-             "{} cannot be the name of a tensor", what);
-    TT_CHECK(names.insert(tensor.name).second, "the tensor {} is to be written twice", what);
-    TT_CHECK(block_size(tensor.dtype).elements == 1, "tensor {}: {} cannot be written", what, name_of(tensor.dtype));
-    for (const int64_t size : tensor.shape)
-      TT_CHECK(size >= 0, "tensor {} has the shape {}", what, to_text(tensor.shape));
-    const auto num_elements = checked_num_elements(tensor.shape);
-    TT_CHECK(num_elements && checked_bytes(tensor.dtype, *num_elements), "tensor {}: the shape {} overflows", what,
-             to_text(tensor.shape));
-    TT_CHECK(*num_elements == 0 || tensor.data != nullptr, "tensor {} has no data", what);
-  }
-}
-
-size_t num_bytes_of(const TensorToWrite& tensor) {
-  return static_cast<size_t>(*checked_bytes(tensor.dtype, *checked_num_elements(tensor.shape)));
-}
 
 std::string header_of(const std::vector<const TensorToWrite*>& tensors,
                       const std::map<std::string, std::string>& metadata) {
@@ -71,22 +39,55 @@ std::string header_of(const std::vector<const TensorToWrite*>& tensors,
 
 }  // namespace
 
+std::string json_text(const std::string& text, const char* what) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::type_error&) {
+    throw core::user_error(
+        fmt::format("the {} {} is not UTF-8 and cannot be written to a safetensors file", what, shown(text)));
+  }
+}
+
+void check_tensors(const std::vector<TensorToWrite>& tensors) {
+  std::unordered_set<std::string_view> names;
+  for (const TensorToWrite& tensor : tensors) {
+    const std::string what = shown(tensor.name);
+    const bool has_control_bytes =
+        std::any_of(tensor.name.begin(), tensor.name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    TT_CHECK(!tensor.name.empty() && tensor.name != "__metadata__" && !has_control_bytes,
+             "{} cannot be the name of a tensor", what);
+    TT_CHECK(names.insert(tensor.name).second, "the tensor {} is to be written twice", what);
+    TT_CHECK(block_size(tensor.dtype).elements == 1, "tensor {}: {} cannot be written", what, name_of(tensor.dtype));
+    for (const int64_t size : tensor.shape)
+      TT_CHECK(size >= 0, "tensor {} has the shape {}", what, to_text(tensor.shape));
+    const auto num_elements = checked_num_elements(tensor.shape);
+    TT_CHECK(num_elements && checked_bytes(tensor.dtype, *num_elements), "tensor {}: the shape {} overflows", what,
+             to_text(tensor.shape));
+    TT_CHECK(*num_elements == 0 || tensor.data != nullptr || tensor.produce, "tensor {} has no data", what);
+  }
+}
+
+void write_content(core::AtomicFile& file, std::vector<const TensorToWrite*> tensors,
+                   const std::map<std::string, std::string>& metadata) {
+  // The format allows no gaps, so tensors are aligned only if those of four bytes an element come before those of two.
+  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorToWrite* a, const TensorToWrite* b) {
+    return block_size(a->dtype).bytes > block_size(b->dtype).bytes;
+  });
+  const std::string header = header_of(tensors, metadata);
+  const uint64_t header_bytes = header.size();
+  file.write(&header_bytes, sizeof header_bytes);
+  file.write(header);
+  std::vector<std::byte> buffer;
+  for (const TensorToWrite* tensor : tensors) write_tensor(file, *tensor, buffer);
+}
+
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   check_tensors(tensors);
-  // The format allows no gaps, so tensors are aligned only if those of four bytes an element come before those of two.
-  std::vector<const TensorToWrite*> order;
-  for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(), [](const TensorToWrite* a, const TensorToWrite* b) {
-    return block_size(a->dtype).bytes > block_size(b->dtype).bytes;
-  });
-  const std::string header = header_of(order, metadata);
-  const uint64_t header_bytes = header.size();
-
+  std::vector<const TensorToWrite*> pointers;
+  for (const TensorToWrite& tensor : tensors) pointers.push_back(&tensor);
   core::AtomicFile file(path);
-  file.write(&header_bytes, sizeof header_bytes);
-  file.write(header);
-  for (const TensorToWrite* tensor : order) file.write(tensor->data, num_bytes_of(*tensor));
+  write_content(file, std::move(pointers), metadata);
   file.commit();
 }
 

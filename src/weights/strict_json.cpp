@@ -15,6 +15,9 @@ nlohmann::json parse_strict_json(std::string_view text, const std::string& where
   if (text.find('\0') != std::string_view::npos)
     throw core::data_error(fmt::format("{}: malformed JSON (a zero byte)", where));
 
+  if (const auto bad = first_byte_not_utf8(text))
+    throw core::data_error(fmt::format("{}: malformed JSON (not UTF-8 at byte {})", where, *bad));
+
   std::vector<std::unordered_set<std::string>> keys;  // of the objects and arrays that are open
   const auto on_event = [&](int, Event event, nlohmann::json& value) {
     if (event == Event::object_start || event == Event::array_start) {

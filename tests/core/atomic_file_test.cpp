@@ -153,6 +153,18 @@ TEST(AtomicFile, ATargetThatIsAFolderStaysAndTheTemporaryFileGoes) {
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("a"));
 }
 
+TEST(AtomicFile, FlushTakesNoNameYet) {
+  const test::TempFolder folder;
+  AtomicFile file(folder.path() / "file");
+  file.write("one ");
+  file.flush();
+  EXPECT_FALSE(fs::exists(folder.path() / "file"));
+  file.write("two");
+  file.commit();
+  EXPECT_EQ(read_file(folder.path() / "file", "test file"), "one two");
+  EXPECT_THROW(file.flush(), Error);
+}
+
 TEST(AtomicFile, UseAfterCommitIsABug) {
   const test::TempFolder folder;
   AtomicFile file(folder.path() / "a.txt");
@@ -212,6 +224,25 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
   EXPECT_THAT(message_of(folder.path() / "missing"), HasSubstr("No such file"));
   EXPECT_THAT(message_of(folder.path()), HasSubstr("is not a regular file"));
   EXPECT_THAT(message_of("/dev/null"), HasSubstr("is not a regular file"));
+  const fs::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(message_of(pipe), HasSubstr("is not a regular file"));
+}
+
+TEST(MappedFile, HoldsTheContentAfterItsPagesWereDiscarded) {
+  const test::TempFolder folder;
+  std::string content(100'000, '\0');
+  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 7);
+  write_file_atomically(folder.path() / "file", content);
+  const MappedFile file(folder.path() / "file");
+  const std::span<const std::byte> bytes(file.data(), file.size());
+  for (const auto& part :
+       {bytes, bytes.subspan(1), bytes.subspan(5000, 20'000), bytes.subspan(10, 5), bytes.first(0)}) {
+    EXPECT_EQ(std::memcmp(file.data(), content.data(), content.size()), 0);
+    discard_pages(part);
+  }
+  EXPECT_EQ(std::memcmp(file.data(), content.data(), content.size()), 0);
+  discard_pages({});
 }
 
 TEST(MappedFile, MovesItsMapping) {

@@ -10,9 +10,7 @@
 namespace thinktune::weights {
 namespace {
 
-std::span<const std::byte> as_bytes(const std::string& text) {
-  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
-}
+using test::as_bytes;
 
 double half_value(uint16_t half) {
   const double sign = (half & 0x8000) != 0 ? -1.0 : 1.0;
@@ -25,8 +23,8 @@ double half_value(uint16_t half) {
 
 int byte_at(const std::string& bytes, size_t i) { return static_cast<unsigned char>(bytes[i]); }
 
-// Element i of the block that begins at `start`.
-float block_value(DType dtype, const std::string& bytes, size_t start, size_t i) {
+// Element i of the block of 32 that begins at `start`.
+float value_of_small_block(DType dtype, const std::string& bytes, size_t start, size_t i) {
   const double d = half_value(static_cast<uint16_t>(byte_at(bytes, start) | byte_at(bytes, start + 1) << 8));
   const double m = half_value(static_cast<uint16_t>(byte_at(bytes, start + 2) | byte_at(bytes, start + 3) << 8));
   const auto nibble = [&](size_t offset) {
@@ -34,7 +32,7 @@ float block_value(DType dtype, const std::string& bytes, size_t start, size_t i)
     return i < 16 ? pair % 16 : pair / 16;
   };
   const auto fifth = [&](size_t offset) { return 16 * (byte_at(bytes, start + offset + i / 8) >> (i % 8) & 1); };
-  // Products of a half and a small integer are exact in float; the sum rounds twice (float product, float sum).
+  // Products of a half and a small integer are exact in float; the sum rounds once.
   switch (dtype) {
     case DType::Q8_0:
       return static_cast<float>(d * static_cast<signed char>(bytes[start + 2 + i]));
@@ -47,7 +45,67 @@ float block_value(DType dtype, const std::string& bytes, size_t start, size_t i)
     case DType::Q5_1:
       return static_cast<float>(d * (nibble(8) + fifth(4))) + static_cast<float>(m);
     default:
-      throw std::logic_error("no block type");
+      throw std::logic_error("no type of blocks of 32");
+  }
+}
+
+// Where the half-precision numbers of a block stand.
+std::vector<size_t> places_of_halves(DType dtype) {
+  switch (dtype) {
+    case DType::Q4_1:
+    case DType::Q5_1:
+    case DType::Q4_K:
+    case DType::Q5_K:
+      return {0, 2};
+    case DType::Q2_K:
+      return {80, 82};
+    case DType::Q3_K:
+      return {108};
+    case DType::Q6_K:
+      return {208};
+    default:
+      return {0};
+  }
+}
+
+// Element i of the block of 256 that begins at `start`, bit by bit from the layout of ggml's structs.
+float value_of_large_block(DType dtype, const std::string& bytes, size_t start, size_t i) {
+  const auto byte = [&](size_t at) { return byte_at(bytes, start + at); };
+  const auto half = [&](size_t at) { return half_value(static_cast<uint16_t>(byte(at) | byte(at + 1) << 8)); };
+  const size_t part = i / 128, in_part = i % 128, column = i % 32;
+  // The 6-bit scale (first = 0) or minimum (first = 4) of group g in the 12 bytes at `at`.
+  const auto six_bits = [&](size_t at, size_t first, size_t g) {
+    if (g < 4) return byte(at + first + g) % 64;
+    const int pair = byte(at + 8 + g - 4);
+    return (first == 0 ? pair % 16 : pair / 16) + byte(at + first + g - 4) / 64 * 16;
+  };
+  switch (dtype) {
+    case DType::Q2_K: {
+      const int quant = byte(16 + 32 * part + column) >> (2 * (in_part / 32)) & 3, scale = byte(i / 16);
+      return static_cast<float>(half(80) * (scale % 16) * quant) - static_cast<float>(half(82) * (scale / 16));
+    }
+    case DType::Q3_K: {
+      const size_t g = i / 16;
+      const int low = g < 8 ? byte(96 + g) % 16 : byte(96 + g - 8) / 16;
+      const int scale = low + (byte(104 + g % 4) >> (2 * (g / 4)) & 3) * 16 - 32;
+      const int quant =
+          (byte(32 + 32 * part + column) >> (2 * (in_part / 32)) & 3) + (byte(column) >> (i / 32) & 1) * 4;
+      return static_cast<float>(half(108) * scale * (quant - 4));
+    }
+    case DType::Q4_K:
+    case DType::Q5_K: {
+      const size_t g = i / 32, quants = dtype == DType::Q4_K ? 16 : 48;
+      int quant = byte(quants + 32 * (g / 2) + column) >> (4 * (g % 2)) & 15;
+      if (dtype == DType::Q5_K) quant += (byte(16 + column) >> g & 1) * 16;
+      return static_cast<float>(half(0) * six_bits(4, 0, g) * quant) - static_cast<float>(half(2) * six_bits(4, 4, g));
+    }
+    case DType::Q6_K: {
+      const int low = byte(64 * part + i % 64) >> (in_part < 64 ? 0 : 4) & 15;
+      const int high = byte(128 + 32 * part + column) >> (2 * (in_part / 32)) & 3;
+      return static_cast<float>(half(208) * static_cast<signed char>(byte(192 + i / 16)) * (low + 16 * high - 32));
+    }
+    default:
+      throw std::logic_error("no type of blocks of 256");
   }
 }
 
@@ -96,22 +154,26 @@ class DequantizeBlocks : public testing::TestWithParam<DType> {};
 
 TEST_P(DequantizeBlocks, EqualTheirDefinitionAtAnyAlignment) {
   const DType dtype = GetParam();
-  const size_t block_bytes = bytes_of(dtype, 32);
+  const size_t block = elements_of_block(dtype), block_bytes = bytes_of(dtype, block);
   for (const size_t num_blocks : {0, 1, 2, 3, 101}) {
     std::string bytes = test::random_bytes(1 + num_blocks * block_bytes, num_blocks);
-    for (size_t block = 0; block < num_blocks; ++block)
-      for (const size_t high_byte : {1, 3}) bytes[1 + block * block_bytes + high_byte] &= '\xbf';  // no infinite scales
-    std::vector<float> values(32 * num_blocks + 1, 42.0f);
-    to_float(dtype, as_bytes(bytes).subspan(1), 32 * num_blocks, values.data());  // one byte off any alignment
-    for (size_t i = 0; i < 32 * num_blocks; ++i)
-      ASSERT_FLOAT_EQ(values[i], block_value(dtype, bytes, 1 + i / 32 * block_bytes, i % 32))
-          << name_of(dtype) << " element " << i;
+    for (size_t b = 0; b < num_blocks; ++b)  // no infinite scales
+      for (const size_t place : places_of_halves(dtype)) bytes[1 + b * block_bytes + place + 1] &= '\xbf';
+    std::vector<float> values(block * num_blocks + 1, 42.0f);
+    to_float(dtype, as_bytes(bytes).subspan(1), block * num_blocks, values.data());  // one byte off any alignment
+    for (size_t i = 0; i < block * num_blocks; ++i) {
+      const size_t start = 1 + i / block * block_bytes;
+      const float expected = block == 32 ? value_of_small_block(dtype, bytes, start, i % block)
+                                         : value_of_large_block(dtype, bytes, start, i % block);
+      ASSERT_EQ(values[i], expected) << name_of(dtype) << " element " << i;
+    }
     EXPECT_EQ(values.back(), 42.0f) << "written past the end";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, DequantizeBlocks,
-                         testing::Values(DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1),
+                         testing::Values(DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1, DType::Q2_K,
+                                         DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 
 TEST(Dequantize, SizesOfTypes) {
@@ -124,6 +186,13 @@ TEST(Dequantize, SizesOfTypes) {
   EXPECT_EQ(bytes_of(DType::Q5_0, 64), 44u);
   EXPECT_EQ(bytes_of(DType::Q5_1, 64), 48u);
   EXPECT_EQ(bytes_of(DType::Q5_1, 0), 0u);
+  EXPECT_EQ(bytes_of(DType::Q2_K, 512), 2 * 84u);
+  EXPECT_EQ(bytes_of(DType::Q3_K, 512), 2 * 110u);
+  EXPECT_EQ(bytes_of(DType::Q4_K, 512), 2 * 144u);
+  EXPECT_EQ(bytes_of(DType::Q5_K, 512), 2 * 176u);
+  EXPECT_EQ(bytes_of(DType::Q6_K, 512), 2 * 210u);
+  for (const DType dtype : test::every_dtype())
+    EXPECT_EQ(elements_of_block(dtype), dtype <= DType::BF16 ? 1u : dtype <= DType::Q5_1 ? 32u : 256u);
 }
 
 TEST(Dequantize, RefusesPartsOfABlockAndWrongSizes) {

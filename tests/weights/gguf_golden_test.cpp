@@ -1,9 +1,8 @@
-// Against gguf 0.19.0 (gguf.dequantize): single blocks, and every tensor of SmolLM2-135M-Instruct Q4_1.
+// Against gguf 0.19.0 (gguf.dequantize and gguf.quantize): single blocks, and every tensor of two real models.
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 
 #include "support/paths.h"
@@ -13,55 +12,60 @@
 namespace thinktune::weights {
 namespace {
 
-std::optional<DType> supported(const std::string& name) {
-  for (const DType dtype :
-       {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1})
-    if (name_of(dtype) == name) return dtype;
+std::optional<DType> dtype_of(const nlohmann::json& name) {
+  for (const DType dtype : test::every_dtype())
+    if (name_of(dtype) == name.get<std::string>()) return dtype;
   return std::nullopt;
 }
 
-// Distance in units of the last place; 0 and -0 are the same number.
-int64_t ulps(float a, float b) {
-  const auto ordered = [](float x) {
-    const auto bits = std::bit_cast<int32_t>(x);
-    return bits < 0 ? -static_cast<int64_t>(bits & 0x7fffffff) : static_cast<int64_t>(bits);
-  };
-  return std::abs(ordered(a) - ordered(b));
+std::vector<std::byte> bytes_of_hex(const std::string& hex) {
+  std::vector<std::byte> bytes;
+  for (size_t i = 0; i < hex.size(); i += 2) bytes.push_back(std::byte(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  return bytes;
 }
 
-TEST(GgufGolden, BlocksToOneUlp) {
+uint32_t bits_of(double exact) { return std::bit_cast<uint32_t>(static_cast<float>(exact)); }
+
+TEST(GgufGolden, BlocksToTheBit) {
   const auto path = test::golden_folder() / "real_models/gguf_blocks.json";
   TT_REQUIRE_FILE(path);
   const nlohmann::json golden = test::read_json(path);
   int num_blocks = 0;
   for (const nlohmann::json& block : golden["cases"]) {
-    const auto dtype = supported(block["type"]);
+    const auto dtype = dtype_of(block["type"]);
     if (!dtype) continue;
-    const std::string hex = block["bytes_hex"];
-    std::vector<std::byte> bytes;
-    for (size_t i = 0; i < hex.size(); i += 2) bytes.push_back(std::byte(std::stoi(hex.substr(i, 2), nullptr, 16)));
     const std::vector<double> expected = block["values"];
     std::vector<float> values(expected.size());
-    to_float(*dtype, bytes, values.size(), values.data());
+    to_float(*dtype, bytes_of_hex(block["bytes_hex"]), values.size(), values.data());
     for (size_t i = 0; i < values.size(); ++i)
-      EXPECT_LE(ulps(values[i], static_cast<float>(expected[i])), 1)
-          << block["type"] << " " << block["origin"] << " value " << i;
+      EXPECT_EQ(std::bit_cast<uint32_t>(values[i]), bits_of(expected[i]))
+          << block["type"] << " " << block["origin"] << " value " << i << ": " << values[i] << ", not " << expected[i];
     ++num_blocks;
   }
-  EXPECT_EQ(num_blocks, 15);
+  EXPECT_EQ(num_blocks, 24);
 }
 
-TEST(GgufGolden, EveryTensorOfSmolLm2) {
-  const auto path = test::golden_folder() / "real_models/smollm2_gguf_tensors.json";
+TEST(GgufGolden, QuantisesToTheByte) {
+  const auto path = test::golden_folder() / "real_models/gguf_blocks.json";
   TT_REQUIRE_FILE(path);
-  TT_REQUIRE_FILE(test::model_file());
   const nlohmann::json golden = test::read_json(path);
-  const Gguf gguf(test::model_file());
-  ASSERT_EQ(gguf.tensors().size(), 272u);
-  ASSERT_EQ(golden["tensors"].size(), 272u);
-  double seconds = 0.0;
-  size_t num_values = 0;
-  for (size_t t = 0; t < 272; ++t) {
+  int num_blocks = 0;
+  for (const nlohmann::json& block : golden["cases"]) {
+    const auto dtype = dtype_of(block["type"]);
+    if (!block.contains("source") || !(dtype == DType::F16 || dtype == DType::BF16 || dtype == DType::Q8_0)) continue;
+    const std::vector<float> source = block["source"];
+    std::vector<std::byte> bytes(bytes_of(*dtype, source.size()));
+    from_float(*dtype, source.data(), source.size(), bytes.data());
+    EXPECT_EQ(bytes, bytes_of_hex(block["bytes_hex"])) << block["type"];
+    ++num_blocks;
+  }
+  EXPECT_EQ(num_blocks, 3);
+}
+
+void expect_tensors(const nlohmann::json& golden, const Gguf& gguf, size_t num_tensors) {
+  ASSERT_EQ(gguf.tensors().size(), num_tensors);
+  ASSERT_EQ(golden["tensors"].size(), num_tensors);
+  for (size_t t = 0; t < num_tensors; ++t) {
     const nlohmann::json& expected = golden["tensors"][t];
     const TensorInfo& tensor = gguf.tensors()[t];
     SCOPED_TRACE(tensor.name);
@@ -72,10 +76,7 @@ TEST(GgufGolden, EveryTensorOfSmolLm2) {
     EXPECT_EQ(tensor.shape, shape);
 
     std::vector<float> values(tensor.num_elements());
-    const auto start = std::chrono::steady_clock::now();
     to_float(tensor, values.data());
-    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    num_values += values.size();
     double sum = 0.0, abs_sum = 0.0;
     for (const float value : values) {
       sum += value;
@@ -87,11 +88,23 @@ TEST(GgufGolden, EveryTensorOfSmolLm2) {
     for (size_t i = 0; i < expected["sample"].size(); ++i) {
       const size_t index = expected["sample_index"][i];
       ASSERT_LT(index, values.size());
-      EXPECT_LE(ulps(values[index], static_cast<float>(expected["sample"][i].get<double>())), 1) << "value " << index;
+      EXPECT_EQ(std::bit_cast<uint32_t>(values[index]), bits_of(expected["sample"][i])) << "value " << index;
     }
   }
-  EXPECT_EQ(num_values, 134515008u);
-  RecordProperty("dequantise_s", std::to_string(seconds));
+}
+
+TEST(GgufGolden, EveryTensorOfSmolLm2) {  // Q4_1, Q8_0, F32
+  const auto path = test::golden_folder() / "real_models/smollm2_gguf_tensors.json";
+  TT_REQUIRE_FILE(path);
+  TT_REQUIRE_FILE(test::model_file());
+  expect_tensors(test::read_json(path), Gguf(test::model_file()), 272);
+}
+
+TEST(GgufGolden, EveryTensorOfGemma3) {  // Q5_0, Q8_0, Q4_K, Q6_K, F32
+  const auto path = test::golden_folder() / "real_models/gemma3_gguf_tensors.json";
+  TT_REQUIRE_FILE(path);
+  TT_REQUIRE_FILE(test::gemma_file());
+  expect_tensors(test::read_json(path), Gguf(test::gemma_file()), 236);
 }
 
 TEST(GgufGolden, MetadataOfSmolLm2) {

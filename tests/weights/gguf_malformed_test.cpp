@@ -57,10 +57,14 @@ TEST_F(GgufMalformed, GitLfsPointer) {
   EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
               HasSubstr("git lfs pull"));
 }
+TEST_F(GgufMalformed, PyTorchPickle) {
+  EXPECT_THAT(refusal(std::string("PK\x03\x04", 4) + std::string(60, '\0')),
+              AllOf(HasSubstr("no GGUF file"), HasSubstr("pickle")));
+}
 TEST_F(GgufMalformed, Version1) {
   test::SampleGguf file;
   file.version = 1;
-  EXPECT_THAT(refusal(file), HasSubstr("GGUF version 1 cannot be read"));
+  EXPECT_THAT(refusal(file), AllOf(HasSubstr("GGUF version 1 cannot be read"), HasSubstr("convert the model again")));
 }
 TEST_F(GgufMalformed, Version4) {
   test::SampleGguf file;
@@ -68,13 +72,56 @@ TEST_F(GgufMalformed, Version4) {
   EXPECT_THAT(refusal(file), HasSubstr("GGUF version 4 cannot be read"));
 }
 TEST_F(GgufMalformed, BigEndian) {
-  test::SampleGguf file;
-  file.version = 0x03000000u;
-  EXPECT_THAT(refusal(file), HasSubstr("big-endian"));
+  for (const uint32_t version : {0x01000000u, 0x02000000u, 0x03000000u}) {
+    test::SampleGguf file;
+    file.version = version;
+    EXPECT_THAT(refusal(file), AllOf(HasSubstr("big-endian"), HasSubstr("gguf_convert_endian.py")));
+  }
 }
 TEST_F(GgufMalformed, TruncatedAtEveryLength) {
   test::expect_every_truncation_refused(test::sample_gguf().bytes(), path_,
                                         [](const std::filesystem::path& path) { Gguf gguf(path); });
+}
+
+// Behind each structural boundary of a small file, and one byte further where there is one.
+TEST_F(GgufMalformed, TruncationsNameWhatWasBeingRead) {
+  test::SampleGguf file;
+  file.add_value("key", test::kArray, test::bytes_of_array<std::string>(test::kString, {"x"}));
+  file.add_tensor("weight", {4}, test::kTensorF32, std::string(16, '\0'));
+  const std::string good = file.bytes();
+  const std::vector<std::pair<size_t, std::string>> pieces = {
+      {4, "the magic number"},
+      {4, "the version"},
+      {8, "the number of tensors"},
+      {8, "the number of metadata values"},
+      {8, "the metadata"},              // the key's length
+      {3, "the metadata"},              // the key: what follows is too short for the shortest value
+      {4, "the metadata value 'key'"},  // type
+      {4, "the metadata value 'key'"},  // item type
+      {8, "the metadata value 'key'"},  // number of items
+      {8, "the metadata value 'key'"},  // an item's length
+      {1, "the metadata value 'key'"},  // the item
+      {8, "the name of tensor 0"},      // its length
+      {6, "the name of tensor 0"},
+      {4, "tensor 'weight'"},  // number of dimensions
+      {8, "tensor 'weight'"},  // the dimension
+      {4, "tensor 'weight'"},  // type
+      {8, "tensor 'weight'"},  // offset
+  };
+  size_t begin = 0;
+  for (const auto& [num_bytes, what] : pieces) {
+    for (size_t length = begin; length < begin + num_bytes; ++length) {
+      const std::string message = refusal(good.substr(0, length));
+      EXPECT_THAT(message, HasSubstr("truncated in ")) << length;
+      // A list that cannot fit any more is named as a whole, before its first entry is read.
+      EXPECT_THAT(message, testing::AnyOf(HasSubstr("truncated in " + what), HasSubstr("truncated in the metadata:"),
+                                          HasSubstr("truncated in the tensor list:")))
+          << length;
+    }
+    begin += num_bytes;
+  }
+  for (size_t length = begin; length < good.size(); ++length)
+    EXPECT_THAT(refusal(good.substr(0, length)), HasSubstr("tensor 'weight' lies outside the file")) << length;
 }
 
 TEST_F(GgufMalformed, HugeNumberOfValues) {
@@ -86,6 +133,61 @@ TEST_F(GgufMalformed, HugeNumberOfTensors) {
   test::SampleGguf file = test::sample_gguf();
   file.num_tensors = kHuge / 24 + 2;  // times 24 bytes overflows to a small number
   EXPECT_THAT(refusal(file), HasSubstr("truncated in the tensor list"));
+}
+TEST_F(GgufMalformed, MoreEntriesThanAModelHasInAFileThatCouldHoldThem) {
+  test::SampleGguf file;
+  file.num_values = (1 << 20) + 1;
+  file.data = std::string(size_t{13} << 21, '\0');
+  EXPECT_THAT(refusal(file), HasSubstr("1048577 metadata values and 0 tensors are announced"));
+  file.num_values = 0;
+  file.num_tensors = (1 << 20) + 1;
+  EXPECT_THAT(refusal(file), HasSubstr("0 metadata values and 1048577 tensors are announced"));
+}
+TEST_F(GgufMalformed, MoreItemsThanAVocabularyHasInAFileThatCouldHoldThem) {
+  test::SampleGguf file;
+  file.add_value("the.key", test::kArray,
+                 test::bytes_of_value<uint32_t>(test::kU8) + test::bytes_of_value<uint64_t>((1 << 24) + 1));
+  file.data = std::string((1 << 24) + 64, '\0');
+  EXPECT_THAT(refusal(file), HasSubstr("'the.key' has 16777217 items"));
+}
+TEST_F(GgufMalformed, TextTooLongInAFileThatCouldHoldIt) {
+  test::SampleGguf file;
+  file.add_value("the.key", test::kString, test::bytes_of_value<uint64_t>((1 << 26) + 1));
+  test::write_bytes(path_, file.bytes());
+  std::filesystem::resize_file(path_, (1 << 26) + 4096);  // a hole
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Gguf gguf(path_); }),
+              HasSubstr("'the.key' is a text of 67108865 bytes"));
+}
+TEST_F(GgufMalformed, TextsThatAreNotUtf8) {
+  const std::vector<std::string> bad = {"\xff",
+                                        "a\x80",
+                                        "\xc3",
+                                        "\xc0\xaf",
+                                        "\xe0\x80\xaf",
+                                        "\xed\xa0\x80",
+                                        "\xf4\x90\x80\x80",
+                                        "\xf0\x80\x80\x80",
+                                        "\xf5\x80\x80\x80",
+                                        "\xe2\x82"};
+  for (const std::string& text : bad) {
+    EXPECT_THAT(refusal_of_value(test::kString, test::bytes_of_text(text)),
+                HasSubstr("the metadata value 'the.key' is not UTF-8"));
+    EXPECT_THAT(refusal_of_value(test::kArray, test::bytes_of_array<std::string>(test::kString, {"good", text})),
+                HasSubstr("the metadata value 'the.key' is not UTF-8"));
+    test::SampleGguf key;
+    key.add_value("k" + text, test::kU8, "x");
+    EXPECT_THAT(refusal(key), HasSubstr("the key of metadata value 0 is not UTF-8 (byte "));
+    test::SampleGguf tensor;
+    tensor.add_tensor("n" + text, {1}, test::kTensorF32, "1234");
+    EXPECT_THAT(refusal(tensor), HasSubstr("the name of tensor 0 is not UTF-8"));
+  }
+}
+TEST_F(GgufMalformed, EveryLengthOfUtf8IsRead) {
+  test::SampleGguf file;
+  const std::string text = "a\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf";
+  file.add_value("the.key", test::kString, test::bytes_of_text(text));
+  test::write_bytes(path_, file.bytes());
+  EXPECT_EQ(Gguf(path_).text("the.key"), text);
 }
 TEST_F(GgufMalformed, MoreValuesAnnouncedThanThere) {
   test::SampleGguf file = test::sample_gguf();
@@ -133,6 +235,12 @@ TEST_F(GgufMalformed, NestedArray) {
   const std::string value = test::bytes_of_value<uint32_t>(test::kArray) + test::bytes_of_value<uint64_t>(1) + inner;
   EXPECT_THAT(refusal_of_value(test::kArray, value), HasSubstr("array of arrays"));
 }
+TEST_F(GgufMalformed, ArraysNestedDeeply) {
+  std::string value;
+  for (int i = 0; i < 100'000; ++i)
+    value += test::bytes_of_value<uint32_t>(test::kArray) + test::bytes_of_value<uint64_t>(1);
+  EXPECT_THAT(refusal_of_value(test::kArray, value), HasSubstr("array of arrays"));
+}
 TEST_F(GgufMalformed, ArrayOfUnknownType) {
   EXPECT_THAT(refusal_of_value(test::kArray, test::bytes_of_array<int32_t>(99, {1})), HasSubstr("items of type 99"));
 }
@@ -153,12 +261,6 @@ TEST_F(GgufMalformed, AlignmentOfAnotherType) {
   file.add_value("general.alignment", test::kString, test::bytes_of_text("32"));
   EXPECT_THAT(refusal(file), HasSubstr("'general.alignment' is a text, not an integer"));
 }
-TEST_F(GgufMalformed, OnePartOfASplitModel) {
-  test::SampleGguf file;
-  file.add_value("split.count", test::kU16, test::bytes_of_value<uint16_t>(3));
-  EXPECT_THAT(refusal(file), HasSubstr("one of 3 parts"));
-}
-
 TEST_F(GgufMalformed, TensorTwice) {
   test::SampleGguf file;
   file.add_tensor("weight", {4}, test::kTensorF32, std::string(16, '\0'));
@@ -209,9 +311,14 @@ TEST_F(GgufMalformed, RowsThatAreNoWholeBlocks) {
 TEST_F(GgufMalformed, ScalarOfABlockType) {
   EXPECT_THAT(refusal_of_tensor({}, test::kTensorQ8_0, 0), HasSubstr("rows of 1 do not divide"));
 }
-TEST_F(GgufMalformed, TypeThatCannotBeRead) {
-  EXPECT_THAT(refusal_of_tensor({256}, test::kTensorQ4_K, 0),
-              HasSubstr("stored as Q4_K (ggml type 12), which cannot be read"));
+TEST_F(GgufMalformed, TypesThatCannotBeReadAreNamed) {
+  const std::vector<std::pair<uint32_t, std::string>> types = {
+      {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"},
+      {23, "IQ4_XS"},  {24, "I8"},     {28, "F64"},     {29, "IQ1_M"}, {34, "TQ1_0"},  {35, "TQ2_0"}, {39, "MXFP4"}};
+  for (const auto& [type, name] : types)
+    EXPECT_THAT(refusal_of_tensor({256}, type, 0),
+                AllOf(HasSubstr("'weight' is stored as " + name + " (ggml type " + std::to_string(type) + ")"),
+                      HasSubstr("use a file in F32, F16, BF16, Q8_0, Q6_K, Q5_K")));
 }
 TEST_F(GgufMalformed, UnknownTensorType) {
   EXPECT_THAT(refusal_of_tensor({4}, 250, 0), HasSubstr("unknown ggml type 250"));

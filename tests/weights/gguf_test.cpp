@@ -49,7 +49,8 @@ TEST_F(GgufTest, GivesTensorsInTheFilesOrderWithShapesReversed) {
   const Gguf gguf = open(test::sample_gguf().bytes());
   std::vector<std::string> names;
   for (const TensorInfo& tensor : gguf.tensors()) names.push_back(tensor.name);
-  EXPECT_THAT(names, ElementsAre("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "scalar", "empty", "q5_1"));
+  EXPECT_THAT(names, ElementsAre("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "scalar", "empty", "q5_1",
+                                 "q2_k", "q3_k", "q5_k", "q6_k", "q4_k"));
   EXPECT_THAT(gguf.find("f32")->shape, ElementsAre(2, 3));
   EXPECT_THAT(gguf.find("bf16")->shape, ElementsAre(3, 2, 1));
   EXPECT_THAT(gguf.find("q4_1")->shape, ElementsAre(2, 1, 1, 32));
@@ -57,6 +58,8 @@ TEST_F(GgufTest, GivesTensorsInTheFilesOrderWithShapesReversed) {
   EXPECT_EQ(gguf.find("scalar")->num_elements(), 1u);
   EXPECT_EQ(gguf.find("empty")->num_elements(), 0u);
   EXPECT_EQ(gguf.find("q5_1")->dtype, DType::Q5_1);
+  EXPECT_EQ(gguf.find("q3_k")->dtype, DType::Q3_K);
+  EXPECT_THAT(gguf.find("q2_k")->shape, ElementsAre(2, 256));
   EXPECT_EQ(gguf.find("absent"), nullptr);
   EXPECT_EQ(gguf.where(), path_.string());
 }
@@ -82,10 +85,33 @@ TEST_F(GgufTest, MovesWithItsMapping) {
   test::read_all(second);
 }
 
+TEST_F(GgufTest, FindsEachOfManyTensors) {
+  test::SampleGguf file;
+  for (int i = 0; i < 20'000; ++i) file.add_info("tensor." + std::to_string(i), {0}, test::kTensorF32, 0);
+  const Gguf gguf = open(file.bytes());
+  for (int i = 0; i < 20'000; ++i) {
+    const TensorInfo* found = gguf.find("tensor." + std::to_string(i));
+    ASSERT_EQ(found, &gguf.tensors()[static_cast<size_t>(i)]);
+  }
+  EXPECT_EQ(gguf.find("tensor.20000"), nullptr);
+}
+
+TEST_F(GgufTest, GivesTheSameValuesAfterItsPagesWereReleased) {
+  test::SampleGguf file;
+  const std::string content = test::random_bytes(5 * 4096 * 4, 1);
+  file.add_tensor("a", {5 * 4096}, test::kTensorF32, content);
+  const Gguf gguf = open(file.bytes());
+  const TensorInfo& tensor = gguf.tensors()[0];
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(std::memcmp(tensor.bytes.data(), content.data(), content.size()), 0) << round;
+    gguf.release(tensor);
+  }
+}
+
 TEST_F(GgufTest, ReadsVersion2) {
   test::SampleGguf file = test::sample_gguf();
   file.version = 2;
-  EXPECT_EQ(open(file.bytes()).tensors().size(), 10u);
+  EXPECT_EQ(open(file.bytes()).tensors().size(), 15u);
 }
 
 TEST_F(GgufTest, ReadsAFileWithoutTensorsAndWithoutValues) {

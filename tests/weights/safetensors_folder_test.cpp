@@ -8,6 +8,7 @@
 namespace thinktune::weights {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
@@ -75,6 +76,20 @@ TEST_F(SafetensorsFolder, ShardsThroughSymbolicLinks) {  // a Hugging Face cache
 TEST_F(SafetensorsFolder, NeitherFileNorIndex) {
   EXPECT_THAT(refusal(), HasSubstr("holds neither model.safetensors nor model.safetensors.index.json"));
 }
+TEST_F(SafetensorsFolder, OnlyPickles) {
+  for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "model.ckpt"}) {
+    test::write_bytes(folder_.path() / name, "PK");
+    EXPECT_THAT(refusal(),
+                AllOf(HasSubstr(std::string("holds neither model.safetensors nor ")),
+                      HasSubstr("but '" + std::string(name) + "'"), HasSubstr("pickles run code when they are read"),
+                      HasSubstr("safe_serialization=True")));
+    fs::remove(folder_.path() / name);
+  }
+}
+TEST_F(SafetensorsFolder, OnlyAGguf) {
+  test::write_bytes(folder_.path() / "model.Q8_0.gguf", "GGUF");
+  EXPECT_THAT(refusal(), HasSubstr("give the GGUF file itself: " + (folder_.path() / "model.Q8_0.gguf").string()));
+}
 TEST_F(SafetensorsFolder, MissingFolder) {
   EXPECT_THAT(
       test::message_of_error(core::ErrorKind::Data, [&] { open_safetensors_folder(folder_.path() / "missing"); }),
@@ -95,6 +110,32 @@ TEST_F(SafetensorsFolder, IndexThatIsAList) {
 TEST_F(SafetensorsFolder, IndexNestedDeeply) {
   write_index("{\"weight_map\":" + std::string(2'000'000, '['));
   EXPECT_THAT(refusal(), HasSubstr("nested deeper"));
+}
+TEST_F(SafetensorsFolder, HugeIndex) {
+  write_index("{\"weight_map\": {");
+  fs::resize_file(index_, 100'000'001);  // a hole
+  EXPECT_THAT(refusal(), HasSubstr("100000001 bytes are no index"));
+}
+TEST_F(SafetensorsFolder, IndexThatIsNotUtf8) {
+  write_index("{\"weight_map\": {\"\xff\": \"m-1.safetensors\"}}");
+  EXPECT_THAT(refusal(), HasSubstr("malformed JSON (not UTF-8 at byte 17)"));
+}
+TEST_F(SafetensorsFolder, IndexThatIsAFolder) {
+  fs::create_directory(index_);
+  EXPECT_THAT(refusal(), HasSubstr("is not a regular file"));
+}
+TEST_F(SafetensorsFolder, IndexThatNamesItself) {
+  write_weight_map({{"a", "model.safetensors.index.json"}});
+  EXPECT_THAT(refusal(), HasSubstr("the shard 'model.safetensors.index.json' of tensor 'a' is no .safetensors file"));
+}
+TEST_F(SafetensorsFolder, ShardThatIsALinkToItself) {
+  fs::create_symlink(folder_.path() / "m-1.safetensors", folder_.path() / "m-1.safetensors");
+  write_weight_map({{"a", "m-1.safetensors"}});
+  EXPECT_THAT(refusal(), HasSubstr("the shard m-1.safetensors is not there"));
+}
+TEST_F(SafetensorsFolder, ShardThatIsAPickle) {
+  write_weight_map({{"a", "pytorch_model-00001-of-00002.bin"}});
+  EXPECT_THAT(refusal(), HasSubstr("is no .safetensors file"));
 }
 TEST_F(SafetensorsFolder, IndexWithoutAWeightMap) {
   write_index("{\"metadata\": {}}");

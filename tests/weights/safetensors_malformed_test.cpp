@@ -11,6 +11,7 @@
 namespace thinktune::weights {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 // Three tensors and metadata. Whole pages when padded, so that a read past the file is a fault.
@@ -84,7 +85,24 @@ TEST_F(SafetensorsMalformed, HeaderWithAZeroByte) {
   EXPECT_THAT(refusal(std::string("{}\0\0", 4), 0), HasSubstr("malformed JSON (a zero byte)"));
 }
 TEST_F(SafetensorsMalformed, HeaderThatIsNotUtf8) {
-  EXPECT_THAT(refusal("{\"__metadata__\":{\"k\":\"\xff\"}}", 0), HasSubstr("malformed JSON"));
+  EXPECT_THAT(refusal("{\"__metadata__\":{\"k\":\"\xff\"}}", 0), HasSubstr("malformed JSON (not UTF-8 at byte 22)"));
+}
+TEST_F(SafetensorsMalformed, NameThatIsNotUtf8) {
+  EXPECT_THAT(refusal("{\"\xed\xa0\x80\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4),
+              HasSubstr("malformed JSON (not UTF-8 at byte 2)"));
+}
+TEST_F(SafetensorsMalformed, NameWithHalfOfASurrogatePair) {
+  EXPECT_THAT(refusal(R"({"\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
+              HasSubstr("malformed JSON"));
+}
+TEST_F(SafetensorsMalformed, HugeHeader) {
+  test::write_bytes(path_, test::bytes_of_value<uint64_t>(200'000'000) + "{");
+  std::filesystem::resize_file(path_, 300'000'000);  // a hole
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Safetensors source(path_); }),
+              HasSubstr("the header of 200000000 bytes is longer than 100000000"));
+}
+TEST_F(SafetensorsMalformed, PyTorchPickle) {
+  EXPECT_THAT(refusal(std::string("PK\x03\x04\0\0\0\0", 8) + std::string(60, '\0')), HasSubstr("PyTorch pickle"));
 }
 TEST_F(SafetensorsMalformed, NumberOutOfRange) {
   EXPECT_THAT(refusal("{\"weight\":1e999}", 0), HasSubstr("malformed JSON"));
@@ -114,9 +132,22 @@ TEST_F(SafetensorsMalformed, MetadataWithANumber) {
 TEST_F(SafetensorsMalformed, TensorThatIsAList) {
   EXPECT_THAT(refusal_of_tensor("[1]"), HasSubstr("not described by an object"));
 }
-TEST_F(SafetensorsMalformed, DtypeThatCannotBeRead) {
-  EXPECT_THAT(refusal_of_tensor(R"({"dtype":"F8_E4M3","shape":[16],"data_offsets":[0,16]})"),
-              HasSubstr("tensor 'weight' is stored as 'F8_E4M3', which cannot be read"));
+TEST_F(SafetensorsMalformed, Float8) {
+  for (const char* dtype : {"F8_E4M3", "F8_E5M2", "F8_E8M0"})
+    EXPECT_THAT(refusal_of_tensor(fmt::format(R"({{"dtype":"{}","shape":[16],"data_offsets":[0,16]}})", dtype)),
+                AllOf(HasSubstr(fmt::format("tensor 'weight' is stored as '{}', which cannot be read", dtype)),
+                      HasSubstr("use the model's BF16 or F16 version, or dequantise it first")));
+}
+TEST_F(SafetensorsMalformed, Integers) {
+  for (const char* dtype : {"I8", "U8", "I16", "I32", "I64", "U64"})
+    EXPECT_THAT(refusal_of_tensor(fmt::format(R"({{"dtype":"{}","shape":[1],"data_offsets":[0,16]}})", dtype)),
+                AllOf(HasSubstr(fmt::format("stored as '{}'", dtype)), HasSubstr("quantised model")));
+}
+TEST_F(SafetensorsMalformed, OtherDtypes) {
+  EXPECT_THAT(refusal_of_tensor(R"({"dtype":"F64","shape":[2],"data_offsets":[0,16]})"),
+              AllOf(HasSubstr("stored as 'F64'"), HasSubstr("convert the model to F32")));
+  EXPECT_THAT(refusal_of_tensor(R"({"dtype":"BOOL","shape":[16],"data_offsets":[0,16]})"),
+              AllOf(HasSubstr("stored as 'BOOL'"), HasSubstr("use a model in F32, F16 or BF16")));
 }
 TEST_F(SafetensorsMalformed, DtypeOfGguf) {
   EXPECT_THAT(refusal_of_tensor(R"({"dtype":"Q8_0","shape":[32],"data_offsets":[0,34]})"),

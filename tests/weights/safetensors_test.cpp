@@ -2,12 +2,11 @@
 #include "thinktune/weights/safetensors.h"
 
 #include <gmock/gmock.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <limits>
 
 #include "support/paths.h"
+#include "weights/file_size_limit.h"
 #include "weights/sample_files.h"
 
 namespace thinktune::weights {
@@ -111,6 +110,35 @@ TEST_F(SafetensorsTest, TheSameTensorsGiveTheSameBytes) {
   EXPECT_EQ(test::read_bytes(path_), test::safetensors_bytes("{}      ", ""));
 }
 
+TEST_F(SafetensorsTest, CallbacksAreAskedOnceAndInTheOrderOfTheFile) {
+  std::vector<std::string> asked;
+  const auto tensor = [&](const std::string& name, DType dtype, char content) {
+    return TensorToWrite{name, dtype, {3}, nullptr, [&asked, name, dtype, content](std::byte* out) {
+                           asked.push_back(name);
+                           std::memset(out, content, bytes_of(dtype, 3));
+                         }};
+  };
+  write_safetensors(path_, {tensor("half", DType::BF16, 'h'), tensor("full", DType::F32, 'f')});
+  EXPECT_THAT(asked, ElementsAre("full", "half"));
+  const Safetensors source(path_);
+  EXPECT_EQ(content_of(*source.find("full")), std::string(12, 'f'));
+  EXPECT_EQ(content_of(*source.find("half")), std::string(6, 'h'));
+}
+
+TEST_F(SafetensorsTest, ACallbackThatThrowsLeavesTheOldFileAndNothingElse) {
+  const float value = 3.0f;
+  write_safetensors(path_, {{"old", DType::F32, {1}, &value}});
+  const std::string old_bytes = test::read_bytes(path_);
+  const auto broken = [](std::byte*) { throw core::data_error("gathering failed"); };
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data,
+                                     [&] {
+                                       write_safetensors(path_, {{"a", DType::F32, {1}, nullptr, broken}});
+                                     }),
+              HasSubstr("gathering failed"));
+  EXPECT_EQ(test::read_bytes(path_), old_bytes);
+  EXPECT_THAT(files_in_folder(), ElementsAre("model.safetensors"));
+}
+
 TEST_F(SafetensorsTest, NamesInUtf8AndWithQuotesSurvive) {
   const float value = 2.0f;
   const std::string name = "l\xc3\xa4yer.\"0\".\\w";
@@ -133,6 +161,7 @@ TEST_F(SafetensorsTest, RefusesToWriteWhatNoCallerMayAsk) {
   EXPECT_THAT(refuse({{"a", DType::F32, {-1}, data.data()}}), HasSubstr("shape [-1]"));
   EXPECT_THAT(refuse({{"a", DType::F32, {int64_t{1} << 62}, data.data()}}), HasSubstr("overflows"));
   EXPECT_THAT(refuse({{"a", DType::F32, {1}, nullptr}}), HasSubstr("no data"));
+  EXPECT_THAT(refuse({{"a", DType::Q4_K, {256}, data.data()}}), HasSubstr("Q4_K cannot be written"));
   EXPECT_THAT(files_in_folder(), IsEmpty());
 }
 
@@ -159,24 +188,6 @@ TEST_F(SafetensorsTest, WritingIntoAMissingFolderIsTheUsersError) {
               HasSubstr(nowhere.string()));
 }
 
-// Files may grow to `num_bytes` while it lives: the kernel refuses the rest of a write, as a full disk does.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t num_bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{num_bytes, before_.rlim_max};
-    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) throw std::runtime_error("setrlimit failed");
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
-
 TEST_F(SafetensorsTest, AFullDiskLeavesTheOldFileAndNothingElse) {
   const float value = 3.0f;
   write_safetensors(path_, {{"old", DType::F32, {1}, &value}});
@@ -184,7 +195,7 @@ TEST_F(SafetensorsTest, AFullDiskLeavesTheOldFileAndNothingElse) {
   const std::string data(100'000, 'x');
   for (const rlim_t limit :
        {0, 4, 40, 4096, 99'999}) {  // in the length, in the header, in the first tensor, in the second
-    const FileSizeLimit full_disk(limit);
+    const test::FileSizeLimit full_disk(limit);
     test::message_of_error(core::ErrorKind::User, [&] {
       write_safetensors(path_, {{"a", DType::F32, {12'500}, data.data()}, {"b", DType::F32, {12'500}, data.data()}});
     });
@@ -195,7 +206,7 @@ TEST_F(SafetensorsTest, AFullDiskLeavesTheOldFileAndNothingElse) {
 
 TEST_F(SafetensorsTest, AFullDiskLeavesNothingWhereNothingWas) {
   const std::string data(100'000, 'x');
-  const FileSizeLimit full_disk(4096);
+  const test::FileSizeLimit full_disk(4096);
   test::message_of_error(core::ErrorKind::User, [&] {
     write_safetensors(path_, {{"a", DType::F32, {25'000}, data.data()}});
   });

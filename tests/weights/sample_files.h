@@ -16,6 +16,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/random.h"
+#include "thinktune/weights/convert.h"
 #include "thinktune/weights/tensor_source.h"
 
 namespace thinktune::test {
@@ -30,7 +31,11 @@ enum GgmlType : uint32_t {
   kTensorQ5_0 = 6,
   kTensorQ5_1 = 7,
   kTensorQ8_0 = 8,
+  kTensorQ2_K = 10,
+  kTensorQ3_K = 11,
   kTensorQ4_K = 12,
+  kTensorQ5_K = 13,
+  kTensorQ6_K = 14,
   kTensorBF16 = 30
 };
 
@@ -130,6 +135,12 @@ inline SampleGguf sample_gguf() {
   file.add_tensor("scalar", {}, kTensorF32, random_bytes(4, 8));
   file.add_tensor("empty", {32, 0}, kTensorF32, "");
   file.add_tensor("q5_1", {32, 4}, kTensorQ5_1, random_bytes(96, 9));
+  file.add_tensor("q2_k", {256, 2}, kTensorQ2_K, random_bytes(168, 10));
+  file.add_tensor("q3_k", {256}, kTensorQ3_K, random_bytes(110, 11));
+  file.add_tensor("q5_k", {256}, kTensorQ5_K, random_bytes(176, 13));
+  file.add_tensor("q6_k", {256}, kTensorQ6_K, random_bytes(210, 14));
+  // The last one fills whole alignments, or no filler would make the file end at a page.
+  file.add_tensor("q4_k", {512}, kTensorQ4_K, random_bytes(288, 12));
   for (size_t filler = 0;; ++filler) {
     SampleGguf whole_pages = file;
     whole_pages.add_value("fill", kString, bytes_of_text(std::string(filler, 'x')));
@@ -162,6 +173,17 @@ std::string message_of_error(core::ErrorKind kind, Action action) {
   return "";
 }
 
+inline const std::vector<weights::DType>& every_dtype() {
+  using enum weights::DType;
+  static const std::vector<weights::DType> types = {F32,  F16,  BF16, Q8_0, Q4_0, Q4_1, Q5_0,
+                                                    Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K};
+  return types;
+}
+
+inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
 // Reads everything that a source offers, as a loader would.
 inline void read_all(const weights::TensorSource& source) {
   for (const weights::TensorInfo& tensor : source.tensors()) {
@@ -170,13 +192,16 @@ inline void read_all(const weights::TensorSource& source) {
   }
 }
 
-// Cuts a good file to every shorter length and requires Error{Data} each time.
+// Cuts a good file to every shorter length and requires, each time, Error{Data} that says that something is missing.
 template <class Open>
 void expect_every_truncation_refused(const std::string& good, const std::filesystem::path& path, Open open) {
   write_bytes(path, good);
   for (size_t length = good.size(); length-- > 0;) {
     std::filesystem::resize_file(path, length);
-    message_of_error(core::ErrorKind::Data, [&] { open(path); });
+    const std::string message = message_of_error(core::ErrorKind::Data, [&] { open(path); });
+    const auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
+    EXPECT_TRUE(says("truncated in ") || says("outside the file") || says("announced, but") || says("bytes are no"))
+        << message;
     if (testing::Test::HasFailure()) FAIL() << "cut to " << length << " of " << good.size() << " bytes";
   }
 }

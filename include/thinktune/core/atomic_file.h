@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,10 @@ class AtomicFile {
   // Throws Error{User} with the system's reason, e.g. when the disk is full.
   void write(const void* data, size_t num_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
+
+  // What is written so far is on the disk after it. commit() does this too; when several files are to change together,
+  // flushing all of them first leaves nothing in the commits that a full disk can stop.
+  void flush();
 
   // Flush, rename, flush the folder. After it the target is complete on the disk.
   void commit();
@@ -62,5 +67,9 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// Frees the memory of the pages that lie wholly inside `mapped`, a part of a MappedFile. They may be read again, and
+// come from the disk, or the system's cache of it, then.
+void discard_pages(std::span<const std::byte> mapped);
 
 }  // namespace thinktune::core

@@ -22,12 +22,12 @@ using GgufValue = std::variant<bool, int64_t, double, std::string, std::vector<i
 
 class Gguf final : public TensorSource {
  public:
-  // Throws Error{Data}: missing file, wrong magic, version, truncation (naming what was being read), a tensor outside
-  // the file, a type that is not known, a name twice.
+  // A file, or the first part of a split model (NAME-00001-of-00003.gguf): the other parts are opened with it. Throws
+  // Error{Data}: missing file, wrong magic, version, truncation (naming what was being read), text that is not UTF-8, a
+  // tensor outside the file, a type that is not known, a name twice; a part that is missing or of another model.
   explicit Gguf(const std::filesystem::path& path);
 
-  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
-  std::string where() const override { return file_.path().string(); }
+  std::string where() const override { return files_.front().path().string(); }
 
   const GgufValue* find_value(std::string_view key) const;  // nullptr if absent
 
@@ -37,11 +37,11 @@ class Gguf final : public TensorSource {
   const std::string& text(std::string_view key) const;
   const std::vector<std::string>& texts(std::string_view key) const;
   const std::vector<int64_t>& integers(std::string_view key) const;
+  const std::vector<double>& numbers(std::string_view key) const;
 
  private:
-  core::MappedFile file_;
+  std::vector<core::MappedFile> files_;  // the parts, in order
   std::vector<std::pair<std::string, GgufValue>> values_;
-  std::vector<TensorInfo> tensors_;
 };
 
 }  // namespace thinktune::weights

@@ -10,6 +10,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/weights/tensor_source.h"
+#include "thinktune/weights/tensor_to_write.h"
 
 namespace thinktune::weights {
 
@@ -20,9 +21,7 @@ class Safetensors final : public TensorSource {
   // F16 and BF16.
   explicit Safetensors(const std::filesystem::path& file);
 
-  const std::vector<TensorInfo>& tensors() const override {
-    return tensors_;
-  }  // in the order of the data; shards by name
+  // tensors() are in the order of the data; shards by name.
   std::string where() const override { return where_; }
 
   // "__metadata__" of the header.
@@ -31,32 +30,34 @@ class Safetensors final : public TensorSource {
  private:
   friend std::unique_ptr<TensorSource> open_safetensors_folder(const std::filesystem::path& folder);
   Safetensors() = default;
-  void add_file(const std::filesystem::path& file);
+  void add_file(const std::filesystem::path& file, std::vector<TensorInfo>& tensors);
 
   std::string where_;
   std::vector<core::MappedFile> files_;
-  std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> metadata_;
 };
 
 // A Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json names. Throws Error{Data}
-// if neither is there, a shard is missing, a shard lacks a tensor that the index promises, or a shard's name leaves the
-// folder.
+// if neither is there (also where there are only pickles, which run code when they are read), a shard is missing, a
+// shard lacks a tensor that the index promises, two shards hold the same one, or a shard's name leaves the folder.
 std::unique_ptr<TensorSource> open_safetensors_folder(const std::filesystem::path& folder);
-
-// What is written: names in order, float types only (F32, F16, BF16).
-struct TensorToWrite {
-  std::string name;
-  DType dtype = DType::F32;
-  std::vector<int64_t> shape;
-  const void* data = nullptr;  // contiguous, alive until the call returns
-};
 
 // The data in the order given, those of four bytes an element first, so that each tensor is aligned; the same input
 // gives the same bytes. Throws Error{User} if it cannot be written (folder, disk full, a name or metadata that is not
 // UTF-8): nothing is left behind then, and a file that was there stays. Error{Internal}: an empty or reserved name or
-// one with control characters, a name twice, a block type, a shape that is negative or overflows, no data.
+// one with control characters, a name twice, a block type, a shape that is negative or overflows, no data. Needs no
+// memory for tensors by pointer, and that of the largest one for tensors by callback.
 void write_safetensors(const std::filesystem::path& file, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
+
+// A Hugging Face folder's weights: model.safetensors if all fit into max_shard_bytes of data, else shards
+// model-00001-of-0000N.safetensors, filled in the order given (a larger tensor has one for itself), and the index
+// model.safetensors.index.json. Every file is complete before the first takes its name, and weights of an earlier save
+// are removed last: an error or a full disk leaves the folder as it was; a crash in the moment between renames leaves
+// at most a folder without an index, which is refused when it is opened, never a mixture. Other files are not touched.
+// Errors as above. Both saves have to fit on the disk for a while. `folder` exists. Internal: max_shard_bytes is 0.
+void write_safetensors_folder(const std::filesystem::path& folder, const std::vector<TensorToWrite>& tensors,
+                              const std::map<std::string, std::string>& metadata = {},
+                              uint64_t max_shard_bytes = 5'000'000'000);
 
 }  // namespace thinktune::weights
