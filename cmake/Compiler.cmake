@@ -17,6 +17,11 @@ if(THINKTUNE_SANITIZE)
   add_link_options(-fsanitize=${THINKTUNE_SANITIZE})
 endif()
 
+option(THINKTUNE_FUZZ "Only the fuzz targets, with clang's libFuzzer (preset fuzz)" OFF)
+if(THINKTUNE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # counts the edges that an input reaches; only the targets link the engine
+endif()
+
 find_program(MOLD mold)
 if(MOLD)
   add_link_options(-fuse-ld=mold)

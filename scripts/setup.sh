@@ -20,28 +20,7 @@ for argument in "$@"; do
   esac
 done
 
-# --- Debian packages: version pins as published in Debian 12; the patch level is Debian's.
-packages=(
-  g++ cmake ninja-build mold ccache pkg-config python3-venv
-  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
-  libsentencepiece-dev libutf8proc-dev
-)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  say "installing Debian packages: ${missing[*]}"
-  root=()
-  if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || stop "Debian packages are missing (${missing[*]}) and this user is neither root nor has sudo"
-    root=(sudo)
-  fi
-  log="$THINKTUNE_CACHE/apt.log"
-  "${root[@]}" apt-get update >"$log" 2>&1 || stop "apt-get update failed; see $log"
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1 ||
-    stop "apt-get could not install ${missing[*]}; see $log"
-fi
+install_packages "${build_packages[@]}" || stop "without the Debian packages nothing can be built"
 
 # --- LibTorch and the model, in one virtual environment of our own. One process at a time fills the cache.
 exec 9>"$THINKTUNE_CACHE/lock"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every *_test.cpp on disk is compiled into a test executable of the build, and every test name in it is known to ctest."""
+"""Every *_test.cpp and *_fuzz.cpp on disk is part of the build, and ctest knows every test in them."""
 import json
 import pathlib
 import re
@@ -25,6 +25,11 @@ for file in sorted((root / "tests").rglob("*_test.cpp")):
             problems.append(f"{file.relative_to(root)}: ctest does not know {room}.{suite}.{name}")
         if kind in ("TYPED_TEST", "TEST_P") and not any(n.startswith(f"{room}.") and suite in n and name in n for n in names):
             problems.append(f"{file.relative_to(root)}: ctest knows no instance of {suite}.{name}")
+for file in sorted((root / "tests").rglob("*_fuzz.cpp")):
+    found += 1
+    name = f"fuzz.{file.parent.name}.{file.stem.removesuffix('_fuzz')}"
+    if name not in names:
+        problems.append(f"ctest does not know {name} of {file.relative_to(root)}")
 for file in sorted((root / "tests").glob("*_test.py")):
     found += 1
     if f"house.{file.stem}" not in names:

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "support/temp_folder.h"
+
 namespace thinktune::test {
 
 std::filesystem::path golden_folder();  // THINKTUNE_GOLDEN, default ../shared/golden beside the project
@@ -20,19 +22,6 @@ std::filesystem::path llama3_tokenizer_file();
 std::filesystem::path source_folder();  // the project's root
 
 nlohmann::json read_json(const std::filesystem::path& path);  // fails the test by an exception if it cannot be parsed
-
-// A new empty folder, removed with all its content when the object dies.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace thinktune::test
 

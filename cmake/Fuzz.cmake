@@ -1,0 +1,16 @@
+# One libFuzzer executable fuzz_ROOM_NAME from each tests/ROOM/NAME_fuzz.cpp of the rooms that there are; `fuzz_targets` builds all.
+# A target's seeds are the files of tests/ROOM/corpus/NAME, its dictionary, if it has one, tests/ROOM/NAME_fuzz.dict.
+add_custom_target(fuzz_targets)
+get_property(rooms GLOBAL PROPERTY TT_ROOMS)
+foreach(room IN LISTS rooms)
+  file(GLOB targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/*_fuzz.cpp")
+  foreach(target IN LISTS targets)
+    cmake_path(GET target STEM name)
+    string(REGEX REPLACE "_fuzz$" "" name "${name}")
+    add_executable(fuzz_${room}_${name} "${target}")
+    target_link_libraries(fuzz_${room}_${name} PRIVATE thinktune_${room})
+    target_include_directories(fuzz_${room}_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+    target_link_options(fuzz_${room}_${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzz_targets fuzz_${room}_${name})
+  endforeach()
+endforeach()

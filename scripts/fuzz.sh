@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Runs the fuzz targets (tests/ROOM/NAME_fuzz.cpp) under libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer.
+#
+#   scripts/fuzz.sh                          every target, 60 seconds each
+#   scripts/fuzz.sh 600 fuzz_weights_gguf    one target for ten minutes
+#
+# One line a target. An input that breaks one is kept in build/fuzz/findings: mend the code, then put the input into
+# tests/ROOM/corpus/NAME, where every build's tests run it. What a run discovers is kept in build/fuzz/corpus for the next one.
+# Exit status: 1 after a finding, 77 if clang cannot be had.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/lib.sh
+
+seconds=60
+if (($#)) && [[ $1 =~ ^[0-9]+$ ]]; then
+  seconds=$1
+  shift
+fi
+((seconds > 0)) || stop "zero seconds a target would fuzz without an end"
+wanted=("$@")
+
+targets=()
+for source in tests/*/*_fuzz.cpp; do
+  room=$(basename "$(dirname "$source")") name=$(basename "$source" _fuzz.cpp)
+  targets+=("fuzz_${room}_${name}")
+done
+for target in "${wanted[@]}"; do
+  [[ " ${targets[*]} " == *" $target "* ]] || stop "there is no target '$target'; there are ${targets[*]}"
+done
+
+install_packages "${build_packages[@]}" "${fuzz_packages[@]}" || { say "no fuzzing: clang and its libFuzzer are not to be had"; exit 77; }
+build fuzz
+
+mkdir -p build/fuzz/findings build/fuzz/logs
+result=0
+for source in tests/*/*_fuzz.cpp; do
+  room=$(basename "$(dirname "$source")") name=$(basename "$source" _fuzz.cpp)
+  target="fuzz_${room}_${name}"
+  ((${#wanted[@]} == 0)) || [[ " ${wanted[*]} " == *" $target "* ]] || continue
+  log="build/fuzz/logs/$target.log" kept="build/fuzz/corpus/$target" dictionary="tests/$room/${name}_fuzz.dict"
+  mkdir -p "$kept"
+  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
+    -artifact_prefix="build/fuzz/findings/$target-")
+  [ ! -e "$dictionary" ] || options+=(-dict="$dictionary")
+  status=0
+  "build/fuzz/bin/$target" "${options[@]}" "$kept" "tests/$room/corpus/$name" >"$log" 2>&1 || status=$?
+  executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+  edges=$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1 | cut -d' ' -f2 || true)
+  if ((status == 0)); then
+    say "$target: ${executions:-0} executions in $seconds s, ${edges:-0} edges covered, no finding"
+  else
+    what=$(grep -m 1 -E 'ERROR: |runtime error: |uncaught exception|what\(\):' "$log" || tail -n 1 "$log")
+    input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+    say "$target: ${executions:-?} executions, ${edges:-0} edges covered, FINDING (status $status): $what"
+    say "    input ${input:-none}, log $log"
+    result=1
+  fi
+done
+exit "$result"
