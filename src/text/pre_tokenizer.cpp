@@ -1,100 +1,183 @@
 #include "text/pre_tokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+#include <algorithm>
 
+#include "text/unicode.h"
 #include "text/utf8.h"
 #include "thinktune/core/error.h"
 
 namespace thinktune::text {
 namespace {
 
-struct FreeMatchData {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+using Kind = PreTokenizerStep::Kind;
+using Prefix = PreTokenizerStep::Prefix;
+
+struct Part {
+  size_t begin;
+  size_t end;
+  bool is_match;
 };
 
-std::string pcre2_reason(int code) {
-  PCRE2_UCHAR text[256];
-  pcre2_get_error_message(code, text, sizeof(text));
-  return reinterpret_cast<const char*>(text);
+// The text's parts, matches and what is between them.
+std::vector<Part> parts_of(std::string_view text, const std::vector<Regex::Match>& matches) {
+  std::vector<Part> parts;
+  size_t from = 0;
+  for (const auto& match : matches) {
+    if (from != match.begin) parts.push_back({from, match.begin, false});
+    parts.push_back({match.begin, match.end, true});
+    from = match.end;
+  }
+  if (from != text.size()) parts.push_back({from, text.size(), false});
+  return parts;
+}
+
+void put(std::string_view text, size_t begin, size_t end, std::vector<std::string_view>& out) {
+  if (end > begin) out.push_back(text.substr(begin, end - begin));
+}
+
+// What a Split step makes of the parts; as `tokenizers` has it, to the oddities (after a removed or merged match the
+// next match starts anew).
+void join(std::string_view text, std::vector<Part> parts, SplitBehavior behavior, std::vector<std::string_view>& out) {
+  if (behavior == SplitBehavior::Removed || behavior == SplitBehavior::Isolated) {
+    for (const Part& part : parts)
+      if (!part.is_match || behavior == SplitBehavior::Isolated) put(text, part.begin, part.end, out);
+    return;
+  }
+  const bool from_the_back = behavior == SplitBehavior::MergedWithNext;
+  if (from_the_back) std::reverse(parts.begin(), parts.end());
+  std::vector<Part> joined;
+  bool was_match = false;
+  for (const Part& part : parts) {
+    const bool joins = !joined.empty() && (behavior == SplitBehavior::Contiguous ? part.is_match == was_match
+                                                                                 : part.is_match && !was_match);
+    if (!joins) {
+      joined.push_back(part);
+    } else if (from_the_back) {
+      joined.back().begin = part.begin;
+    } else {
+      joined.back().end = part.end;
+    }
+    was_match = part.is_match;
+  }
+  if (from_the_back) std::reverse(joined.begin(), joined.end());
+  for (const Part& part : joined) put(text, part.begin, part.end, out);
+}
+
+std::vector<Regex::Match> find_literal(std::string_view text, std::string_view pattern) {
+  std::vector<Regex::Match> matches;
+  if (pattern.empty()) return matches;
+  for (size_t at = text.find(pattern); at != std::string_view::npos; at = text.find(pattern, at + pattern.size()))
+    matches.push_back({at, at + pattern.size()});
+  return matches;
+}
+
+std::vector<Regex::Match> find_numbers(std::string_view text) {
+  std::vector<Regex::Match> matches;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_character_length(text.substr(at));
+    if ((kind_of(utf8_code_point(text.data() + at, length)) & kNumber) != 0) matches.push_back({at, at + length});
+    at += length;
+  }
+  return matches;
+}
+
+// Spaces as the replacement, and one before the text if it is to have one and does not begin with one.
+std::string with_space_marks(std::string_view text, std::string_view mark, bool prefix) {
+  std::string marked;
+  for (const char c : text)
+    if (c == ' ') {
+      marked += mark;
+    } else {
+      marked.push_back(c);
+    }
+  return prefix && !marked.empty() && !marked.starts_with(mark) ? std::string(mark) + marked : marked;
 }
 
 }  // namespace
 
-const std::vector<PreTokenizerKind>& pre_tokenizer_kinds() {
-  // White space is spelled out (Unicode's White_Space): PCRE2's own \s also holds U+180E, which the reference takes for
-  // a symbol.
-  static const std::string space =
-      R"(\x{9}-\x{D}\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
-  // GPT-2's pattern: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-  static const std::string words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^)" + space + R"(\p{L}\p{N}]+|)";
-  // The reference of "smollm" cuts the digits out first and runs GPT-2's pattern on each stretch between them. One
-  // pattern does both: a digit takes no leading space, and for the look-ahead a digit is the end of the stretch.
-  static const std::vector<PreTokenizerKind> kinds = {
-      {"smollm", true, R"(\p{N}|)" + words + "[" + space + "]+(?![^" + space + R"(\p{N}])|[)" + space + "]+"},
-      {"gpt2", false, words + R"( ?\p{N}+|[)" + space + "]+(?![^" + space + "])|[" + space + "]+"},
+PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStep>& steps, const std::string& where) {
+  const auto tiles = [](const PreTokenizerStep& step) {
+    return step.behavior == SplitBehavior::Isolated ? !step.invert
+                                                    : step.behavior == SplitBehavior::Removed && step.invert;
   };
-  return kinds;
+  for (const PreTokenizerStep& spec : steps) {
+    Step step{spec, {}, {}};
+    if (spec.kind == Kind::Split && spec.is_regex) {
+      if (tiles(spec)) step.scanner = pattern_of_regex(spec.pattern);
+      if (!step.scanner) step.regex.emplace(spec.pattern, where);
+    }
+    if (spec.kind == Kind::ByteLevel && spec.split) step.scanner = WordPattern::Gpt2;
+    // A ByteLevel step that neither splits nor prefixes has nothing to do here.
+    if (spec.kind != Kind::ByteLevel || spec.split || spec.prefix != Prefix::Never) steps_.push_back(std::move(step));
+  }
+  if (steps_.size() == 1 && steps_[0].scanner && steps_[0].spec.prefix == Prefix::Never) fast_ = steps_[0].scanner;
+  if (steps_.size() == 2 && steps_[0].spec.kind == Kind::Digits && steps_[0].spec.individual_digits &&
+      steps_[1].scanner == WordPattern::Gpt2 && steps_[1].spec.prefix == Prefix::Never)
+    fast_ = WordPattern::Gpt2DigitsApart;
 }
 
-const PreTokenizerKind& pre_tokenizer_kind(std::string_view name) {
-  std::string known;
-  for (const PreTokenizerKind& kind : pre_tokenizer_kinds()) {
-    if (kind.name == name) return kind;
-    known += fmt::format("{}\"{}\"", known.empty() ? "" : ", ", kind.name);
+// `word` is UTF-8.
+void PreTokenizer::split_word(const Step& step, std::string_view word, std::vector<std::string_view>& out) {
+  const PreTokenizerStep& spec = step.spec;
+  if (step.scanner) {
+    while (!word.empty()) {
+      const size_t size = first_word(*step.scanner, word);
+      out.push_back(word.substr(0, size));
+      word.remove_prefix(size);
+    }
+    return;
   }
-  throw core::data_error(fmt::format("the tokenizer's pre-tokenizer \"{}\" is not known", name),
-                         fmt::format("known are {}", known));
+  std::vector<Regex::Match> matches;
+  SplitBehavior behavior = spec.behavior;
+  if (spec.kind == Kind::Digits) {
+    matches = find_numbers(word);
+    behavior = spec.individual_digits ? SplitBehavior::Isolated : SplitBehavior::Contiguous;
+  } else if (spec.kind == Kind::Metaspace) {
+    matches = find_literal(word, spec.replacement);
+    behavior = SplitBehavior::MergedWithNext;
+  } else if (step.regex) {
+    step.regex->find_all(word, matches);
+  } else {
+    matches = find_literal(word, spec.pattern);
+  }
+  std::vector<Part> parts = parts_of(word, matches);
+  if (spec.invert)
+    for (Part& part : parts) part.is_match = !part.is_match;
+  join(word, std::move(parts), behavior, out);
 }
 
-struct PreTokenizer::Pattern {
-  pcre2_code* code = nullptr;
-
-  explicit Pattern(std::string_view pattern) {
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                         PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, nullptr);
-    TT_CHECK(code != nullptr, "pattern, at {}: {}", offset, pcre2_reason(error));
-    // A PCRE2 built without JIT says so here and matches by its interpreter: the same words, only slower.
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
-  }
-  Pattern(const Pattern&) = delete;
-  Pattern& operator=(const Pattern&) = delete;
-  ~Pattern() { pcre2_code_free(code); }
-
-  // `text` is well-formed UTF-8. Each alternative of the patterns takes at least one character and together they take
-  // any.
-  void split(std::string_view text, pcre2_match_data* match, std::vector<std::string_view>& words) const {
-    while (!text.empty()) {
-      // The text was checked already: a check in each call would make the time quadratic.
-      const int result = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
-                                     PCRE2_NO_UTF_CHECK, match, nullptr);
-      TT_CHECK(result > 0, "no word at the start of the text: {}", pcre2_reason(result));
-      const size_t end = pcre2_get_ovector_pointer(match)[1];
-      TT_CHECK(end > 0 && end <= text.size(), "a word of {} bytes in a text of {}", end, text.size());
-      words.push_back(text.substr(0, end));
-      text.remove_prefix(end);
+void PreTokenizer::split(std::string_view text, bool is_first, bool with_prefix, Words& words) const {
+  if (!text.empty()) words.words.push_back(text);
+  std::vector<std::string_view> next;
+  for (const Step& step : steps_) {
+    next.clear();
+    for (std::string_view word : words.words) {
+      // "First" is the text's very start, which only the first word can be at.
+      const bool at_start = word.data() == words.words.front().data();
+      const bool prefixed =
+          step.spec.prefix == Prefix::Always || (step.spec.prefix == Prefix::First && is_first && at_start);
+      if (step.spec.kind == Kind::Metaspace) {
+        words.storage.push_back(with_space_marks(word, step.spec.replacement, prefixed && (with_prefix || !at_start)));
+        word = words.storage.back();
+      } else if (step.spec.kind == Kind::ByteLevel && prefixed && (with_prefix || !at_start) && word[0] != ' ') {
+        words.storage.push_back(std::string(1, ' ').append(word));
+        word = words.storage.back();
+      }
+      if ((step.spec.kind == Kind::Metaspace || step.spec.kind == Kind::ByteLevel) && !step.spec.split) {
+        if (!word.empty()) next.push_back(word);
+        continue;
+      }
+      while (!word.empty()) {
+        const size_t valid = utf8_valid_length(word);
+        if (valid > 0) split_word(step, word.substr(0, valid), next);
+        word.remove_prefix(valid);
+        if (word.empty()) break;
+        next.push_back(word.substr(0, 1));
+        word.remove_prefix(1);
+      }
     }
+    words.words.swap(next);
   }
-};
-
-PreTokenizer::PreTokenizer(const PreTokenizerKind& kind) : pattern_(std::make_shared<const Pattern>(kind.pattern)) {}
-
-std::vector<std::string_view> PreTokenizer::split(std::string_view text) const {
-  const std::unique_ptr<pcre2_match_data, FreeMatchData> match(pcre2_match_data_create(1, nullptr));
-  TT_CHECK(match != nullptr, "no memory for a match");
-  std::vector<std::string_view> words;
-  while (!text.empty()) {
-    const size_t valid = utf8_valid_length(text);
-    pattern_->split(text.substr(0, valid), match.get(), words);
-    text.remove_prefix(valid);
-    while (!text.empty() && utf8_character_length(text) == 0) {
-      words.push_back(text.substr(0, 1));
-      text.remove_prefix(1);
-    }
-  }
-  return words;
 }
 
 }  // namespace thinktune::text

@@ -1,36 +1,62 @@
-// The first half of byte-level BPE: a text into words. Merges never cross a word's border.
+// A text into words, which the model's merges never cross.
 #pragma once
 
-#include <memory>
+#include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/pipeline_spec.h"
+#include "text/regex.h"
+#include "text/word_scanner.h"
+
 namespace thinktune::text {
-
-struct PreTokenizerKind {
-  std::string name;
-  bool digits_apart;    // every numeric character (Unicode N*) is a word of its own
-  std::string pattern;  // PCRE2: one word at the start of a text
-};
-
-const std::vector<PreTokenizerKind>& pre_tokenizer_kinds();
-
-// Throws Error{Data} for a name that is not known, naming those that are.
-const PreTokenizerKind& pre_tokenizer_kind(std::string_view name);
 
 // Immutable; any number of threads.
 class PreTokenizer {
  public:
-  explicit PreTokenizer(const PreTokenizerKind& kind);
+  PreTokenizer() = default;
+  PreTokenizer(const std::vector<PreTokenizerStep>& steps, const std::string& where);
 
-  // Words one after the other: together they are `text`, into which they point. A byte that is not part of well-formed
-  // UTF-8 is a word of its own (the reference never sees such bytes). Time is linear in the text.
-  std::vector<std::string_view> split(std::string_view text) const;
+  // Calls f(word) for each word of `text`. Prefixes go before a text where the steps say Always; First asks
+  // `is_first`: nothing was before this text. `with_prefix` false: none at all. A byte that is not UTF-8 is a word of
+  // its own wherever a step splits (the reference never sees one).
+  template <typename F>
+  void for_each_word(std::string_view text, bool is_first, bool with_prefix, F&& f) const {
+    if (fast_) {
+      while (!text.empty()) {
+        const size_t size = first_word(*fast_, text);
+        f(text.substr(0, size));
+        text.remove_prefix(size);
+      }
+      return;
+    }
+    if (steps_.empty()) {
+      if (!text.empty()) f(text);
+      return;
+    }
+    Words words;
+    split(text, is_first, with_prefix, words);
+    for (const std::string_view word : words.words) f(word);
+  }
 
  private:
-  struct Pattern;
-  std::shared_ptr<const Pattern> pattern_;
+  struct Step {
+    PreTokenizerStep spec;
+    std::optional<Regex> regex;
+    std::optional<WordPattern> scanner;
+  };
+  struct Words {
+    std::vector<std::string_view> words;
+    std::deque<std::string> storage;  // words that are not part of the text
+  };
+
+  void split(std::string_view text, bool is_first, bool with_prefix, Words& words) const;
+  static void split_word(const Step& step, std::string_view word, std::vector<std::string_view>& out);
+
+  std::vector<Step> steps_;
+  std::optional<WordPattern> fast_;  // one scanner does all of it
 };
 
 }  // namespace thinktune::text

@@ -1,13 +1,14 @@
-// The tokenizer.json of a byte-level BPE; its reader is public (byte_bpe.h).
+// tokenizer.json as `tokenizers` 0.23 writes and reads it (its JSON is its documentation).
 #pragma once
 
 #include <string>
+#include <string_view>
 
-#include "thinktune/text/byte_bpe.h"
+#include "text/pipeline_spec.h"
 
 namespace thinktune::text {
 
-// `spec` is one that make_byte_bpe accepts.
-std::string byte_bpe_to_tokenizer_json(const ByteBpeSpec& spec);
+// Throws Error{Data} for what is not a tokenizer.json, or one with a part that is not known, naming it.
+PipelineSpec read_tokenizer_json(std::string_view json, const std::string& where);
 
 }  // namespace thinktune::text

@@ -12,6 +12,7 @@
 namespace thinktune::text {
 
 using core::TokenId;
+struct GgufVocabulary;  // gguf_vocabulary.h
 
 enum class Special {
   AsText,  // "<|im_end|>" in the text is ten characters like any other: what a user typed
@@ -28,12 +29,16 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Bytes that the vocabulary has no token for vanish (as in the reference). Any byte string is accepted.
+  // Bytes that the vocabulary has no token for vanish (as in the reference). Any byte string is accepted. A tokenizer
+  // of sentencepiece's kind puts a space before the text (and none behind special tokens within it).
   std::vector<TokenId> encode(std::string_view text, Special special = Special::AsText) const;
 
   // As if the segments were one text, but special tokens are recognised only inside segments that say Parse. A special
   // token never spans two segments; ordinary tokens may.
   virtual std::vector<TokenId> encode(const std::vector<Segment>& segments) const = 0;
+
+  // As the text stands behind other text: without the space that a sentencepiece tokenizer puts at a text's start.
+  virtual std::vector<TokenId> encode_continuation(std::string_view text) const;
 
   // Bytes of the ids one after the other; not always valid UTF-8. Throws Error{Internal} for an id outside the
   // vocabulary.
@@ -43,6 +48,16 @@ class Tokenizer {
   virtual bool is_special(TokenId id) const = 0;
   virtual TokenId special_id(std::string_view token) const = 0;  // -1 if there is no such special token
   virtual std::string token_text(TokenId id) const = 0;          // for people, e.g. "Ġhello"
+
+  // The bytes that one token stands for inside a text ("▁the" is " the"; a special token is its own text): decode() is
+  // these, one after the other, but for what it takes away at a text's start.
+  virtual std::string token_bytes(TokenId id) const;
+
+  // `ids` between what the model's own texts begin and end with (BOS, EOS), as its post-processor or its config says.
+  virtual std::vector<TokenId> add_special_tokens(std::vector<TokenId> ids) const;
+
+  // For writing GGUF. Throws Error{Data} naming why where GGUF has no words for it.
+  virtual GgufVocabulary to_gguf() const;
 
   // The content of a Hugging Face folder's tokenizer.json, which `tokenizers` and transformers read. The
   // tokenizer_config.json beside it must say "tokenizer_class": "PreTrainedTokenizerFast": for a class that it knows
