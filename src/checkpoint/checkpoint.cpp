@@ -11,6 +11,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/model/family.h"
+#include "thinktune/model/save.h"
 #include "thinktune/weights/safetensors.h"
 
 namespace thinktune::checkpoint {

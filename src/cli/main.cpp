@@ -26,6 +26,10 @@ CLI::Option* add_precision(CLI::App* sub, std::string& precision) {
       ->capture_default_str();
 }
 
+void add_chat_template(CLI::App* sub, std::string& file) {
+  sub->add_option("--chat-template", file, "Jinja chat template in place of the model's own")->type_name("FILE");
+}
+
 void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& action) {
   CLI::App* sub = app.add_subcommand("train", "Train a model by ThinkTuning, or by plain GRPO");
   sub->add_option("--config", command.config, "Settings: JSON with comments; configs/README.md explains every key")
@@ -69,6 +73,7 @@ void add_eval(CLI::App& app, EvalCommand& command, std::function<int()>& action)
       ->expected(1)
       ->take_all();
   add_precision(sub, command.precision);
+  add_chat_template(sub, command.chat_template);
   sub->add_option("--output", command.output, "Write every answer to this JSONL file")->type_name("FILE");
   sub->footer(
       "Measure a model as its training run did, before and after:\n"
@@ -96,10 +101,38 @@ void add_generate(CLI::App& app, GenerateCommand& command, std::function<int()>&
       ->check(whole_number_from(0))
       ->capture_default_str();
   add_precision(sub, command.precision);
+  add_chat_template(sub, command.chat_template);
   sub->add_flag("--ids", command.ids, "Print token ids instead of text");
   sub->footer(
       "  thinktune generate --model MODEL.gguf --prompt \"Tom has 3 apples and buys 4 more. How many has he?\"");
   sub->callback([&] { action = [&] { return run_generate(command); }; });
+}
+
+void add_convert(CLI::App& app, ConvertCommand& command, std::function<int()>& action) {
+  CLI::App* sub = app.add_subcommand("convert", "Write a model as a Hugging Face folder or as GGUF");
+  sub->add_option("in", command.in, kModelHelp)->type_name("IN")->required();
+  sub->add_option("out", command.out, "What is written: NAME.gguf, or a folder")->type_name("OUT")->required();
+  sub->add_option("--dtype", command.dtype, "auto: as it is stored, quantised weights as bf16; q8_0 only in a GGUF")
+      ->type_name("")
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "q8_0"}))
+      ->capture_default_str();
+  sub->add_option("--max-shard-mb", command.max_shard_mb, "Largest safetensors file, in MB")
+      ->type_name("N")
+      ->check(whole_number_from(1))
+      ->capture_default_str();
+  add_chat_template(sub, command.chat_template);
+  sub->footer(
+      "  thinktune convert runs/quickstart/checkpoints/step-30 trained.gguf --dtype q8_0    for llama.cpp\n"
+      "  thinktune convert MODEL.gguf folder                                               for transformers");
+  sub->callback([&] { action = [&] { return run_convert(command); }; });
+}
+
+void add_inspect(CLI::App& app, InspectCommand& command, std::function<int()>& action) {
+  CLI::App* sub =
+      app.add_subcommand("inspect", "What a model is, what training it takes, and what looks wrong with it");
+  sub->add_option("model", command.model, kModelHelp)->type_name("IN")->required();
+  add_chat_template(sub, command.chat_template);
+  sub->callback([&] { action = [&] { return run_inspect(command); }; });
 }
 
 void add_compare(CLI::App& app, CompareCommand& command, std::function<int()>& action) {
@@ -129,9 +162,13 @@ int run(int argc, char** argv) {
   EvalCommand eval;
   GenerateCommand generate;
   CompareCommand compare;
+  ConvertCommand convert;
+  InspectCommand inspect;
   add_train(app, train, action);
   add_eval(app, eval, action);
   add_generate(app, generate, action);
+  add_convert(app, convert, action);
+  add_inspect(app, inspect, action);
   add_compare(app, compare, action);
   app.add_subcommand("docs", "Print the documentation of every setting (configs/README.md)")->callback([&] {
     action = run_docs;

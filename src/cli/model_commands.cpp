@@ -26,14 +26,14 @@ struct Loaded {
   std::unique_ptr<infer::Engine> engine;
 };
 
-std::unique_ptr<Loaded> load(const std::string& path, const std::string& precision,
-                             const infer::EngineOptions& options) {
+std::unique_ptr<Loaded> load(const std::string& path, const std::string& precision, const infer::EngineOptions& options,
+                             const model::VocabularyRequest& request, bool long_context = false) {
   auto loaded = std::make_unique<Loaded>();
   const model::Pretrained pretrained(path);
   loaded->config = pretrained.config();
-  loaded->vocabulary = pretrained.load_vocabulary();
-  const core::TokenId end = loaded->vocabulary.tokenizer->special_id(loaded->vocabulary.chat->end_of_turn());
-  if (end >= 0) loaded->config.end_of_turn_ids.push_back(end);
+  loaded->config.long_context = long_context;
+  loaded->vocabulary = pretrained.load_vocabulary(request);
+  model::add_end_of_turn(loaded->config, loaded->vocabulary);
   loaded->decoder = std::make_unique<model::Decoder>(loaded->config);
   loaded->weights = pretrained.load_weights(precision == "f32" ? at::kFloat : at::kBFloat16);
   loaded->engine =
@@ -78,7 +78,9 @@ int run_eval(const EvalCommand& command) {
   if (problems.empty()) throw core::user_error("the config has no held-out problems", "give --data FILE.jsonl");
   std::optional<core::AtomicFile> output;  // opened now: a mistake in its name is not to be found after an hour of work
   if (!command.output.empty()) output.emplace(command.output);
-  const auto loaded = load(command.model, command.precision, options.engine);
+  const std::string& chat_template = command.chat_template.empty() ? options.chat_template : command.chat_template;
+  const auto loaded =
+      load(command.model, command.precision, options.engine, {.chat_template = chat_template}, options.long_context);
   const data::PromptBuilder builder(options.prompt, *loaded->vocabulary.tokenizer, *loaded->vocabulary.chat);
   std::vector<rollout::Prompt> prompts;
   int64_t too_long = 0;
@@ -111,16 +113,18 @@ int run_eval(const EvalCommand& command) {
 }
 
 int run_generate(const GenerateCommand& command) {
-  const auto loaded = load(command.model, command.precision, {});
+  const auto loaded =
+      load(command.model, command.precision, {}, {.chat_template = command.chat_template, .needs_chat = !command.raw});
   const text::Tokenizer& tokenizer = *loaded->vocabulary.tokenizer;
   infer::Request request{.max_new_tokens = command.max_new_tokens};
   if (command.raw) {
-    request.prompt_ids = tokenizer.encode(command.prompt, text::Special::Parse);
+    request.prompt_ids = tokenizer.add_special_tokens(tokenizer.encode(command.prompt, text::Special::Parse));
   } else {
     std::vector<core::ChatMessage> messages;
     if (!command.system.empty()) messages.push_back({"system", command.system});
     messages.push_back({"user", command.prompt});
-    request.prompt_ids = tokenizer.encode(loaded->vocabulary.chat->render(messages, true));
+    const text::ChatTemplate& chat = *loaded->vocabulary.chat;
+    request.prompt_ids = tokenizer.encode(chat.render(text::acceptable_messages(chat, messages), true));
   }
   if (request.prompt_ids.empty()) throw core::user_error("the prompt is empty");
   const auto results = loaded->engine->generate({request}, {.temperature = command.temperature},

@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
 
 #include "thinktune/cli/commands.h"
@@ -8,6 +9,7 @@
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/report/table.h"
+#include "thinktune/train/memory.h"
 #include "thinktune/train/trainer.h"
 
 namespace thinktune::cli {
@@ -19,6 +21,18 @@ std::string as_comments(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) comments += "// " + line + "\n";
   return comments;
+}
+
+// What the run takes at its peak: known from the model's config, before anything is loaded.
+std::string describe_memory(const train::TrainOptions& options) {
+  if (!std::filesystem::exists(options.model))
+    return fmt::format("memory: not known, there is no model at {}\n", options.model);
+  const auto parts = train::memory_of_training(model::Pretrained(options.model).config(), options);
+  std::string text = fmt::format("memory at the peak of a step: about {:.2f} GB\n",
+                                 static_cast<double>(train::total_bytes(parts)) / 1e9);
+  for (const train::MemoryPart& part : parts)
+    text += fmt::format("  {:<45} {:>8.2f}\n", part.what, static_cast<double>(part.bytes) / 1e9);
+  return text;
 }
 
 }  // namespace
@@ -38,7 +52,8 @@ int run_train(const TrainCommand& command) {
   train::validate(options);
   const std::string resolved = to_json_text(options);
   if (command.dry_run) {
-    std::printf("%s\n%s", resolved.c_str(), as_comments(train::describe_sizes(options)).c_str());
+    std::printf("%s\n%s", resolved.c_str(),
+                as_comments(train::describe_sizes(options) + describe_memory(options)).c_str());
     return 0;
   }
   core::Stopwatch watch;

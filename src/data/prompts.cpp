@@ -85,7 +85,7 @@ rollout::Prompt PromptBuilder::build(const Problem& problem, uint64_t number) co
     }
     prompt.messages.push_back({"user", problem.problem + options_.suffix});
   }
-  prompt.ids = tokenizer_.encode(chat_.render(prompt.messages, true));
+  prompt.ids = tokenizer_.encode(chat_.render(text::acceptable_messages(chat_, prompt.messages), true));
   return prompt;
 }
 

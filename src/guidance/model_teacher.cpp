@@ -45,7 +45,7 @@ ModelTeacher::ModelTeacher(infer::Engine& engine, const text::ChatTemplate& chat
 std::vector<text::Segment> ModelTeacher::render(const std::vector<ChatMessage>& last_messages) const {
   std::vector<ChatMessage> messages = fixed_;
   messages.insert(messages.end(), last_messages.begin(), last_messages.end());
-  return chat_.render(messages, true);
+  return chat_.render(text::acceptable_messages(chat_, messages), true);
 }
 
 std::vector<ModelTeacher::Rendered> ModelTeacher::render_all(const std::vector<TeacherRequest>& requests) {

@@ -29,20 +29,20 @@ struct Words {
 // How many of the first tokens hold nothing but the separator.
 size_t num_joint_tokens(const std::vector<TokenId>& ids, const text::Tokenizer& tokenizer) {
   size_t count = 0, num_bytes = 0;
-  while (count < ids.size() && (num_bytes += tokenizer.decode({ids[count]}).size()) <= kSeparator.size()) ++count;
+  while (count < ids.size() && (num_bytes += tokenizer.token_bytes(ids[count]).size()) <= kSeparator.size()) ++count;
   return count;
 }
 
 Words words_of(const ParsedReply& reply, const text::Tokenizer& tokenizer, Use use) {
   Words words;
   if (use == Use::Replace) {
-    words.append(tokenizer.encode(reply.phrase), Origin::Phrase);
+    words.append(tokenizer.encode_continuation(reply.phrase), Origin::Phrase);
   } else {
-    const std::vector<TokenId> reason = tokenizer.encode(kSeparator + reply.reason);
+    const std::vector<TokenId> reason = tokenizer.encode_continuation(kSeparator + reply.reason);
     const auto joint_end = reason.begin() + static_cast<std::ptrdiff_t>(num_joint_tokens(reason, tokenizer));
     words.append({reason.begin(), joint_end}, Origin::Joint);
     words.append({joint_end, reason.end()}, Origin::Reason);
-    words.append(tokenizer.encode(kSeparator + reply.phrase), Origin::Phrase);
+    words.append(tokenizer.encode_continuation(kSeparator + reply.phrase), Origin::Phrase);
   }
   return words;
 }

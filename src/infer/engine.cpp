@@ -162,7 +162,7 @@ struct Engine::State {
       return true;
     }
     if (!request.stop_texts.empty()) {
-      slot.tail += tokenizer.decode({token.id});
+      slot.tail += tokenizer.token_bytes(token.id);
       for (const std::string& stop : request.stop_texts) {
         if (slot.tail.find(stop) == std::string::npos) continue;
         slot.generation.stop = Stop::StopText;

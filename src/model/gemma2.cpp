@@ -26,7 +26,6 @@ constexpr LayerTensor kTable[] = {
 };
 
 constexpr int64_t kPattern = 2;  // every second layer sees everything
-constexpr int64_t kLayersOf27B = 46;
 
 void set_family_fields(ModelConfig& model) {
   model.norm_placement = NormPlacement::Both;
@@ -56,9 +55,6 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
 ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   ModelConfig model = common_config(gguf, kGemma2);
   set_family_fields(model);
-  // llama.cpp knows the one size whose scores are scaled by the width, not by the head.
-  if (model.num_layers == kLayersOf27B)
-    model.attention_scale = 1.0 / std::sqrt(static_cast<double>(model.hidden_size / model.num_heads));
   model.attention_softcap = optional_number(gguf, kGemma2, "attn_logit_softcapping", 50.0);
   model.logit_softcap = optional_number(gguf, kGemma2, "final_logit_softcapping", 30.0);
   model.windows =
@@ -85,6 +81,7 @@ constinit const Family kGemma2 = {.name = "gemma2",
                                   .hf_architecture = "Gemma2ForCausalLM",
                                   .gguf_architecture = "gemma2",
                                   .layer_tensors = kTable,
+                                  .gguf_window_pattern = kPattern,
                                   .config_from_hf = config_from_hf,
                                   .config_from_gguf = config_from_gguf,
                                   .config_to_hf = config_to_hf};

@@ -29,7 +29,6 @@ constexpr LayerTensor kTable[] = {
 };
 
 constexpr int64_t kUsualPattern = 6;  // every sixth layer sees everything
-constexpr int64_t kLayersOf27B = 62;
 constexpr double kTheta = 1e6, kLocalTheta = 1e4;
 
 void set_family_fields(ModelConfig& model) {
@@ -82,9 +81,6 @@ ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   set_family_fields(model);
   if (gguf.find_value("gemma3.rope.freq_base") == nullptr) model.rope.theta = kTheta;
   model.local_rope = {.theta = optional_number(gguf, kGemma3, "rope.freq_base_swa", kLocalTheta)};
-  // llama.cpp knows the one size whose scores are scaled by the width, not by the head.
-  if (model.num_layers == kLayersOf27B)
-    model.attention_scale = 1.0 / std::sqrt(static_cast<double>(model.hidden_size / model.num_heads));
   model.logit_softcap = optional_number(gguf, kGemma3, "final_logit_softcapping", 0);
   model.windows =
       windows_by_pattern(model.num_layers, optional_int(gguf, kGemma3, "attention.sliding_window", 0), kUsualPattern);
@@ -114,6 +110,7 @@ constinit const Family kGemma3 = {.name = "gemma3_text",
                                   .hf_architecture = "Gemma3ForCausalLM",
                                   .gguf_architecture = "gemma3",
                                   .layer_tensors = kTable,
+                                  .gguf_window_pattern = kUsualPattern,
                                   .config_from_hf = config_from_hf,
                                   .config_from_gguf = config_from_gguf,
                                   .config_to_hf = config_to_hf};

@@ -21,21 +21,29 @@ std::vector<double> factors(const weights::Gguf& gguf, std::string_view name, in
   return {values.begin(), values.end()};
 }
 
-// llama.cpp keeps what each frequency is divided by, not the numbers that it was made from. Those of the published
-// Llama 3.1, 3.2 and 3.3 differ only in the factor, which is the largest divisor.
-Rope llama3_rope(const weights::Gguf& gguf, const ModelConfig& config, double theta) {
-  const std::vector<double> divisors = factors(gguf, kLlama3Factors, config.rotary_dim / 2);
-  Rope rope{.theta = theta, .scaling = RopeScaling::Llama3};
-  rope.factor = *std::max_element(divisors.begin(), divisors.end());
-  rope.original_max_position = 8192;
-  const std::vector<double> plain = rotary_frequencies(config, {.theta = theta});
+bool gives(const Rope& rope, const std::vector<double>& divisors, const ModelConfig& config) {
+  const std::vector<double> plain = rotary_frequencies(config, {.theta = rope.theta});
   const std::vector<double> scaled = rotary_frequencies(config, rope);
   for (size_t i = 0; i < divisors.size(); ++i)
-    if (!(std::abs(plain[i] / scaled[i] - divisors[i]) <= 1e-4 * divisors[i]))
-      throw core::data_error(
-          fmt::format("{}: the factors of {} are not those of Llama 3.1's scaling", gguf.where(), kLlama3Factors),
-          "use the model's Hugging Face folder instead");
-  return rope;
+    if (!(std::abs(plain[i] / scaled[i] - divisors[i]) <= 1e-4 * divisors[i])) return false;
+  return true;
+}
+
+// llama.cpp keeps what each frequency is divided by, not the numbers that it was made from. The factor is the largest
+// divisor; of the original length the powers of two are tried, Llama 3's own first; the ramp is that of all published
+// models.
+Rope llama3_rope(const weights::Gguf& gguf, const ModelConfig& config, double theta) {
+  const std::vector<double> divisors = factors(gguf, kLlama3Factors, config.rotary_dim / 2);
+  Rope rope{.theta = theta, .scaling = RopeScaling::Llama3, .low_freq_factor = 1.0, .high_freq_factor = 4.0};
+  rope.factor = *std::max_element(divisors.begin(), divisors.end());
+  rope.original_max_position = 8192;
+  for (int64_t power = 4; rope.factor > 0 && power <= 24; ++power) {
+    if (gives(rope, divisors, config)) return rope;
+    rope.original_max_position = int64_t{1} << power;
+  }
+  throw core::data_error(
+      fmt::format("{}: the factors of {} are not those of Llama 3.1's scaling", gguf.where(), kLlama3Factors),
+      "use the model's Hugging Face folder instead");
 }
 
 Rope read_rope(const weights::Gguf& gguf, const Family& family, const ModelConfig& config) {
@@ -105,7 +113,7 @@ ModelConfig common_config(const weights::Gguf& gguf, const Family& family) {
   model.max_position = size("context_length");
   model.rms_norm_eps = gguf.number(fmt::format("{}.attention.layer_norm_rms_epsilon", family.gguf_architecture));
   model.tie_word_embeddings = gguf.find("output.weight") == nullptr;
-  model.attention_scale = 1.0 / std::sqrt(static_cast<double>(model.head_dim));
+  model.attention_scale = gguf_attention_scale(model);
   if (model.rotary_dim <= 0 || model.rotary_dim > model.head_dim)  // before factors are counted by it
     throw core::data_error(
         fmt::format("{}: {} rotary dimensions in a head of {}", gguf.where(), model.rotary_dim, model.head_dim));
@@ -119,6 +127,99 @@ ModelConfig common_config(const weights::Gguf& gguf, const Family& family) {
   model.pad_id = optional_id("tokenizer.ggml.padding_token_id");
   validate(model, gguf.where());  // sizes are trusted from here on
   return model;
+}
+
+namespace {
+
+void add_rope(const ModelConfig& config, const std::string& prefix, GgufForm& form) {
+  const Rope& rope = config.rope;
+  form.metadata.push_back({prefix + "rope.freq_base", static_cast<float>(rope.theta)});
+  switch (rope.scaling) {
+    case RopeScaling::None:
+      break;
+    case RopeScaling::Linear:
+      form.metadata.push_back({prefix + "rope.scaling.type", std::string("linear")});
+      form.metadata.push_back({prefix + "rope.scaling.factor", static_cast<float>(rope.factor)});
+      break;
+    case RopeScaling::Llama3: {
+      const std::vector<double> plain = rotary_frequencies(config, {.theta = rope.theta});
+      const std::vector<double> scaled = rotary_frequencies(config, rope);
+      std::vector<float> divisors;
+      for (size_t i = 0; i < plain.size(); ++i) divisors.push_back(static_cast<float>(plain[i] / scaled[i]));
+      form.rope_factors.push_back({std::string(kLlama3Factors), divisors});
+      break;
+    }
+    case RopeScaling::LongRope:
+      form.metadata.push_back(
+          {prefix + "rope.scaling.original_context_length", static_cast<uint32_t>(rope.original_max_position)});
+      form.metadata.push_back({prefix + "rope.scaling.attn_factor", static_cast<float>(rope.attention_factor)});
+      form.rope_factors.push_back({std::string(kLongFactors), {rope.long_factors.begin(), rope.long_factors.end()}});
+      form.rope_factors.push_back({std::string(kShortFactors), {rope.short_factors.begin(), rope.short_factors.end()}});
+      break;
+  }
+}
+
+// llama.cpp knows windows by architecture: which layers have one is not in the file.
+void add_windows(const ModelConfig& config, const Family& family, const std::string& prefix, GgufForm& form) {
+  const int64_t window = *std::max_element(config.windows.begin(), config.windows.end());
+  form.metadata.push_back({prefix + "attention.sliding_window", static_cast<uint32_t>(window)});
+  if (family.gguf_window_pattern == 0) {
+    form.warnings.push_back(fmt::format(
+        "llama.cpp knows no attention window for {}: it computes the same only for the first {} tokens of a text",
+        family.gguf_architecture, window));
+    return;
+  }
+  for (int64_t layer = 0; layer < config.num_layers; ++layer)
+    if (window_of(config, layer) != ((layer + 1) % family.gguf_window_pattern == 0 ? 0 : window))
+      throw core::data_error(
+          fmt::format("a GGUF cannot say which layers of this {} model have a window: llama.cpp takes every layer but "
+                      "every {}th",
+                      family.name, family.gguf_window_pattern),
+          "write a Hugging Face folder instead");
+}
+
+}  // namespace
+
+GgufForm gguf_form(const ModelConfig& config, const Family& family) {
+  GgufForm form;
+  const std::string prefix = std::string(family.gguf_architecture) + ".";
+  const auto count = [&](const char* key, int64_t value) {
+    form.metadata.push_back({prefix + key, static_cast<uint32_t>(value)});
+  };
+  const auto number = [&](const char* key, double value) {
+    form.metadata.push_back({prefix + key, static_cast<float>(value)});
+  };
+  count("vocab_size", config.vocab_size);
+  count("context_length", config.max_position);
+  count("embedding_length", config.hidden_size);
+  count("block_count", config.num_layers);
+  count("feed_forward_length", config.intermediate_size);
+  count("attention.head_count", config.num_heads);
+  count("attention.head_count_kv", config.num_kv_heads);
+  count("attention.key_length", config.head_dim);
+  count("attention.value_length", config.head_dim);
+  count("rope.dimension_count", config.rotary_dim);
+  number("attention.layer_norm_rms_epsilon", config.rms_norm_eps);
+  add_rope(config, prefix, form);
+  if (config.local_rope != config.rope) number("rope.freq_base_swa", config.local_rope.theta);
+  if (config.attention_softcap > 0) number("attn_logit_softcapping", config.attention_softcap);
+  if (config.logit_softcap > 0) number("final_logit_softcapping", config.logit_softcap);
+  if (!config.windows.empty() && *std::max_element(config.windows.begin(), config.windows.end()) > 0)
+    add_windows(config, family, prefix, form);
+  const double assumed = gguf_attention_scale(config);
+  if (std::abs(config.attention_scale - assumed) > 1e-6 * assumed)
+    throw core::data_error(
+        fmt::format("a GGUF cannot say that scores of this {} model are scaled by {}: llama.cpp takes {}", family.name,
+                    config.attention_scale, assumed),
+        "write a Hugging Face folder instead");
+  return form;
+}
+
+double gguf_attention_scale(const ModelConfig& config) {
+  const bool by_width = (config.family == "gemma2" && config.num_layers == 46) ||
+                        (config.family == "gemma3_text" && config.num_layers == 62);
+  const int64_t size = by_width ? config.hidden_size / config.num_heads : config.head_dim;
+  return 1.0 / std::sqrt(static_cast<double>(size));
 }
 
 }  // namespace thinktune::model

@@ -29,6 +29,11 @@ void describe(core::Fields& f, TrainOptions& o) {
            "paper: the method as intended; reference: as the public code computes it. Sets the defaults of loss.aas, "
            "loss.single_clip_without_teacher and guidance.repeat_question");
   f.text("model", o.model, "Hugging Face folder or .gguf file; the policy starts from it and the teacher stays it");
+  f.text("chat_template", o.chat_template,
+         "Jinja file of a chat template in place of the model's own; empty: its own. A base model has none");
+  f.boolean("long_context", o.long_context,
+            "models with longrope (Phi 3, 128k): true if prompt and response together may pass the original length; "
+            "their long rope factors hold then for every sequence");
   f.text("output", o.output, "folder of the run: metrics, rollouts, checkpoints; it must not hold another run");
   f.integer("seed", o.seed, core::at_least(int64_t{0}), "seed of all random numbers");
   f.integer("steps", o.steps, {1, 100'000'000}, "training steps");

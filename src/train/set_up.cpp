@@ -14,17 +14,6 @@
 namespace thinktune::train {
 namespace {
 
-// Ids that end a turn: the config's, and the one that the chat template writes behind every turn.
-void add_template_end_of_turn(model::ModelConfig& config, const model::Vocabulary& vocabulary) {
-  const core::TokenId id = vocabulary.tokenizer->special_id(vocabulary.chat->end_of_turn());
-  auto& ids = config.end_of_turn_ids;
-  if (id < 0)
-    throw core::data_error(fmt::format("the chat template ends turns with {}, which the vocabulary does not have",
-                                       vocabulary.chat->end_of_turn()));
-  ids.erase(std::remove(ids.begin(), ids.end(), id), ids.end());
-  ids.insert(ids.begin(), id);  // first: it is what is written
-}
-
 std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
   run.teacher_engine =
@@ -142,8 +131,9 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   const model::Pretrained pretrained(o.model);
   run.config = pretrained.config();
-  run.vocabulary = pretrained.load_vocabulary();
-  add_template_end_of_turn(run.config, run.vocabulary);
+  run.config.long_context = o.long_context;
+  run.vocabulary = pretrained.load_vocabulary({.chat_template = o.chat_template});
+  model::add_end_of_turn(run.config, run.vocabulary);
   check_lengths(run, model_teaches);
   set_up_data(run);
 

@@ -1,5 +1,7 @@
-// Greedy continuations against transformers: the tiny models with and without a stop token, and SmolLM2.
+// Greedy continuations against transformers: the tiny models with and without a stop token, SmolLM2 and
+// Gemma 3.
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "support/paths.h"
@@ -73,14 +75,21 @@ INSTANTIATE_TEST_SUITE_P(Families, TinyModels,
                                          "qwen2", "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST(SmolLm2, GreedyIds) {
-  const auto file = test::golden_folder() / "real_models" / "smollm2.json";
+struct RealModel {
+  const char* name;
+  std::filesystem::path (*file)();
+};
+
+class RealModels : public testing::TestWithParam<RealModel> {};
+
+TEST_P(RealModels, GreedyIds) {
+  const auto file = test::golden_folder() / "real_models" / fmt::format("{}.json", GetParam().name);
   TT_REQUIRE_FILE(file);
-  TT_REQUIRE_FILE(test::model_file());
+  TT_REQUIRE_FILE(GetParam().file());
   const json golden = test::read_json(file);
-  const model::Pretrained pretrained(test::model_file());
+  const model::Pretrained pretrained(GetParam().file());
   const model::Weights weights = pretrained.load_weights(at::kFloat);
-  const model::Vocabulary vocabulary = pretrained.load_vocabulary();
+  const model::Vocabulary vocabulary = pretrained.load_vocabulary({.needs_chat = false});
   model::ModelConfig config = pretrained.config();
   config.end_of_turn_ids.clear();  // the golden goes on behind the end of turn
   const model::Decoder decoder(config);
@@ -98,6 +107,10 @@ TEST(SmolLm2, GreedyIds) {
           << golden["cases"][r]["name"] << " token " << i;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Gguf, RealModels,
+                         testing::Values(RealModel{"smollm2", test::model_file}, RealModel{"gemma3", test::gemma_file}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace thinktune::infer

@@ -65,13 +65,18 @@ TEST_P(TinyModels, LogitsAndLogprobs) {
       const Row row = real_tokens(batch, r);
       const at::Tensor hidden = hidden_states(decoder, weights, {row});
       const at::Tensor logits = decoder.logits(weights, hidden);
+      double error_squares = 0, squares = 0;
       for (size_t i = 0; i < row.ids.size(); ++i) {
         const json& expected = batch["logits"][r][row.places[i]];
-        for (size_t v = 0; v < expected.size(); ++v)
-          ASSERT_NEAR(logits[static_cast<int64_t>(i)][static_cast<int64_t>(v)].item<double>(),
-                      expected[v].get<double>(), 1e-4)
+        for (size_t v = 0; v < expected.size(); ++v) {
+          const double logit = logits[static_cast<int64_t>(i)][static_cast<int64_t>(v)].item<double>();
+          ASSERT_NEAR(logit, expected[v].get<double>(), 1e-4)
               << batch["padding"] << " row " << r << " token " << i << " logit " << v;
+          error_squares += std::pow(logit - expected[v].get<double>(), 2);
+          squares += std::pow(expected[v].get<double>(), 2);
+        }
       }
+      EXPECT_LE(std::sqrt(error_squares), 1e-5 * std::sqrt(squares)) << batch["padding"] << " row " << r;
       const int64_t predicted = std::ssize(row.ids) - 1;
       const at::Tensor targets = index_tensor({row.ids.begin() + 1, row.ids.end()});
       for (const double temperature : {1.0, 0.7}) {

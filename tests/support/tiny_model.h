@@ -10,6 +10,7 @@
 #include "thinktune/core/random.h"
 #include "thinktune/model/decoder.h"
 #include "thinktune/model/pretrained.h"
+#include "thinktune/model/save.h"
 #include "thinktune/text/byte_bpe.h"
 
 namespace thinktune::test {
@@ -128,8 +129,8 @@ inline model::Vocabulary byte_vocabulary(const model::ModelConfig& config) {
   model::Vocabulary vocabulary;
   vocabulary.tokenizer = text::make_byte_bpe(spec);
   vocabulary.chat = std::make_shared<text::ChatTemplate>(chat);
-  vocabulary.tokenizer_json = vocabulary.tokenizer->to_tokenizer_json();
-  vocabulary.tokenizer_config_json = nlohmann::json{
+  vocabulary.files["tokenizer.json"] = vocabulary.tokenizer->to_tokenizer_json();
+  vocabulary.files["tokenizer_config.json"] = nlohmann::json{
       {"tokenizer_class", "PreTrainedTokenizerFast"},
       {"eos_token", "<|im_end|>"},
       {"chat_template", chat}}.dump();

@@ -24,7 +24,8 @@ struct EvalCommand {
   std::string config;  // a training config whose prompt, reward, data and eval sections are used; may be empty
   std::vector<std::string> set;
   std::string precision = "bf16";
-  std::string output;  // JSONL of all answers; empty: none
+  std::string output;         // JSONL of all answers; empty: none
+  std::string chat_template;  // Jinja file in place of the model's own; empty: the config's, or the model's own
 };
 int run_eval(const EvalCommand& command);
 
@@ -37,9 +38,25 @@ struct GenerateCommand {
   double temperature = 0;
   int64_t seed = 1;
   std::string precision = "bf16";
-  bool ids = false;  // print token ids instead of text
+  bool ids = false;           // print token ids instead of text
+  std::string chat_template;  // Jinja file in place of the model's own; empty: its own
 };
 int run_generate(const GenerateCommand& command);
+
+struct ConvertCommand {
+  std::string in;
+  std::string out;             // NAME.gguf, or a folder that is made
+  std::string dtype = "auto";  // f32, f16, bf16, q8_0; auto: as stored, quantised ones as bf16
+  std::string chat_template;   // Jinja file in place of the model's own; empty: its own
+  int64_t max_shard_mb = 5000;
+};
+int run_convert(const ConvertCommand& command);
+
+struct InspectCommand {
+  std::string model;
+  std::string chat_template;
+};
+int run_inspect(const InspectCommand& command);
 
 struct CompareCommand {
   std::vector<std::string> runs;  // "name=folder" or "folder"

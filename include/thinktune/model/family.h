@@ -35,6 +35,8 @@ struct Family {
   // llama.cpp stores the rows of query and key projections of some families in another order: the two halves of a head
   // interleaved.
   bool gguf_interleaves_heads = false;
+  // llama.cpp gives a window to all layers but every n-th; 0: to none, whatever the file says.
+  int64_t gguf_window_pattern = 0;
   // What differs from the common fields (src/model/hf_config.h, gguf_config.h).
   ModelConfig (*config_from_hf)(const nlohmann::json& config, const std::string& where);
   ModelConfig (*config_from_gguf)(const weights::Gguf& gguf);

@@ -1,9 +1,11 @@
-// A model as users have it: a Hugging Face folder or a GGUF file in, a Hugging Face folder out.
+// A model as users have it: a Hugging Face folder or a GGUF file, with its weights, its tokenizer and its template.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -18,28 +20,45 @@ namespace thinktune::model {
 
 // How the model reads and writes text.
 struct Vocabulary {
-  std::shared_ptr<const text::Tokenizer> tokenizer;
-  std::shared_ptr<const text::ChatTemplate> chat;
-  std::string tokenizer_json;  // content of the files that go beside saved weights
-  std::string tokenizer_config_json;
+  std::shared_ptr<const text::Tokenizer> tokenizer;  // null: the model has none, and none was asked for
+  std::shared_ptr<const text::ChatTemplate> chat;    // null: the model has none, and none was asked for
+  // Files of a Hugging Face folder that go beside saved weights, by name: tokenizer, template, configs.
+  std::map<std::string, std::string> files;
+};
+
+struct VocabularyRequest {
+  std::filesystem::path chat_template;  // a Jinja file to use in place of the model's own template; empty: its own
+  bool needs_chat = true;               // a model without a template is an error
+  bool needs_tokenizer = true;          // a folder without any tokenizer file is an error
 };
 
 // An opened model. Weights are read on demand, tensor by tensor.
 class Pretrained {
  public:
   // A folder with config.json and safetensors, or a .gguf file. Throws Error{Data}: nothing there, an unknown
-  // architecture, a config that contradicts itself.
+  // architecture, a config that contradicts itself, files that are damaged.
   explicit Pretrained(const std::filesystem::path& path);
 
   const ModelConfig& config() const { return config_; }
+  const Family& family() const { return *family_; }
   const std::filesystem::path& path() const { return path_; }
+  bool is_gguf() const { return is_gguf_; }
+  const weights::TensorSource& source() const { return *source_; }
 
-  // Converted to `dtype` one tensor at a time: the peak is the weights plus one tensor in f32. Throws Error{Data} for a
-  // tensor that is missing, unknown, or of another shape than the config says.
+  // f32, bf16 or f16. Converted tensor by tensor: the peak is the weights in `dtype` and little more than one tensor of
+  // the file. Throws Error{Data} for a tensor that is missing, unknown, or of another shape than the config says.
   Weights load_weights(at::ScalarType dtype) const;
 
-  // Throws Error{Data} if there is no vocabulary, it is larger than the embedding, or its chat template is not known.
-  Vocabulary load_vocabulary() const;
+  // One tensor of tensor_names(config(), …) in Hugging Face's layout, as F32, F16 or BF16; `out` has room for it.
+  // check_tensors() has passed.
+  void read(const TensorName& name, weights::DType dtype, std::byte* out) const;
+
+  // Names and shapes against the config; load_weights calls it.
+  void check_tensors() const;
+
+  // Throws Error{Data} if there is no tokenizer or it is larger than the embedding, if there is no chat template and
+  // one is needed, or if one of them cannot be read.
+  Vocabulary load_vocabulary(const VocabularyRequest& request = {}) const;
 
  private:
   std::filesystem::path path_;
@@ -49,10 +68,8 @@ class Pretrained {
   ModelConfig config_;
 };
 
-// Writes config.json, generation_config.json, model.safetensors, tokenizer.json and tokenizer_config.json into an
-// existing folder; transformers loads it as it is. The weights' dtype is kept (f32 or bf16). A vocabulary without a
-// tokenizer is left out.
-void save_pretrained(const std::filesystem::path& folder, const ModelConfig& config, const Weights& weights,
-                     const Vocabulary& vocabulary);
+// Puts the special token that the chat template writes behind an assistant's turn first among the ids that end a turn.
+// Without a template, or where it writes none, the config's ids stay. Throws Error{Data} if there is no id then.
+void add_end_of_turn(ModelConfig& config, const Vocabulary& vocabulary);
 
 }  // namespace thinktune::model

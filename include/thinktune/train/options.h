@@ -64,6 +64,8 @@ void describe(core::Fields& fields, UpdateOptions& options);
 struct TrainOptions {
   Mode mode = Mode::Paper;
   std::string model;
+  std::string chat_template;
+  bool long_context = false;
   std::string output;
   int64_t seed = 1;
   int64_t steps = 100;

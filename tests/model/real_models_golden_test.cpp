@@ -1,6 +1,8 @@
-// SmolLM2-135M-Instruct from its GGUF against transformers: weights, logits, log-probabilities, greedy text.
+// SmolLM2-135M-Instruct and Gemma 3 270M from their GGUFs against transformers: weights, tokens, logits,
+// log-probabilities.
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "support/paths.h"
@@ -14,7 +16,12 @@ namespace {
 
 using nlohmann::json;
 
-std::filesystem::path golden_file() { return test::golden_folder() / "real_models" / "smollm2.json"; }
+struct RealModel {
+  const char* name;
+  std::filesystem::path (*file)();
+};
+
+class RealModels : public testing::TestWithParam<RealModel> {};
 
 at::Tensor index_tensor(const std::vector<int64_t>& values) {
   return at::tensor(values, at::TensorOptions().dtype(at::kLong));
@@ -26,12 +33,13 @@ at::Tensor logits(const Decoder& decoder, const Weights& weights, const std::vec
   return decoder.logits(weights, decoder.forward(weights, index_tensor(ids), packed_positions(groups), attention));
 }
 
-TEST(SmolLm2, EqualsTransformers) {
-  TT_REQUIRE_FILE(golden_file());
-  TT_REQUIRE_FILE(test::model_file());
+TEST_P(RealModels, EqualTransformers) {
+  const auto golden_file = test::golden_folder() / "real_models" / fmt::format("{}.json", GetParam().name);
+  TT_REQUIRE_FILE(golden_file);
+  TT_REQUIRE_FILE(GetParam().file());
   c10::NoGradGuard no_grad;
-  const json golden = test::read_json(golden_file());
-  const Pretrained pretrained(test::model_file());
+  const json golden = test::read_json(golden_file);
+  const Pretrained pretrained(GetParam().file());
   const Decoder decoder(pretrained.config());
   const Weights weights = pretrained.load_weights(at::kFloat);
 
@@ -52,11 +60,12 @@ TEST(SmolLm2, EqualsTransformers) {
   }
   EXPECT_EQ(tensors_compared, golden["meta"]["weights"].size());
 
-  const Vocabulary vocabulary = pretrained.load_vocabulary();
+  const Vocabulary vocabulary = pretrained.load_vocabulary({.needs_chat = false});
   for (const json& c : golden["cases"]) {
     const json& expected = c["expected"];
     const std::vector<int64_t> prompt = expected["input_ids"];
-    const auto encoded = vocabulary.tokenizer->encode(c["prompt"].get<std::string>(), text::Special::Parse);
+    const auto encoded = vocabulary.tokenizer->add_special_tokens(
+        vocabulary.tokenizer->encode(c["prompt"].get<std::string>(), text::Special::Parse));
     EXPECT_EQ(std::vector<int64_t>(encoded.begin(), encoded.end()), prompt) << c["name"];
 
     const std::vector<int64_t> continuation = expected["continuation_ids"];
@@ -79,6 +88,10 @@ TEST(SmolLm2, EqualsTransformers) {
     EXPECT_NEAR(sum, expected["continuation_sum_log_prob"].get<double>(), 5e-3) << c["name"];
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Gguf, RealModels,
+                         testing::Values(RealModel{"smollm2", test::model_file}, RealModel{"gemma3", test::gemma_file}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace thinktune::model

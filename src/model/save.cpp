@@ -1,0 +1,97 @@
+#include "thinktune/model/save.h"
+
+#include <ATen/ATen.h>
+
+#include <nlohmann/json.hpp>
+
+#include "hf_config.h"
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/error.h"
+#include "thinktune/weights/safetensors.h"
+
+namespace thinktune::model {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* torch_name(weights::DType dtype) {
+  switch (dtype) {
+    case weights::DType::F32:
+      return "float32";
+    case weights::DType::F16:
+      return "float16";
+    case weights::DType::BF16:
+      return "bfloat16";
+    default:
+      throw core::user_error(fmt::format("a Hugging Face folder holds F32, F16 or BF16, not {}", name_of(dtype)),
+                             "give --dtype f32, f16 or bf16, or write a .gguf file");
+  }
+}
+
+// The model's own config where it came with one, else the family's.
+ordered_json config_json(const ModelConfig& config, const Vocabulary& vocabulary, weights::DType dtype) {
+  const auto own = vocabulary.files.find("config.json");
+  ordered_json json = own != vocabulary.files.end() ? ordered_json::parse(own->second)
+                                                    : find_family(config.family, "model").config_to_hf(config);
+  json.erase("torch_dtype");
+  json.erase("dtype");
+  json["torch_dtype"] = json["dtype"] = torch_name(dtype);  // transformers 4, transformers 5
+  return json;
+}
+
+ordered_json generation_json(const ModelConfig& config, const Vocabulary& vocabulary) {
+  const auto own = vocabulary.files.find("generation_config.json");
+  ordered_json json = own != vocabulary.files.end() ? ordered_json::parse(own->second) : ordered_json::object();
+  if (config.bos_id >= 0) json["bos_token_id"] = config.bos_id;
+  if (!config.end_of_turn_ids.empty()) json["eos_token_id"] = config.end_of_turn_ids;  // all that end a turn here
+  if (config.pad_id >= 0) json["pad_token_id"] = config.pad_id;
+  return json;
+}
+
+void write_folder(const fs::path& folder, const ModelConfig& config, weights::DType dtype, const Vocabulary& vocabulary,
+                  const std::vector<weights::TensorToWrite>& tensors, uint64_t max_shard_bytes) {
+  const std::string config_text = config_json(config, vocabulary, dtype).dump(2) + "\n";
+  weights::write_safetensors_folder(folder, tensors, {{"format", "pt"}}, max_shard_bytes);
+  core::write_file_atomically(folder / "config.json", config_text);
+  core::write_file_atomically(folder / "generation_config.json", generation_json(config, vocabulary).dump(2) + "\n");
+  for (const auto& [name, content] : vocabulary.files)
+    if (name != "config.json" && name != "generation_config.json") core::write_file_atomically(folder / name, content);
+}
+
+}  // namespace
+
+void save_pretrained(const fs::path& folder, const ModelConfig& config, const Weights& weights,
+                     const Vocabulary& vocabulary, uint64_t max_shard_bytes) {
+  const at::ScalarType dtype = weights.embedding.scalar_type();
+  TT_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "weights are saved as f32 or bf16, not {}",
+           at::toString(dtype));
+  const weights::DType in_file = dtype == at::kFloat ? weights::DType::F32 : weights::DType::BF16;
+  std::vector<at::Tensor> held;
+  std::vector<weights::TensorToWrite> tensors;
+  for (const TensorName& name : tensor_names(config, weights)) {
+    held.push_back(name.view.detach().cpu().contiguous());
+    tensors.push_back({name.hf, in_file, name.view.sizes().vec(), held.back().const_data_ptr()});
+  }
+  write_folder(folder, config, in_file, vocabulary, tensors, max_shard_bytes);
+}
+
+void convert_to_folder(const Pretrained& model, const Vocabulary& vocabulary, weights::DType dtype,
+                       const fs::path& folder, uint64_t max_shard_bytes) {
+  torch_name(dtype);  // throws for what a folder cannot hold
+  model.check_tensors();
+  std::vector<weights::TensorToWrite> tensors;
+  for (const TensorName& name : tensor_names(model.config(), empty_weights(model.config(), at::kFloat, at::kMeta)))
+    tensors.push_back({.name = name.hf,
+                       .dtype = dtype,
+                       .shape = name.view.sizes().vec(),
+                       .produce = [&model, name, dtype](std::byte* out) { model.read(name, dtype, out); }});
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw core::user_error(fmt::format("cannot create the folder {}: {}", folder.string(), error.message()));
+  ModelConfig config = model.config();
+  if (vocabulary.tokenizer != nullptr && vocabulary.chat != nullptr) add_end_of_turn(config, vocabulary);
+  write_folder(folder, config, dtype, vocabulary, tensors, max_shard_bytes);
+}
+
+}  // namespace thinktune::model

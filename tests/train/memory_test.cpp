@@ -1,0 +1,51 @@
+#include "thinktune/train/memory.h"
+
+#include <gtest/gtest.h>
+
+#include "support/tiny_model.h"
+
+namespace thinktune::train {
+namespace {
+
+int64_t bytes_of(const std::vector<MemoryPart>& parts, const std::string& what) {
+  for (const MemoryPart& part : parts)
+    if (part.what == what) return part.bytes;
+  return 0;
+}
+
+TEST(Memory, WeightsAndOptimiserAreExact) {
+  const model::ModelConfig config = test::tiny_config();
+  int64_t parameters = 0;
+  for (const at::Tensor& t : model::tensor_list(model::empty_weights(config, at::kFloat))) parameters += t.numel();
+  EXPECT_EQ(model::num_parameters(config), parameters);
+  const auto parts = memory_of_training(config, {});
+  EXPECT_EQ(bytes_of(parts, "f32 weights"), 4 * parameters);
+  EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * parameters);
+  EXPECT_EQ(bytes_of(parts, "AdamW's two moments, f32"), 8 * parameters);
+  EXPECT_EQ(bytes_of(parts, "bf16 weights of the sampler"), 2 * parameters);
+  EXPECT_EQ(bytes_of(parts, "frozen first weights (teacher, KL)"), 2 * parameters);
+}
+
+TEST(Memory, SettingsThatTakeMore) {
+  const model::ModelConfig config = test::tiny_config();
+  TrainOptions options;
+  const auto total = [&] { return total_bytes(memory_of_training(config, options)); };
+  const int64_t usual = total();
+  options.guidance.enabled = false;
+  const int64_t without_teacher = total();
+  EXPECT_EQ(usual - without_teacher, 2 * model::num_parameters(config));
+  options.loss.kl_coefficient = 0.1;
+  EXPECT_EQ(total(), usual);
+  const auto more = [&](auto change) {
+    options = {};
+    change();
+    return total() - usual;
+  };
+  EXPECT_GT(more([&] { options.precision = Precision::F32; }), 0);
+  EXPECT_GT(more([&] { options.engine.max_sequences *= 2; }), 0);
+  EXPECT_GT(more([&] { options.update.micro_batch_tokens *= 2; }), 0);
+  EXPECT_GT(more([&] { options.rollout.max_new_tokens *= 2; }), 0);
+}
+
+}  // namespace
+}  // namespace thinktune::train
