@@ -1,6 +1,7 @@
 // convert: a model from one form to another, without Python.
 #include <spdlog/spdlog.h>
 
+#include <cctype>
 #include <cstdio>
 
 #include "thinktune/cli/commands.h"
@@ -15,7 +16,11 @@ namespace {
 namespace fs = std::filesystem;
 using weights::DType;
 
-bool is_gguf_name(const fs::path& path) { return path.extension() == ".gguf"; }
+bool is_gguf_name(const fs::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension == ".gguf";
+}
 
 // "auto": what the matrices of the model are stored in, or BF16 where they are quantised.
 DType dtype_of(const std::string& name, const model::Pretrained& model) {
@@ -42,7 +47,8 @@ int64_t bytes_on_disk(const fs::path& path) {
 
 int run_convert(const ConvertCommand& command) {
   const fs::path out = command.out;
-  if (fs::exists(out) && !(fs::is_directory(out) && fs::is_empty(out)))
+  if (out.empty()) throw core::user_error("the name of what is to be written is empty", "give NAME.gguf or a folder");
+  if (fs::exists(out) && (is_gguf_name(out) || !fs::is_directory(out) || !fs::is_empty(out)))
     throw core::user_error(fmt::format("{} is there already, and is not overwritten", out.string()),
                            "remove it, or give another name");
   core::Stopwatch watch;

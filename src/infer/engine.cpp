@@ -213,6 +213,12 @@ struct Engine::State {
   void check(const Request& request) const {
     TT_CHECK(!request.prompt_ids.empty() && request.num_samples >= 1 && request.max_new_tokens >= 1,
              "a request needs a prompt, at least one sample and at least one new token");
+    for (const TokenId id : request.prompt_ids)
+      if (id < 0 || id >= config().vocab_size)
+        throw core::data_error(
+            fmt::format("a prompt holds the token {} ({}), for which the model's embedding of {} rows has none", id,
+                        tokenizer.token_text(id), config().vocab_size),
+            "leave it out of the prompt or the chat template");
     const int64_t tokens = std::ssize(request.prompt_ids) + request.max_new_tokens;
     if (tokens > model::max_tokens(config()))
       throw core::user_error(

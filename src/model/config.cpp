@@ -28,6 +28,16 @@ void check_sizes(const ModelConfig& config, const std::string& where) {
   if (config.num_layers > kMostLayers || config.num_heads > kMostHeads || config.head_dim > kWidestHead)
     throw core::data_error(fmt::format("{}: {} layers of {} heads of {}, which no model has", where, config.num_layers,
                                        config.num_heads, config.head_dim));
+  // Sizes that are each possible can still multiply beyond what is counted in.
+  constexpr __int128 kMostParameters = __int128{1} << 45;
+  const __int128 heads = __int128{config.num_heads} + 2 * config.num_kv_heads;
+  const __int128 layer = __int128{config.hidden_size} * (2 * heads * config.head_dim + 3 * config.intermediate_size);
+  if (2 * __int128{config.vocab_size} * config.hidden_size + config.num_layers * layer > kMostParameters)
+    throw core::data_error(
+        fmt::format("{}: {} layers of width {}, MLP {}, {} heads of {}, vocabulary {}: no model is that "
+                    "large",
+                    where, config.num_layers, config.hidden_size, config.intermediate_size, config.num_heads,
+                    config.head_dim, config.vocab_size));
   if (config.num_heads % config.num_kv_heads != 0)
     throw core::data_error(fmt::format("{}: {} query heads cannot share {} key/value heads", where, config.num_heads,
                                        config.num_kv_heads));
@@ -48,22 +58,32 @@ void check_positive(const char* name, double value, const std::string& where) {
     throw core::data_error(fmt::format("{}: {} is {}, and must be above 0", where, name, value));
 }
 
+constexpr double kMostStretch = 1e6;
+constexpr int64_t kLongestOriginal = int64_t{1} << 31;
+
 void check_rope(const Rope& rope, int64_t rotary_dim, const std::string& where) {
   check_positive("rope_theta", rope.theta, where);
   switch (rope.scaling) {
     case RopeScaling::None:
       return;
     case RopeScaling::Linear:
-      return check_positive("the factor of the linear rope scaling", rope.factor, where);
+      if (!(rope.factor >= 1) || !(rope.factor <= kMostStretch))
+        throw core::data_error(
+            fmt::format("{}: the factor of the linear rope scaling is {}, and must be at least 1 and at most a million",
+                        where, rope.factor));
+      return;
     case RopeScaling::Llama3:
-      if (!(rope.factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor) || rope.original_max_position <= 0)
+      if (!(rope.factor >= 1) || !(rope.factor <= kMostStretch) || !(rope.low_freq_factor > 0) ||
+          !(rope.high_freq_factor > rope.low_freq_factor) || !std::isfinite(rope.high_freq_factor) ||
+          rope.original_max_position <= 0 || rope.original_max_position > kLongestOriginal)
         throw core::data_error(
             fmt::format("{}: rope scaling llama3 with factor {}, frequencies {} … {}, original length {}", where,
                         rope.factor, rope.low_freq_factor, rope.high_freq_factor, rope.original_max_position));
       return;
     case RopeScaling::LongRope:
-      check_positive("the original length of the longrope scaling", static_cast<double>(rope.original_max_position),
-                     where);
+      if (rope.original_max_position <= 0 || rope.original_max_position > kLongestOriginal)
+        throw core::data_error(
+            fmt::format("{}: the original length of the longrope scaling is {}", where, rope.original_max_position));
       check_positive("the attention factor of the longrope scaling", rope.attention_factor, where);
       for (const auto* factors : {&rope.short_factors, &rope.long_factors}) {
         if (std::ssize(*factors) != rotary_dim / 2)
@@ -79,6 +99,8 @@ void check_rope(const Rope& rope, int64_t rotary_dim, const std::string& where) 
 void validate(const ModelConfig& config, const std::string& where) {
   check_sizes(config, where);
   check_positive("rms_norm_eps", config.rms_norm_eps, where);
+  if (config.rms_norm_eps > 0.01)
+    throw core::data_error(fmt::format("{}: rms_norm_eps is {}, which no model has", where, config.rms_norm_eps));
   check_positive("the scale of attention scores", config.attention_scale, where);
   check_positive("the scale of embeddings", config.embedding_scale, where);
   for (const double cap : {config.attention_softcap, config.logit_softcap})

@@ -9,12 +9,15 @@
 namespace thinktune::model {
 namespace {
 
-// Of families with one GGUF architecture the first is what a GGUF is read as.
-const Family* const kFamilies[] = {&kLlama, &kMistral, &kQwen2, &kQwen3, &kGemma2, &kGemma3, &kPhi3, &kOlmo2};
+#define TT_ADDRESS(family) &family,
+const Family* const kFamilies[] = {TT_FAMILIES(TT_ADDRESS)};
+#undef TT_ADDRESS
 
 core::Error unknown(std::string_view name, const std::string& where, std::vector<std::string_view> known) {
-  return core::data_error(fmt::format("{}: the architecture '{}' is not known", where, name),
-                          fmt::format("known: {}", fmt::join(known, ", ")));
+  std::string hint = fmt::format("known: {}", fmt::join(known, ", "));
+  if (name == "gemma3" || name == "mistral3")
+    hint += "; this one also sees images: take the text model alone, or a GGUF, which holds it";
+  return core::data_error(fmt::format("{}: the architecture '{}' is not known", where, name), hint);
 }
 
 at::Tensor rows_of(const ModelConfig& c, const at::Tensor& tensor, Part part) {

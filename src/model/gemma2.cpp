@@ -5,6 +5,7 @@
 #include "families.h"
 #include "gguf_config.h"
 #include "hf_config.h"
+#include "thinktune/core/error.h"
 
 namespace thinktune::model {
 namespace {
@@ -46,6 +47,7 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
   model.attention_softcap = cap_or_null(config, "attn_logit_softcapping", 50.0, where);
   model.logit_softcap = cap_or_null(config, "final_logit_softcapping", 30.0, where);
   const int64_t window = optional_int(config, "sliding_window", 4096, where);
+  if (window <= 0) throw core::data_error(fmt::format("{}: sliding_window is {}", where, window));
   const auto by_type = windows_by_type(config, model.num_layers, window, where);
   model.windows = by_type ? *by_type : windows_by_pattern(model.num_layers, window, kPattern);
   validate(model, where);

@@ -43,10 +43,11 @@ void set_family_fields(ModelConfig& model) {
 void read_ropes(const json& config, const std::string& where, ModelConfig& model) {
   const auto parameters = config.find("rope_parameters");
   if (parameters != config.end() && parameters->is_object()) {
-    const json empty = json::object();
-    const auto of = [&](const char* type) { return parameters->contains(type) ? parameters->at(type) : empty; };
-    model.rope = read_rope(of("full_attention"), config, kTheta, where);
-    model.local_rope = read_rope(of("sliding_attention"), empty, kLocalTheta, where);
+    for (const char* type : {"full_attention", "sliding_attention"})
+      if (!parameters->contains(type) || !parameters->at(type).is_object())
+        throw core::data_error(fmt::format("{}: rope_parameters has no object {}", where, type));
+    model.rope = read_rope(parameters->at("full_attention"), config, kTheta, where);
+    model.local_rope = read_rope(parameters->at("sliding_attention"), json::object(), kLocalTheta, where);
     return;
   }
   const json scaling = config.value("rope_scaling", json());
@@ -67,6 +68,7 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
   model.attention_softcap = cap_or_null(config, "attn_logit_softcapping", 0, where);
   model.logit_softcap = cap_or_null(config, "final_logit_softcapping", 0, where);
   const int64_t window = optional_int(config, "sliding_window", 4096, where);
+  if (window <= 0) throw core::data_error(fmt::format("{}: sliding_window is {}", where, window));
   const int64_t pattern = optional_int(config, "sliding_window_pattern",
                                        optional_int(config, "_sliding_window_pattern", kUsualPattern, where), where);
   if (pattern < 1) throw core::data_error(fmt::format("{}: sliding_window_pattern is {}", where, pattern));
@@ -82,8 +84,10 @@ ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   if (gguf.find_value("gemma3.rope.freq_base") == nullptr) model.rope.theta = kTheta;
   model.local_rope = {.theta = optional_number(gguf, kGemma3, "rope.freq_base_swa", kLocalTheta)};
   model.logit_softcap = optional_number(gguf, kGemma3, "final_logit_softcapping", 0);
-  model.windows =
-      windows_by_pattern(model.num_layers, optional_int(gguf, kGemma3, "attention.sliding_window", 0), kUsualPattern);
+  const int64_t window = gguf.integer("gemma3.attention.sliding_window");
+  if (window <= 0)
+    throw core::data_error(fmt::format("{}: gemma3.attention.sliding_window is {}", gguf.where(), window));
+  model.windows = windows_by_pattern(model.num_layers, window, kUsualPattern);
   validate(model, gguf.where());
   return model;
 }

@@ -49,13 +49,21 @@ Rope llama3_rope(const weights::Gguf& gguf, const ModelConfig& config, double th
 Rope read_rope(const weights::Gguf& gguf, const Family& family, const ModelConfig& config) {
   Rope rope{.theta = optional_number(gguf, family, "rope.freq_base", 10000.0)};
   if (gguf.find(kLlama3Factors) != nullptr) return llama3_rope(gguf, config, rope.theta);
-  if (gguf.find(kShortFactors) != nullptr && gguf.find(kLongFactors) != nullptr) {
+  if ((gguf.find(kShortFactors) == nullptr) != (gguf.find(kLongFactors) == nullptr))
+    throw core::data_error(
+        fmt::format("{}: of {} and {} only one is there", gguf.where(), kShortFactors, kLongFactors));
+  if (gguf.find(kShortFactors) != nullptr) {
     rope.scaling = RopeScaling::LongRope;
     rope.short_factors = factors(gguf, kShortFactors, config.rotary_dim / 2);
     rope.long_factors = factors(gguf, kLongFactors, config.rotary_dim / 2);
     rope.attention_factor = optional_number(gguf, family, "rope.scaling.attn_factor", 1.0);
     rope.original_max_position =
         optional_int(gguf, family, "rope.scaling.original_context_length", config.max_position);
+    return rope;
+  }
+  if (const double old_factor = optional_number(gguf, family, "rope.scale_linear", 1.0); old_factor != 1.0) {
+    rope.scaling = RopeScaling::Linear;  // the key of 2023's files
+    rope.factor = old_factor;
     return rope;
   }
   const std::string key = fmt::format("{}.rope.scaling.type", family.gguf_architecture);
@@ -80,15 +88,40 @@ double optional_number(const weights::Gguf& gguf, const Family& family, const ch
   return gguf.find_value(full) == nullptr ? fallback : gguf.number(full);
 }
 
+void refuse_window(const weights::Gguf& gguf, const Family& family) {
+  if (const int64_t window = optional_int(gguf, family, "attention.sliding_window", 0); window > 0)
+    throw core::data_error(
+        fmt::format("{}: {}.attention.sliding_window is {}, and a GGUF does not say for which layers", gguf.where(),
+                    family.gguf_architecture, window),
+        "use the model's Hugging Face folder instead");
+}
+
 bool is_rope_factor_tensor(std::string_view name) {
   return name == kLlama3Factors || name == kShortFactors || name == kLongFactors;
 }
 
+namespace {
+
+// Keys of relatives of these architectures that change the numbers.
+void refuse_what_is_not_computed(const weights::Gguf& gguf, const Family& family) {
+  const std::pair<const char*, double> neutral[] = {
+      {"expert_count", 0}, {"attention.scale", 0}, {"logit_scale", 1}, {"embedding_scale", 1}, {"residual_scale", 1}};
+  for (const auto& [key, value] : neutral)
+    if (const double found = optional_number(gguf, family, key, value); found != value && found != 0)
+      throw core::data_error(fmt::format("{}: {}.{} is {}, which is not computed here", gguf.where(),
+                                         family.gguf_architecture, key, found),
+                             "known are dense models without scales of their own");
+}
+
+}  // namespace
+
 ModelConfig common_config(const weights::Gguf& gguf, const Family& family) {
+  refuse_what_is_not_computed(gguf, family);
   const auto size = [&](const char* key) { return gguf.integer(fmt::format("{}.{}", family.gguf_architecture, key)); };
   const auto optional_id = [&](const char* key) {
     if (gguf.find_value(key) == nullptr) return core::TokenId{-1};
     const int64_t id = gguf.integer(key);
+    if (id == -1 || id == UINT32_MAX) return core::TokenId{-1};  // both mean none
     if (id < 0 || id > INT32_MAX)
       throw core::data_error(fmt::format("{}: {} is {}, which is no token", gguf.where(), key, id));
     return static_cast<core::TokenId>(id);
@@ -164,9 +197,13 @@ void add_windows(const ModelConfig& config, const Family& family, const std::str
   const int64_t window = *std::max_element(config.windows.begin(), config.windows.end());
   form.metadata.push_back({prefix + "attention.sliding_window", static_cast<uint32_t>(window)});
   if (family.gguf_window_pattern == 0) {
+    if (std::any_of(config.windows.begin(), config.windows.end(), [&](int64_t w) { return w != window; }))
+      throw core::data_error(
+          fmt::format("a GGUF cannot say which layers of this {} model have an attention window", family.name),
+          "write a Hugging Face folder instead");
     form.warnings.push_back(fmt::format(
         "llama.cpp knows no attention window for {}: it computes the same only for the first {} tokens of a text",
-        family.gguf_architecture, window));
+        family.name, window));
     return;
   }
   for (int64_t layer = 0; layer < config.num_layers; ++layer)

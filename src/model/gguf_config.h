@@ -22,6 +22,9 @@ double optional_number(const weights::Gguf& gguf, const Family& family, const ch
 // say.
 double gguf_attention_scale(const ModelConfig& config);
 
+// Throws Error{Data} if there is a window: the file does not say for which layers.
+void refuse_window(const weights::Gguf& gguf, const Family& family);
+
 // Tensors of a GGUF that hold rope factors and are read with the config.
 bool is_rope_factor_tensor(std::string_view name);
 

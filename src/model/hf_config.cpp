@@ -78,6 +78,7 @@ std::vector<core::TokenId> token_ids(const json& config, const char* field, cons
   if (value == nullptr) return ids;
   const json list = value->is_array() ? *value : json::array({*value});
   for (const json& id : list) {
+    if (id == -1) continue;  // how old configs say that there is none
     if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX)
       wrong_type(field, "a token id or a list of them", *value, where);
     ids.push_back(id.get<core::TokenId>());
@@ -116,10 +117,14 @@ void read_longrope(const json& parameters, const json& config, const std::string
 }
 
 // {"rope_type", …} in either style; the theta may stand outside.
-json rope_parameters(const json& config) {
-  const json* parameters = present(config, "rope_parameters");
-  if (parameters == nullptr) parameters = present(config, "rope_scaling");
-  return parameters != nullptr && parameters->is_object() ? *parameters : json::object();
+json rope_parameters(const json& config, const std::string& where) {
+  for (const char* field : {"rope_parameters", "rope_scaling"}) {
+    const json* parameters = present(config, field);
+    if (parameters == nullptr) continue;
+    if (!parameters->is_object()) wrong_type(field, "an object", *parameters, where);
+    return *parameters;
+  }
+  return json::object();
 }
 
 }  // namespace
@@ -167,7 +172,7 @@ ModelConfig common_config(const json& config, std::string_view family, const HfD
   model.rms_norm_eps = optional_number(config, "rms_norm_eps", defaults.rms_norm_eps, where);
   model.tie_word_embeddings = optional_bool(config, "tie_word_embeddings", defaults.tie_word_embeddings, where);
   model.attention_scale = 1.0 / std::sqrt(static_cast<double>(model.head_dim));
-  const json parameters = rope_parameters(config);
+  const json parameters = rope_parameters(config, where);
   const double rotary_share = optional_number(parameters, "partial_rotary_factor",
                                               optional_number(config, "partial_rotary_factor", 1.0, where), where);
   if (!(rotary_share > 0 && rotary_share <= 1))

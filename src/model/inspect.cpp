@@ -88,9 +88,10 @@ void look_at_vocabulary(const Pretrained& model, const Vocabulary& vocabulary, I
         "the model's configs do not name {} as an end of turn, which its chat template writes: tools that go by "
         "eos_token_id alone run on to the limit; thinktune ends turns with it, and names it in what it saves",
         shown(tokenizer, config.end_of_turn_ids.front())));
-  for (const auto& [name, id] : {std::pair{"bos_token_id", config.bos_id}, {"pad_token_id", config.pad_id}})
-    if (id >= config.vocab_size)
-      result.problems.push_back(fmt::format("{} is {}, and the embedding has {} rows", name, id, config.vocab_size));
+  if (tokenizer.vocab_size() > config.vocab_size)
+    result.problems.push_back(fmt::format(
+        "{} special tokens of the tokenizer, from {}, have no row in the embedding: a prompt that holds one is refused",
+        tokenizer.vocab_size() - config.vocab_size, shown(tokenizer, static_cast<core::TokenId>(config.vocab_size))));
 }
 
 }  // namespace
@@ -112,6 +113,9 @@ Inspection inspect(const Pretrained& model, const VocabularyRequest& request) {
     look_at_vocabulary(model, model.load_vocabulary(optional), result);
   });
   const ModelConfig& config = model.config();
+  for (const std::string& id : model.dropped_ids())
+    result.problems.push_back(
+        fmt::format("{} is beyond the embedding's {} rows and is left out of account", id, config.vocab_size));
   if (config.pad_id >= 0 && std::find(config.end_of_turn_ids.begin(), config.end_of_turn_ids.end(), config.pad_id) !=
                                 config.end_of_turn_ids.end())
     result.problems.push_back(

@@ -32,6 +32,10 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
 
 ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   ModelConfig model = common_config(gguf, kLlama);
+  if (const int64_t window = optional_int(gguf, kLlama, "attention.sliding_window", 0); window > 0) {
+    model.family = kMistral.name;  // which has no architecture of its own there
+    model.windows = uniform_windows(model.num_layers, window);
+  }
   validate(model, gguf.where());
   return model;
 }

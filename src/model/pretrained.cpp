@@ -71,8 +71,10 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
     auto gguf = std::make_unique<weights::Gguf>(path);
     family_ = &find_gguf_family(gguf->text("general.architecture"), path.string());
     config_ = family_->config_from_gguf(*gguf);
+    family_ = &find_family(config_.family, path.string());  // one architecture of llama.cpp's may be several families
     source_ = std::move(gguf);
     is_gguf_ = true;
+    drop_ids_without_a_row();
     return;
   }
   const fs::path file = path / "config.json";
@@ -83,8 +85,8 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
   if (!config.contains("model_type") || !config["model_type"].is_string())
     throw core::data_error(fmt::format("{}: model_type is missing", file.string()));
   if (config.contains("quantization_config") && !config["quantization_config"].is_null())
-    throw core::data_error(fmt::format("{}: the weights are quantised ({})", file.string(),
-                                       config["quantization_config"].value("quant_method", std::string("unnamed"))),
+    throw core::data_error(fmt::format("{}: the weights are quantised: quantization_config is {}", file.string(),
+                                       config["quantization_config"].dump().substr(0, 80)),
                            "use the model's version in BF16 or F16, or a GGUF");
   family_ = &find_family(config["model_type"].get<std::string>(), file.string());
   config_ = family_->config_from_hf(config, file.string());
@@ -92,6 +94,18 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
     add_missing(config_.end_of_turn_ids,
                 token_ids(read_config(generation, "generation config"), "eos_token_id", generation.string()));
   source_ = weights::open_safetensors_folder(path);
+  drop_ids_without_a_row();
+}
+
+void Pretrained::drop_ids_without_a_row() {
+  const auto keep = [&](const char* name, core::TokenId id) {
+    if (id < config_.vocab_size) return true;
+    dropped_ids_.push_back(fmt::format("{} {}", name, id));
+    return false;
+  };
+  std::erase_if(config_.end_of_turn_ids, [&](core::TokenId id) { return !keep("eos_token_id", id); });
+  if (!keep("bos_token_id", config_.bos_id)) config_.bos_id = -1;
+  if (!keep("pad_token_id", config_.pad_id)) config_.pad_id = -1;
 }
 
 void Pretrained::check_tensors() const {

@@ -34,6 +34,7 @@ ModelConfig config_from_hf(const json& config, const std::string& where) {
 
 ModelConfig config_from_gguf(const weights::Gguf& gguf) {
   ModelConfig model = common_config(gguf, kQwen3);
+  refuse_window(gguf, kQwen3);
   model.qk_norm = QkNorm::Head;
   validate(model, gguf.where());
   return model;

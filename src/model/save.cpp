@@ -86,12 +86,29 @@ void convert_to_folder(const Pretrained& model, const Vocabulary& vocabulary, we
                        .dtype = dtype,
                        .shape = name.view.sizes().vec(),
                        .produce = [&model, name, dtype](std::byte* out) { model.read(name, dtype, out); }});
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw core::user_error(fmt::format("cannot create the folder {}: {}", folder.string(), error.message()));
   ModelConfig config = model.config();
   if (vocabulary.tokenizer != nullptr && vocabulary.chat != nullptr) add_end_of_turn(config, vocabulary);
-  write_folder(folder, config, dtype, vocabulary, tensors, max_shard_bytes);
+
+  // The folder takes its name when all of it is there. What a killed conversion left is removed by the next one.
+  fs::path unfinished = folder.lexically_normal();
+  if (!unfinished.has_filename()) unfinished = unfinished.parent_path();
+  unfinished += ".unfinished";
+  std::error_code error;
+  fs::remove_all(unfinished, error);
+  if (!error) fs::create_directories(unfinished, error);
+  if (error)
+    throw core::user_error(fmt::format("cannot create the folder {}: {}", unfinished.string(), error.message()));
+  try {
+    write_folder(unfinished, config, dtype, vocabulary, tensors, max_shard_bytes);
+  } catch (...) {
+    fs::remove_all(unfinished, error);
+    throw;
+  }
+  fs::remove(folder, error);  // an empty one may be there
+  fs::rename(unfinished, folder, error);
+  if (error)
+    throw core::user_error(fmt::format("cannot name the finished folder {} {}: {}", unfinished.string(),
+                                       folder.string(), error.message()));
 }
 
 }  // namespace thinktune::model

@@ -38,6 +38,11 @@ uint32_t file_type(DType dtype) {
 void add_vocabulary(const ModelConfig& config, const Vocabulary& vocabulary, std::vector<GgufEntry>& out) {
   text::GgufVocabulary v = vocabulary.tokenizer->to_gguf();
   if (v.types.empty()) v.types.assign(v.tokens.size(), text::kNormalToken);
+  if (const auto rows = static_cast<size_t>(config.vocab_size); v.tokens.size() > rows) {  // special ones without a row
+    v.tokens.resize(rows);
+    v.types.resize(rows);
+    if (!v.scores.empty()) v.scores.resize(rows);
+  }
   while (std::ssize(v.tokens) < config.vocab_size) {
     v.tokens.push_back(fmt::format("[PAD{}]", v.tokens.size()));
     v.types.push_back(text::kUnusedToken);
@@ -57,7 +62,7 @@ void add_vocabulary(const ModelConfig& config, const Vocabulary& vocabulary, std
                                                  {"unknown_token_id", v.unk_id},
                                                  {"padding_token_id", v.pad_id >= 0 ? v.pad_id : config.pad_id}};
   for (const auto& [name, id] : ids)
-    if (id >= 0) out.push_back({key(name), static_cast<uint32_t>(id)});
+    if (id >= 0 && id < config.vocab_size) out.push_back({key(name), static_cast<uint32_t>(id)});
   const std::pair<const char*, std::optional<bool>> flags[] = {
       {"add_bos_token", v.add_bos},
       {"add_eos_token", v.add_eos},

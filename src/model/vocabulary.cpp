@@ -158,6 +158,7 @@ Vocabulary Pretrained::load_vocabulary(const VocabularyRequest& request) const {
   std::string source;
   if (is_gguf_) {
     const auto& gguf = static_cast<const weights::Gguf&>(*source_);
+    if (!request.needs_tokenizer && gguf.find_value("tokenizer.ggml.model") == nullptr) return vocabulary;
     const text::GgufVocabulary ggufs = gguf_vocabulary(gguf);
     tokens = special_tokens_of_gguf(ggufs);
     vocabulary.tokenizer = text::tokenizer_from_gguf(ggufs, path_.string());
@@ -171,7 +172,10 @@ Vocabulary Pretrained::load_vocabulary(const VocabularyRequest& request) const {
     tokens = special_tokens_of_folder(vocabulary, config_, path_);
     source = chat_template_of_folder(vocabulary, path_);
   }
-  if (vocabulary.tokenizer->vocab_size() > config_.vocab_size)
+  bool all_fit = true;
+  for (core::TokenId id = static_cast<core::TokenId>(config_.vocab_size); id < vocabulary.tokenizer->vocab_size(); ++id)
+    all_fit &= vocabulary.tokenizer->is_special(id);
+  if (!all_fit)
     throw core::data_error(fmt::format("{}: the tokenizer has {} tokens, the embedding only {}", path_.string(),
                                        vocabulary.tokenizer->vocab_size(), config_.vocab_size),
                            "config, weights and tokenizer must be those of one model: fetch them again together");

@@ -140,6 +140,20 @@ TEST_F(BadModel, SizesBeyondAnyMemory) {  // refused by the shapes in the file, 
   expect_refused_untouched({"model.embed_tokens.weight has shape [300, 32], the config says [300, 2000000000]"});
 }
 
+TEST_F(BadModel, SizesWhoseProductOverflows) {
+  edit_json(model_ / "config.json", [](json& config) { config["hidden_size"] = config["vocab_size"] = 2'147'483'648; });
+  expect_refused_untouched({"no model is that large"});
+  expect_refused(run_program({"inspect", model_.string()}), {"no model is that large"});
+}
+
+TEST_F(BadModel, QuantisedWeights) {
+  for (const json& quantised :
+       {json(true), json::array({1}), json{{"quant_method", 5}}, json{{"quant_method", "fp8"}}}) {
+    edit_json(model_ / "config.json", [&](json& config) { config["quantization_config"] = quantised; });
+    expect_refused_untouched({"the weights are quantised", "in BF16 or F16, or a GGUF"});
+  }
+}
+
 TEST_F(BadModel, UnknownArchitecture) {
   edit_json(model_ / "config.json", [](json& config) { config["model_type"] = "mamba"; });
   expect_refused_untouched(

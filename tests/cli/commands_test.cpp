@@ -50,7 +50,9 @@ TEST_F(Commands, ResumeEqualsARunThatWasNotStopped) {
   ASSERT_EQ(parts.size(), 4u);
   for (size_t i = 0; i < whole.size(); ++i)
     for (const auto& [key, value] : whole[i].items()) {
-      if (!key.starts_with("time/")) EXPECT_EQ(parts[i].at(key), value) << key;
+      if (!key.starts_with("time/")) {
+        EXPECT_EQ(parts[i].at(key), value) << key;
+      }
     }
 }
 

@@ -126,6 +126,37 @@ TEST_F(Convert, RefusalsLeaveNothingBehind) {
   EXPECT_FALSE(fs::exists(in("x.gguf")));
 }
 
+TEST_F(Convert, WhatAKilledConversionLeftIsNoObstacle) {
+  write_text(fs::path(in("out.unfinished")) / "model-00001-of-00002.safetensors.tmp-1", "half");
+  expect_success(convert(model_.string(), in("out")));
+  EXPECT_FALSE(fs::exists(in("out.unfinished")));
+  expect_same_weights(model_, in("out"));
+  expect_refused(run_program({"convert", model_.string(), in("full")}, {.file_bytes = 20000}), {"cannot write"});
+  EXPECT_FALSE(fs::exists(in("full")));
+  EXPECT_FALSE(fs::exists(in("full.unfinished")));
+}
+
+TEST_F(Convert, NamesOfWhatIsWritten) {
+  expect_success(convert(model_.string(), in("X.GGUF")));
+  EXPECT_TRUE(fs::is_regular_file(in("X.GGUF")));
+  fs::create_directories(in("folder.gguf"));
+  expect_refused(convert(model_.string(), in("folder.gguf")), {"is there already"});
+  expect_refused(convert(model_.string(), ""), {"the name of what is to be written is empty"});
+  fs::create_directories(in("empty"));
+  expect_success(convert(model_.string(), in("empty")));
+}
+
+TEST_F(Convert, IdsWithoutARowAreLeftOut) {
+  edit_json(model_ / "config.json", {{"pad_token_id", -1}, {"bos_token_id", 999999}});
+  edit_json(model_ / "generation_config.json", {{"eos_token_id", json::array({2, 888888})}});
+  const std::string said = run_program({"inspect", model_.string()}).out;
+  EXPECT_THAT(said, HasSubstr("bos_token_id 999999 is beyond the embedding's 300 rows"));
+  EXPECT_THAT(said, HasSubstr("eos_token_id 888888 is beyond the embedding's 300 rows"));
+  EXPECT_THAT(said, Not(HasSubstr("pad_token_id")));
+  expect_success(convert(model_.string(), in("x.gguf")));
+  EXPECT_EQ(answer(in("x.gguf")), answer(model_.string()));
+}
+
 TEST_F(Convert, ADiskThatBecomesFull) {
   const Outcome outcome = run_program({"convert", model_.string(), in("x.gguf")}, {.file_bytes = 20000});
   expect_refused(outcome, {"cannot write", "x.gguf"});
@@ -136,8 +167,12 @@ TEST_F(Convert, AGgufThatLlamaCppWouldComputeOtherwise) {
   edit_json(model_ / "config.json", {{"model_type", "mistral"}, {"sliding_window", 5}});
   const Outcome outcome = convert(model_.string(), in("x.gguf"));
   expect_success(outcome);
-  EXPECT_THAT(outcome.err, HasSubstr("llama.cpp knows no attention window for llama: it computes the same only for the "
-                                     "first 5 tokens"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("llama.cpp knows no attention window for mistral: it computes the same only for the "
+                        "first 5 tokens"));
+  EXPECT_EQ(answer(in("x.gguf")), answer(model_.string())) << "the window is read again";
+  expect_success(convert(in("x.gguf"), in("back")));
+  EXPECT_EQ(json::parse(read_text(fs::path(in("back")) / "config.json"))["sliding_window"], 5);
 }
 
 TEST_F(Convert, WeightsAloneAreAModelToo) {
@@ -166,7 +201,7 @@ TEST_F(Convert, InspectNamesWhatLooksWrong) {
   edit_json(model_ / "generation_config.json", {{"eos_token_id", nullptr}});
   const std::string ids = run_program({"inspect", model_.string()}).out;
   EXPECT_THAT(ids, HasSubstr("do not name 2 <|im_end|> as an end of turn"));
-  EXPECT_THAT(ids, HasSubstr("bos_token_id is 4711, and the embedding has 300 rows"));
+  EXPECT_THAT(ids, HasSubstr("bos_token_id 4711 is beyond the embedding's 300 rows"));
 
   json vocabulary = json::parse(read_text(model_ / "tokenizer.json"));
   vocabulary["added_tokens"].push_back({{"id", 300},
@@ -178,7 +213,10 @@ TEST_F(Convert, InspectNamesWhatLooksWrong) {
                                         {"normalized", false}});
   write_text(model_ / "tokenizer.json", vocabulary.dump());
   EXPECT_THAT(run_program({"inspect", model_.string()}).out,
-              HasSubstr("the tokenizer has 301 tokens, the embedding only 300"));
+              HasSubstr("1 special tokens of the tokenizer, from 300 <|one more|>, have no row in the embedding"));
+  expect_success(run_program({"generate", "--model", model_.string(), "--prompt", "x"}));
+  expect_refused(run_program({"generate", "--model", model_.string(), "--raw", "--prompt", "x<|one more|>"}),
+                 {"holds the token 300 (<|one more|>)", "embedding of 300 rows"});
 
   fs::remove(model_ / "model.safetensors");
   expect_refused(run_program({"inspect", model_.string()}), {"model.safetensors"});

@@ -59,6 +59,7 @@ TEST(BadConfig, SizesOfAnotherType) {
   expect_refused(with(good("llama"), "rope_theta", "1e4"), "rope_theta should be a number");
   expect_refused(with(good("llama"), "tie_word_embeddings", 1), "tie_word_embeddings should be true or false");
   expect_refused(with(good("llama"), "eos_token_id", "</s>"), "eos_token_id should be a token id");
+  EXPECT_TRUE(find_family("llama", "x").config_from_hf(with(good("llama"), "pad_token_id", -1), "x").pad_id == -1);
   expect_refused(with(good("llama"), "eos_token_id", json::array({1, -2})), "eos_token_id should be a token id");
 }
 
@@ -99,6 +100,26 @@ TEST(BadConfig, RopeThatIsNotKnown) {
   expect_refused(with(good("llama"), "rope_scaling", ramp), "rope scaling llama3 with factor 8");
   const json linear = {{"type", "linear"}, {"factor", 0}};
   expect_refused(with(good("llama"), "rope_scaling", linear), "factor of the linear rope scaling is 0");
+}
+
+TEST(BadConfig, RopeOfAnotherType) {
+  expect_refused(with(good("llama"), "rope_scaling", "linear"), "rope_scaling should be an object");
+  expect_refused(with(good("qwen2"), "rope_parameters", 7), "rope_parameters should be an object");
+  expect_refused(with(good("gemma3_text"), "rope_parameters", {{"rope_theta", 5}}),
+                 "rope_parameters has no object full_attention");
+  expect_refused(with(good("gemma3_text"), "rope_parameters", {{"full_attention", 5}, {"sliding_attention", 5}}),
+                 "rope_parameters has no object full_attention");
+}
+
+TEST(BadConfig, ConstantsThatNoModelHas) {
+  expect_refused(with(good("llama"), "rms_norm_eps", 1e300), "rms_norm_eps is 1e+300");
+  const auto linear = [](double factor) { return json{{"type", "linear"}, {"factor", factor}}; };
+  expect_refused(with(good("llama"), "rope_scaling", linear(1e-320)), "must be at least 1");
+  expect_refused(with(good("llama"), "rope_scaling", linear(1e300)), "must be at least 1");
+  const json far = {{"rope_type", "llama3"}, {"factor", 8}, {"original_max_position_embeddings", int64_t{1} << 62}};
+  expect_refused(with(good("llama"), "rope_scaling", far), "rope scaling llama3 with factor 8");
+  for (const char* family : {"gemma2", "gemma3_text"})
+    expect_refused(with(good(family), "sliding_window", 0), "sliding_window is 0");
 }
 
 TEST(BadConfig, LongropeThatDoesNotFit) {

@@ -1,5 +1,5 @@
 // The families of decoders that are known: how each writes its config, and one table of its tensor names for loading
-// and saving, Hugging Face and GGUF alike. A new family is one file and one line in src/model/family.cpp.
+// and saving, Hugging Face and GGUF alike. A new family is one file and its name in src/model/families.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "thinktune/model/config.h"
 #include "thinktune/model/decoder.h"
@@ -44,6 +45,8 @@ class Pretrained {
   const std::filesystem::path& path() const { return path_; }
   bool is_gguf() const { return is_gguf_; }
   const weights::TensorSource& source() const { return *source_; }
+  // Special ids of the config for which the embedding has no row ("pad_token_id 32000"): they are not in config().
+  const std::vector<std::string>& dropped_ids() const { return dropped_ids_; }
 
   // f32, bf16 or f16. Converted tensor by tensor: the peak is the weights in `dtype` and little more than one tensor of
   // the file. Throws Error{Data} for a tensor that is missing, unknown, or of another shape than the config says.
@@ -56,8 +59,9 @@ class Pretrained {
   // Names and shapes against the config; load_weights calls it.
   void check_tensors() const;
 
-  // Throws Error{Data} if there is no tokenizer or it is larger than the embedding, if there is no chat template and
-  // one is needed, or if one of them cannot be read.
+  // Special tokens beyond the embedding's rows are left in the tokenizer (Gemma 3 has one for images); the sampler
+  // refuses a prompt that holds one. Throws Error{Data} if there is no tokenizer or ordinary tokens are beyond it, if
+  // there is no chat template and one is needed, or if one of them cannot be read.
   Vocabulary load_vocabulary(const VocabularyRequest& request = {}) const;
 
  private:
@@ -66,6 +70,9 @@ class Pretrained {
   std::unique_ptr<weights::TensorSource> source_;
   bool is_gguf_ = false;
   ModelConfig config_;
+  std::vector<std::string> dropped_ids_;
+
+  void drop_ids_without_a_row();
 };
 
 // Puts the special token that the chat template writes behind an assistant's turn first among the ids that end a turn.
