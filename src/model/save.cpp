@@ -92,7 +92,7 @@ void convert_to_folder(const Pretrained& model, const Vocabulary& vocabulary, we
   // The folder takes its name when all of it is there. What a killed conversion left is removed by the next one.
   fs::path unfinished = folder.lexically_normal();
   if (!unfinished.has_filename()) unfinished = unfinished.parent_path();
-  unfinished += ".unfinished";
+  unfinished += ".thinktune-unfinished";  // a name of our own: what stands there is removed
   std::error_code error;
   fs::remove_all(unfinished, error);
   if (!error) fs::create_directories(unfinished, error);

@@ -69,28 +69,4 @@ std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeSpec spec) {
   return make_pipeline(std::move(out));
 }
 
-ByteBpeSpec byte_bpe_from_tokenizer_json(std::string_view json, const std::string& where) {
-  const PipelineSpec read = read_tokenizer_json(json, where);
-  const auto refuse = [&](const std::string& why) {
-    return core::data_error(fmt::format("{} is not a plain byte-level BPE: {}", where, why),
-                            "known here is GPT-2's pre-tokenizer, with or without digits split apart");
-  };
-  const GgufPreTokenizer* pre = find_gguf_pre_tokenizer(read.pre_tokenizer, read.ignore_merges);
-  if (pre == nullptr || (pre->names[0] != "smollm" && pre->names[0] != "gpt-2")) throw refuse("its pre-tokenizer");
-  if (!read.normalizer.empty() || !read.prefix.empty() || !read.suffix.empty())
-    throw refuse("its normaliser or its post-processor");
-  ByteBpeSpec spec;
-  spec.pre_tokenizer = pre->names[0] == "smollm" ? "smollm" : "gpt2";
-  for (TokenId id = 0; id < read.tokens.size(); ++id) spec.tokens.emplace_back(read.tokens[id]);
-  spec.is_special.assign(spec.tokens.size(), 0);
-  for (const AddedToken& token : read.added) {
-    if (!token.special || token.single_word || token.lstrip || token.rstrip)
-      throw refuse(fmt::format("its added token \"{}\"", token.content));
-    spec.is_special[static_cast<size_t>(token.id)] = 1;
-  }
-  for (const PipelineMerge& merge : read.merges)
-    spec.merges.push_back(std::string(read.tokens[merge.left]).append(" ").append(read.tokens[merge.right]));
-  return spec;
-}
-
 }  // namespace thinktune::text

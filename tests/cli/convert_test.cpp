@@ -127,13 +127,13 @@ TEST_F(Convert, RefusalsLeaveNothingBehind) {
 }
 
 TEST_F(Convert, WhatAKilledConversionLeftIsNoObstacle) {
-  write_text(fs::path(in("out.unfinished")) / "model-00001-of-00002.safetensors.tmp-1", "half");
+  write_text(fs::path(in("out.thinktune-unfinished")) / "model-00001-of-00002.safetensors.tmp-1", "half");
   expect_success(convert(model_.string(), in("out")));
-  EXPECT_FALSE(fs::exists(in("out.unfinished")));
+  EXPECT_FALSE(fs::exists(in("out.thinktune-unfinished")));
   expect_same_weights(model_, in("out"));
   expect_refused(run_program({"convert", model_.string(), in("full")}, {.file_bytes = 20000}), {"cannot write"});
   EXPECT_FALSE(fs::exists(in("full")));
-  EXPECT_FALSE(fs::exists(in("full.unfinished")));
+  EXPECT_FALSE(fs::exists(in("full.thinktune-unfinished")));
 }
 
 TEST_F(Convert, NamesOfWhatIsWritten) {

@@ -2,9 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "support/paths.h"
-#include "thinktune/core/atomic_file.h"
 #include "thinktune/data/prompts.h"
-#include "thinktune/text/byte_bpe.h"
+#include "thinktune/text/open_tokenizer.h"
 
 namespace thinktune::data {
 namespace {
@@ -12,8 +11,7 @@ namespace {
 TEST(ArithmeticTokens, SolutionsAndPromptsAreShort) {
   const auto folder = test::golden_folder() / "tokenizers" / "smollm2";
   TT_REQUIRE_FILE(folder / "tokenizer.json");
-  const auto json = core::read_file(folder / "tokenizer.json", "tokenizer");
-  const auto tokenizer = text::make_byte_bpe(text::byte_bpe_from_tokenizer_json(json, "tokenizer.json"));
+  const auto tokenizer = text::open_tokenizer(folder);
   const auto config = test::read_json(test::golden_folder() / "chat_templates" / "smollm2.json");
   const text::ChatTemplate chat(config["template"].get<std::string>());
   const PromptBuilder builder({.examples_file = "builtin:arithmetic"}, *tokenizer, chat);

@@ -8,8 +8,8 @@
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
-#include "thinktune/text/byte_bpe.h"
 #include "thinktune/text/chat_template.h"
+#include "thinktune/text/open_tokenizer.h"
 
 namespace thinktune::text {
 namespace {
@@ -153,7 +153,7 @@ TEST(ChatTemplateGolden, WhatTheTemplatesSayOfThemselves) {
 TEST(ChatTemplateGolden, ConversationsOfSmollm2AsTokens) {
   const auto file = golden_folder() / "tokenizers/smollm2/tokenizer.json";
   TT_REQUIRE_FILE(file);
-  const auto tokenizer = make_byte_bpe(byte_bpe_from_tokenizer_json(core::read_file(file, "tokenizer"), file.string()));
+  const auto tokenizer = open_tokenizer(file);
   const auto golden = test::read_json(golden_folder() / "chat_templates/smollm2.json");
   const ChatTemplate chat(golden["template"].get<std::string>());
   const TokenId end = tokenizer->special_id("<|im_end|>");

@@ -54,18 +54,6 @@ TEST(TokenizerJson, RoundTrip) {
   }
 }
 
-TEST(TokenizerJson, SpecOfAPlainByteLevelOne) {
-  const auto spec = test::small_vocabulary();
-  const auto again = byte_bpe_from_tokenizer_json(small_json().dump(), "x");
-  EXPECT_EQ(again.tokens, spec.tokens);
-  EXPECT_EQ(again.is_special, spec.is_special);
-  EXPECT_EQ(again.merges, spec.merges);
-  EXPECT_EQ(again.pre_tokenizer, spec.pre_tokenizer);
-  json root = small_json();
-  root["normalizer"] = {{"type", "NFC"}};
-  EXPECT_THROW(byte_bpe_from_tokenizer_json(root.dump(), "x"), core::Error);
-}
-
 TEST(TokenizerJson, MergesAsPairs) {
   json root = small_json();
   for (json& merge : root["model"]["merges"]) {

@@ -22,8 +22,4 @@ struct ByteBpeSpec {
 // twice), and for a pre-tokenizer that is not known, naming those that are.
 std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeSpec spec);
 
-// The spec of a tokenizer.json with a byte-level BPE whose pre-tokenizer is "smollm" or "gpt2". Throws Error{Data} for
-// anything else; tokenizer_from_json() reads what this does and more.
-ByteBpeSpec byte_bpe_from_tokenizer_json(std::string_view json, const std::string& where);
-
 }  // namespace thinktune::text
