@@ -3,9 +3,11 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
+#include <bitset>
 
 #include "text/added_tokens.h"
 #include "text/gguf_tokenizers.h"
+#include "text/utf8.h"
 #include "text/word_cache.h"
 #include "thinktune/core/error.h"
 #include "thinktune/text/open_tokenizer.h"
@@ -20,6 +22,10 @@ std::string bytes_of(const SentencepieceModel::Piece& piece) {
   if (piece.type == PieceType::kByte)
     return std::string(1, static_cast<char>(std::stoi(piece.text.substr(3, 2), nullptr, 16)));
   return piece.type == PieceType::kControl ? piece.text : with_spaces(piece.text);
+}
+
+size_t pair_of(char first, char second) {
+  return static_cast<size_t>(static_cast<unsigned char>(first)) * 256 + static_cast<unsigned char>(second);
 }
 
 bool is_special_type(int64_t type) { return type == PieceType::kControl || type == PieceType::kUnknown; }
@@ -65,8 +71,8 @@ class Sentencepiece final : public Tokenizer {
   sentencepiece::SentencePieceProcessor processor_;  // without the dummy prefix
   // With it; only where extra spaces are removed, so that a space of our own would not do.
   std::unique_ptr<sentencepiece::SentencePieceProcessor> with_prefix_;
-  bool cuts_at_spaces_ = false;
-  bool newlines_are_apart_ = true;  // no piece holds one
+  bool cuts_words_ = false;
+  std::bitset<256 * 256> joined_;  // by a byte and the next one: some piece holds the two side by side
   TokenTable bytes_;
   AddedTokenFinder control_;
   uint32_t cache_owner_;
@@ -83,19 +89,19 @@ Sentencepiece::Sentencepiece(SentencepieceModel model, const SentencepieceOption
     with_prefix_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
     load(*with_prefix_, true);
   }
-  // A text may be cut before a space that follows something else if no piece has such a place inside: none reaches over
-  // it. Not with unigram, whose sums of scores over a longer text round otherwise, nor with a normaliser.
-  cuts_at_spaces_ = model_.type == SentencepieceModel::kBpe && model_.precompiled_charsmap.empty() &&
-                    !model_.remove_extra_whitespaces;
+  // A text may be cut between two characters that no piece has side by side: no merge reaches over that place. Not with
+  // unigram, whose sums of scores over a longer text round otherwise, nor with a normaliser, nor where unknown
+  // characters become one piece together.
+  cuts_words_ = model_.type == SentencepieceModel::kBpe && model_.precompiled_charsmap.empty() &&
+                !model_.remove_extra_whitespaces && model_.byte_fallback;
   std::vector<AddedToken> control;
   for (size_t i = 0; i < model_.pieces.size(); ++i) {
     const auto& piece = model_.pieces[i];
     bytes_.add(bytes_of(piece), false);
-    if (piece.text.find('\n') != std::string::npos) newlines_are_apart_ = false;
+    const std::string text = with_spaces(piece.text);
+    for (size_t at = 1; at < text.size(); ++at) joined_.set(pair_of(text[at - 1], text[at]));
     if (is_special_type(piece.type))
       control.push_back({.id = static_cast<TokenId>(i), .content = piece.text, .special = true});
-    for (size_t at = piece.text.find(kSpaceMark, 1); at != std::string::npos; at = piece.text.find(kSpaceMark, at + 1))
-      if (!std::string_view(piece.text).substr(0, at).ends_with(kSpaceMark)) cuts_at_spaces_ = false;
   }
   for (const AddedToken& flags : options_.stripping)
     for (AddedToken& token : control)
@@ -170,22 +176,16 @@ void Sentencepiece::encode_text(std::string_view text, bool is_start, std::vecto
 }
 
 void Sentencepiece::encode_words(std::string_view text, std::vector<TokenId>& ids) const {
-  if (!cuts_at_spaces_) return call_library(processor_, text, ids);
-  const auto space_size = [&](size_t at) {
-    return text[at] == ' ' ? 1 : text.substr(at).starts_with(kSpaceMark) ? kSpaceMark.size() : 0;
-  };
+  // Bytes that are no character become U+FFFD in the library, and a written space mark a space: neither is in the
+  // table.
+  if (!cuts_words_ || utf8_valid_length(text) < text.size() || text.find(kSpaceMark) != std::string_view::npos)
+    return call_library(processor_, text, ids);
   size_t begin = 0;
-  bool was_space = true, after_newline = false;
-  for (size_t i = 0; i < text.size();) {
-    const size_t size = space_size(i);
-    const bool is_newline = text[i] == '\n' && newlines_are_apart_;
-    if (i > begin && (is_newline || after_newline || (size > 0 && !was_space))) {
-      encode_word(text.substr(begin, i - begin), ids);
-      begin = i;
-    }
-    was_space = size > 0;
-    after_newline = is_newline;
-    i += std::max<size_t>(size, 1);
+  for (size_t at = 1; at < text.size(); ++at) {
+    const bool inside_character = (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+    if (inside_character || joined_.test(pair_of(text[at - 1], text[at]))) continue;
+    encode_word(text.substr(begin, at - begin), ids);
+    begin = at;
   }
   if (begin < text.size()) encode_word(text.substr(begin), ids);
 }

@@ -1,6 +1,7 @@
 // Real tokenizers against the libraries of their makers (../shared/golden/tokenizers/README.md), id by id.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sentencepiece_processor.h>
 
 #include <chrono>
 #include <fstream>
@@ -9,6 +10,7 @@
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/random.h"
 #include "thinktune/text/open_tokenizer.h"
 #include "thinktune/text/stream_decoder.h"
 
@@ -109,6 +111,37 @@ TEST(MistralV3Tokenizer, EqualsTheReferenceIdById) {
   // sentencepiece itself never parses control pieces: only ids of plain texts are known.
   expect_golden(*tokenizer, "mistral_v3", {.parsing = true});
   expect_golden(*tokenizer_from_gguf(tokenizer->to_gguf(), "written"), "mistral_v3", {.parsing = true});
+}
+
+// Texts are cut where no piece reaches over, and words that were met before are remembered: the library, given whole
+// texts, must agree. Also where a character is broken or a space mark is typed.
+TEST(MistralV3Tokenizer, CutTextsEqualTheLibrarysOwn) {
+  TT_REQUIRE_FILE(mistral_file());
+  TT_REQUIRE_FILE(test::data_folder() / "math500/test.jsonl");
+  const auto tokenizer = open_tokenizer(mistral_file());
+  sentencepiece::SentencePieceProcessor library;
+  ASSERT_TRUE(library.Load(mistral_file().string()).ok());
+  int64_t num_ids = 0;
+  const auto expect_same = [&](const std::string& text) {
+    std::vector<int> expected;
+    ASSERT_TRUE(library.Encode(text, &expected).ok());
+    ASSERT_EQ(tokenizer->encode(text), std::vector<TokenId>(expected.begin(), expected.end())) << text;
+    num_ids += std::ssize(expected);
+  };
+  for (const char* file : {"math500/test.jsonl", "svamp/test.jsonl", "aime2024/test.jsonl"}) {
+    std::ifstream in(test::data_folder() / file);
+    for (std::string line; std::getline(in, line);) expect_same(line);
+  }
+  EXPECT_GT(num_ids, 200'000);
+
+  const std::vector<std::string> parts = {" ",  "  ", "\n", "▁",  "a", "The", "é",      "数",      "\xC3", "\xE2\x96",
+                                          "12", ".5", ",",  "\t", "'", "don", "\u00A0", "e\u0301", "😀",    "\xF0\x9F"};
+  for (uint64_t seed = 0; seed < 3000; ++seed) {
+    std::string text;
+    const core::RandomKey key = {.seed = seed};
+    for (uint32_t i = 0; i < 12; ++i) text += parts[core::random_below(key, i, parts.size())];
+    expect_same(text);
+  }
 }
 
 TEST(MistralV3Tokenizer, ControlPiecesInTemplates) {
