@@ -157,14 +157,16 @@ struct Engine::State {
   bool append(Slot& slot, const Request& request, const SampledToken& token) const {
     slot.generation.ids.push_back(token.id);
     slot.generation.logprobs.push_back(token.logprob);
+    if (request.on_token) request.on_token(slot.sample, token.id);
     if (ends_turn(token.id)) {
       slot.generation.stop = Stop::EndOfTurn;
       return true;
     }
     if (!request.stop_texts.empty()) {
+      const size_t before = slot.tail.size();
       slot.tail += tokenizer.token_bytes(token.id);
       for (const std::string& stop : request.stop_texts) {
-        if (slot.tail.find(stop) == std::string::npos) continue;
+        if (slot.tail.find(stop, before - std::min(before, stop.size())) == std::string::npos) continue;
         slot.generation.stop = Stop::StopText;
         return true;
       }

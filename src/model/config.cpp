@@ -10,15 +10,17 @@ namespace thinktune::model {
 namespace {
 
 void check_sizes(const ModelConfig& config, const std::string& where) {
-  const std::pair<const char*, int64_t> sizes[] = {{"vocab_size", config.vocab_size},
-                                                   {"hidden_size", config.hidden_size},
-                                                   {"intermediate_size", config.intermediate_size},
-                                                   {"num_layers", config.num_layers},
-                                                   {"num_heads", config.num_heads},
-                                                   {"num_kv_heads", config.num_kv_heads},
-                                                   {"head_dim", config.head_dim},
-                                                   {"max_position", config.max_position},
-                                                   {"rotary_dim", config.rotary_dim}};
+  // As config.json has them, and a GGUF.
+  const std::pair<const char*, int64_t> sizes[] = {
+      {"vocab_size (tokenizer.ggml.tokens)", config.vocab_size},
+      {"hidden_size (embedding_length)", config.hidden_size},
+      {"intermediate_size (feed_forward_length)", config.intermediate_size},
+      {"num_hidden_layers (block_count)", config.num_layers},
+      {"num_attention_heads (attention.head_count)", config.num_heads},
+      {"num_key_value_heads (attention.head_count_kv)", config.num_kv_heads},
+      {"head_dim (attention.key_length)", config.head_dim},
+      {"max_position_embeddings (context_length)", config.max_position},
+      {"head_dim · partial_rotary_factor (rope.dimension_count)", config.rotary_dim}};
   constexpr int64_t kLargest = int64_t{1} << 31;
   for (const auto& [name, value] : sizes) {
     if (value <= 0 || value > kLargest)
@@ -101,7 +103,7 @@ void validate(const ModelConfig& config, const std::string& where) {
   check_positive("rms_norm_eps", config.rms_norm_eps, where);
   if (config.rms_norm_eps > 0.01)
     throw core::data_error(fmt::format("{}: rms_norm_eps is {}, which no model has", where, config.rms_norm_eps));
-  check_positive("the scale of attention scores", config.attention_scale, where);
+  check_positive("the scale of attention scores (query_pre_attn_scalar)", config.attention_scale, where);
   check_positive("the scale of embeddings", config.embedding_scale, where);
   for (const double cap : {config.attention_softcap, config.logit_softcap})
     if (!(cap >= 0)) throw core::data_error(fmt::format("{}: a soft cap of {}", where, cap));

@@ -182,6 +182,17 @@ TEST_F(EngineTest, StopTexts) {
   EXPECT_EQ(stopped[0][0].ids, until);
 }
 
+TEST_F(EngineTest, TokensAreToldAsTheyCome) {
+  Engine engine = make({.max_sequences = 3});
+  auto all = requests(2);
+  std::vector<std::vector<std::vector<TokenId>>> told(all.size(), std::vector<std::vector<TokenId>>(2));
+  for (size_t r = 0; r < all.size(); ++r)
+    all[r].on_token = [&told, r](uint32_t sample, TokenId id) { told[r][sample].push_back(id); };
+  const auto results = engine.generate(all, {.temperature = 1}, {.seed = 4});
+  for (size_t r = 0; r < all.size(); ++r)
+    for (size_t s = 0; s < 2; ++s) EXPECT_EQ(told[r][s], results[r][s].ids);
+}
+
 TEST_F(EngineTest, EveryEndOfTurnIdEnds) {
   model::ModelConfig config = test::tiny_config();
   Request request{.prompt_ids = {30, 31}, .num_samples = 200, .max_new_tokens = 100};

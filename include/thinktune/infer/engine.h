@@ -42,6 +42,7 @@ struct Request {
   int64_t max_new_tokens = 1;
   uint64_t prompt_number = 0;           // keys the random numbers, with the sample's number
   std::vector<std::string> stop_texts;  // generation ends with the token that completes one of them
+  std::function<void(uint32_t sample, TokenId id)> on_token;  // called with each new token as it comes; may be empty
 };
 
 enum class Stop : uint8_t { EndOfTurn, StopText, Length };
