@@ -67,3 +67,5 @@ endforeach()
 # Measurements, built only on request: ninja text_benchmark.
 add_executable(text_benchmark EXCLUDE_FROM_ALL tests/text/tokenizer_benchmark.cpp)
 target_link_libraries(text_benchmark PRIVATE thinktune_text)
+add_executable(reward_benchmark EXCLUDE_FROM_ALL tests/reward/reward_benchmark.cpp)
+target_link_libraries(reward_benchmark PRIVATE thinktune_reward nlohmann_json::nlohmann_json)

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            the build and the model
 #   scripts/setup.sh --python   also a Python environment with transformers (only scripts/check_checkpoint.py needs it)
+#   scripts/setup.sh --checker  also a Python environment with math-verify (only check_rewards.py and check_eval.py need it)
 #   scripts/setup.sh --tests    also the models and tokenizers that some tests read (they skip where these cannot be had)
 #
 # THINKTUNE_CACHE names the cache folder (default ~/.cache/thinktune); checkouts share it.
@@ -11,12 +12,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-want_python=0 want_tests=0
+want_python=0 want_checker=0 want_tests=0
 for argument in "$@"; do
   case "$argument" in
     --python) want_python=1 ;;
+    --checker) want_checker=1 ;;
     --tests) want_tests=1 ;;
-    *) stop "setup.sh does not know '$argument'; it takes --python, --tests or nothing" ;;
+    *) stop "setup.sh does not know '$argument'; it takes --python, --checker, --tests or nothing" ;;
   esac
 done
 
@@ -41,6 +43,7 @@ install_venv() { # folder, requirements file, pip options…
 }
 install_venv "$THINKTUNE_CACHE/venv" third_party/requirements.txt --no-deps
 ((want_python)) && install_venv "$THINKTUNE_CACHE/python" third_party/requirements-python.txt
+((want_checker)) && install_venv "$THINKTUNE_CACHE/checker" third_party/requirements-checker.txt
 if ((want_tests)); then
   if (install_venv "$THINKTUNE_CACHE/tests" third_party/requirements-tests.txt --no-deps); then
     ln -sfn "$(echo "$THINKTUNE_CACHE"/tests/lib/python3*/site-packages)" "$THINKTUNE_CACHE/test-packages"

@@ -21,8 +21,7 @@ void take_smallest(std::vector<Candidate> candidates, int64_t count, std::vector
 }
 
 bool succeeded(const rollout::Group& group) {
-  return std::any_of(group.rollouts.begin(), group.rollouts.end(),
-                     [](const auto& r) { return r.judgement.reward > 0; });
+  return std::any_of(group.rollouts.begin(), group.rollouts.end(), [](const auto& r) { return r.judgement.success; });
 }
 
 // Counts the group's rollouts into `result` and returns those that `select` allows.

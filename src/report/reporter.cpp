@@ -197,7 +197,9 @@ void Reporter::sync() {
 std::string format_step_line(const StepReport& report, const RolloutStatistics& s) {
   std::string line = fmt::format("step {}/{}", report.step, report.num_steps);
   if (s.num_rollouts > 0) {
-    line += fmt::format("  reward {:.3f}  guided {:.0f} %", s.reward_mean, 100 * s.guided_share);
+    line += s.num_unscored < s.num_rollouts ? fmt::format("  reward {:.3f}", s.reward_mean) : "  no reward";
+    if (s.num_unscored > 0) line += fmt::format(" ({} not scored)", s.num_unscored);
+    line += fmt::format("  guided {:.0f} %", 100 * s.guided_share);
     if (s.num_selected > 0) line += fmt::format(" (valid {:.0f} %)", 100 * s.valid_share);
     line += fmt::format("  length {:.0f}", s.length_mean);
     if (s.num_guided > 0) line += fmt::format(" (guided {:.0f})", s.guided_length_mean);

@@ -22,7 +22,7 @@ const rollout::Judgement& own(const Rollout& r) { return is_selected(r) ? r.guid
 // Sums over rollouts, before they are divided.
 struct Sums {
   double reward = 0, reward2 = 0, own_reward = 0, length = 0, guided_length = 0;
-  int64_t right = 0, unparsed = 0, ended = 0, valid = 0, opinion_right = 0;
+  int64_t own_scored = 0, right = 0, strict = 0, lenient = 0, unparsed = 0, ended = 0, valid = 0, opinion_right = 0;
 };
 
 void count_guidance(const Rollout& r, RolloutStatistics& s, Sums& sums) {
@@ -41,20 +41,46 @@ void count_guidance(const Rollout& r, RolloutStatistics& s, Sums& sums) {
   s.num_right_to_wrong += was_right && !is_right;
 }
 
-void count(const Rollout& r, RolloutStatistics& s, Sums& sums) {
+void count_reward(const Rollout& r, RolloutStatistics& s, Sums& sums) {
+  if (own(r).scored) {
+    ++sums.own_scored;
+    sums.own_reward += own(r).reward;
+  }
+  if (!r.judgement.scored) {
+    ++s.num_unscored;
+    return;
+  }
   const double reward = r.judgement.reward;
-  s.reward_min = s.num_rollouts == 0 ? reward : std::min(s.reward_min, reward);
-  s.reward_max = s.num_rollouts == 0 ? reward : std::max(s.reward_max, reward);
-  ++s.num_rollouts;
+  const bool first = s.num_rollouts == s.num_unscored;
+  s.reward_min = first ? reward : std::min(s.reward_min, reward);
+  s.reward_max = first ? reward : std::max(s.reward_max, reward);
   sums.reward += reward;
   sums.reward2 += reward * reward;
-  sums.own_reward += own(r).reward;
+  for (const rollout::RewardPart& part : r.judgement.parts) s.part_means[part.name] += part.value;
+}
+
+void count(const Rollout& r, RolloutStatistics& s, Sums& sums) {
+  count_reward(r, s, sums);
+  ++s.num_rollouts;
   sums.length += static_cast<double>(r.ids.size());
   s.length_max = std::max(s.length_max, static_cast<double>(r.ids.size()));
   sums.right += r.judgement.verdict == Verdict::Right;
+  sums.strict += r.judgement.strict == Verdict::Right;
+  sums.lenient += r.judgement.lenient == Verdict::Right;
   sums.unparsed += r.judgement.verdict == Verdict::Unparsed;
   sums.ended += r.finish == rollout::Finish::EndOfTurn;
   if (is_selected(r)) count_guidance(r, s, sums);
+}
+
+// Nothing to learn from: the rewards that there are are all the same.
+bool rewards_are_equal(const std::vector<Rollout>& rollouts) {
+  const Rollout* first = nullptr;
+  for (const Rollout& r : rollouts) {
+    if (!r.judgement.scored) continue;
+    if (first == nullptr) first = &r;
+    if (r.judgement.reward != first->judgement.reward) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -68,16 +94,18 @@ RolloutStatistics summarise(const std::vector<rollout::Group>& groups) {
     if (group.rollouts.empty()) continue;
     ++num_groups;
     const auto& rollouts = group.rollouts;
-    no_success += std::none_of(rollouts.begin(), rollouts.end(), [](const Rollout& r) { return own(r).reward > 0; });
-    equal += std::all_of(rollouts.begin(), rollouts.end(),
-                         [&](const Rollout& r) { return r.judgement.reward == rollouts[0].judgement.reward; });
+    no_success += std::none_of(rollouts.begin(), rollouts.end(), [](const Rollout& r) { return own(r).success; });
+    equal += rewards_are_equal(rollouts);
   }
-  const int64_t n = s.num_rollouts;
+  const int64_t n = s.num_rollouts, num_scored = n - s.num_unscored;
   s.num_prompts = static_cast<int64_t>(groups.size());
-  s.reward_mean = share(sums.reward, n);
-  s.reward_std = std::sqrt(std::max(0.0, share(sums.reward2, n) - s.reward_mean * s.reward_mean));
-  s.own_reward_mean = share(sums.own_reward, n);
+  s.reward_mean = share(sums.reward, num_scored);
+  s.reward_std = std::sqrt(std::max(0.0, share(sums.reward2, num_scored) - s.reward_mean * s.reward_mean));
+  s.own_reward_mean = share(sums.own_reward, sums.own_scored);
+  for (auto& [name, mean] : s.part_means) mean = share(mean, num_scored);
   s.right_share = share(static_cast<double>(sums.right), n);
+  s.strict_share = share(static_cast<double>(sums.strict), n);
+  s.lenient_share = share(static_cast<double>(sums.lenient), n);
   s.unparsed_share = share(static_cast<double>(sums.unparsed), n);
   s.ended_share = share(static_cast<double>(sums.ended), n);
   s.length_mean = share(sums.length, n);
@@ -94,10 +122,16 @@ RolloutStatistics summarise(const std::vector<rollout::Group>& groups) {
 void add_to(Metrics& metrics, const RolloutStatistics& s) {
   metrics.add("response/count", static_cast<double>(s.num_rollouts));
   if (s.num_rollouts == 0) return;
-  metrics.add("reward/mean", s.reward_mean);
-  metrics.add("reward/std", s.reward_std);
-  metrics.add("reward/own_mean", s.own_reward_mean);
+  metrics.add("reward/unscored", static_cast<double>(s.num_unscored));
+  if (s.num_unscored < s.num_rollouts) {
+    metrics.add("reward/mean", s.reward_mean);
+    metrics.add("reward/std", s.reward_std);
+  }
+  if (!std::isnan(s.own_reward_mean)) metrics.add("reward/own_mean", s.own_reward_mean);
+  for (const auto& [name, mean] : s.part_means) metrics.add("reward/part/" + name, mean);
   metrics.add("answer/right", s.right_share);
+  metrics.add("answer/strict", s.strict_share);
+  metrics.add("answer/lenient", s.lenient_share);
   metrics.add("answer/unparsed", s.unparsed_share);
   metrics.add("response/ended", s.ended_share);
   metrics.add("response/tokens_mean", s.length_mean);

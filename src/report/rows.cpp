@@ -31,10 +31,22 @@ Row origin_spans(const rollout::Rollout& r, const Decode& decode) {
   return spans;
 }
 
+// null: the reward could not be computed.
+Row reward_value(const rollout::Judgement& judgement) {
+  return judgement.scored ? Row(judgement.reward) : Row(nullptr);
+}
+
 void add_judgement(Row& row, const rollout::Judgement& judgement) {
   row["verdict"] = core::name_of(kVerdictNames, judgement.verdict);
+  row["strict"] = core::name_of(kVerdictNames, judgement.strict);
+  row["lenient"] = core::name_of(kVerdictNames, judgement.lenient);
   row["extracted"] = judgement.extracted;
-  row["reward"] = judgement.reward;
+  row["reward"] = reward_value(judgement);
+  if (!judgement.parts.empty()) {
+    Row parts = Row::object();
+    for (const rollout::RewardPart& part : judgement.parts) parts[part.name] = part.value;
+    row["reward_parts"] = std::move(parts);
+  }
   row["reason"] = judgement.reason;
 }
 
@@ -63,7 +75,7 @@ Row rollout_row(int64_t step, const rollout::Prompt& prompt, const rollout::Roll
     row["guidance"] = {{"outcome", r.guidance.outcome},
                        {"opinion", r.guidance.opinion},
                        {"teacher_reply", r.guidance.teacher_reply},
-                       {"reward_before", r.guidance.before.reward},
+                       {"reward_before", reward_value(r.guidance.before)},
                        {"verdict_before", core::name_of(kVerdictNames, r.guidance.before.verdict)},
                        {"extracted_before", r.guidance.before.extracted}};
   else

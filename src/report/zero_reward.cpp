@@ -5,7 +5,7 @@
 namespace thinktune::report {
 
 std::string ZeroRewardWatcher::observe(int64_t step, const RolloutStatistics& s) {
-  if (s.num_rollouts == 0) return "";
+  if (s.num_rollouts == s.num_unscored) return "";
   if (s.reward_min != 0 || s.reward_max != 0) {
     streak_ = 0;
     return "";

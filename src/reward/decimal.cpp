@@ -27,7 +27,15 @@ size_t separator_length(std::string_view text, size_t at) {
     const size_t next = rest.find_first_not_of(' ', 3);
     return next == std::string_view::npos ? rest.size() : next;
   }
-  if (rest.starts_with("{,}")) return 3;
+  // "{,}", and "14 {, }916", as some solutions have it.
+  if (size_t open = rest.starts_with(" {") ? 1 : 0; rest.substr(open).starts_with("{")) {
+    size_t next = open + 1;
+    if (rest.substr(next).starts_with(" ")) ++next;
+    if (!rest.substr(next).starts_with(",")) return 0;
+    ++next;
+    if (rest.substr(next).starts_with(" ")) ++next;
+    return rest.substr(next).starts_with("}") ? next + 1 : 0;
+  }
   if (rest.starts_with("\\,")) return 2;
   return rest.starts_with(",") ? 1 : 0;
 }

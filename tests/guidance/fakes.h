@@ -107,7 +107,8 @@ inline Rollout ended_rollout(const std::string& text, bool right = false, TokenI
   rollout.old_logprobs = rollout.sampler_logprobs;
   rollout.finish = Finish::EndOfTurn;
   rollout.text = text;
-  rollout.judgement = {.verdict = right ? Verdict::Right : Verdict::Wrong, .reward = right ? 1.0 : 0.0};
+  rollout.judgement = {
+      .verdict = right ? Verdict::Right : Verdict::Wrong, .success = right, .reward = right ? 1.0 : 0.0};
   return rollout;
 }
 

@@ -221,14 +221,14 @@ TEST(Select, GroupsWithoutSuccess) {
   EXPECT_EQ(select(groups, options).chosen.size(), 4u);  // 3 of the one, all of the other
 }
 
-TEST(Select, ASuccessIsARewardNotAVerdict) {
+TEST(Select, ASuccessIsMoreThanAVerdict) {
   GuidanceOptions options;
   options.select = Select::GroupsWithoutSuccess;
   // The right answer was found, but the response was cut and earned nothing: GRPO learns nothing from this group.
   Rollout cut = cut_rollout("the answer is 2");
-  cut.judgement = {.verdict = Verdict::Right, .reward = 0.0};
+  cut.judgement = {.verdict = Verdict::Right, .success = false, .reward = 0.2};  // a part of it for the form
   EXPECT_THAT(select({group_of(1, {cut, ended_rollout("3")})}, options).chosen, ElementsAre(Chosen{0, 1}));
-  cut.judgement.reward = 1.0;
+  cut.judgement.success = true;
   EXPECT_THAT(select({group_of(1, {cut, ended_rollout("3")})}, options).chosen, IsEmpty());
 }
 

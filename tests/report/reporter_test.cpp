@@ -276,6 +276,9 @@ TEST_F(ReporterTest, RolloutRowsTellTheWholeStory) {
                 .opinion = "incorrect",
                 .teacher_reply = "<opinion>…",
                 .before = {.verdict = Verdict::Wrong, .reward = 0, .extracted = "3"}};
+  r.judgement.lenient = Verdict::Wrong;
+  r.judgement.scored = false;
+  r.judgement.parts = {{.name = "answer", .value = 0}, {.name = "command", .value = 0.5}};
   reporter.step(make_report(1), groups);
   const auto rows = rows_of(run() / "rollouts" / "step-1.jsonl");
   ASSERT_EQ(rows.size(), 4u);
@@ -291,6 +294,12 @@ TEST_F(ReporterTest, RolloutRowsTellTheWholeStory) {
   EXPECT_EQ(row["verdict"], "wrong");
   EXPECT_EQ(row["extracted"], "2");
   EXPECT_EQ(row["reason"], "equal");
+  EXPECT_EQ(row["strict"], "unparsed");
+  EXPECT_EQ(row["lenient"], "wrong");
+  EXPECT_EQ(row["reward"], nullptr);
+  EXPECT_EQ(row["reward_parts"], ordered_json::parse(R"({"answer": 0.0, "command": 0.5})"));
+  EXPECT_FALSE(rows[0].contains("reward_parts"));
+  EXPECT_EQ(rows[0]["reward"], 1.0);
   EXPECT_EQ(row["advantage"], -0.7);
   EXPECT_EQ(row["guided"], true);
   EXPECT_EQ(row["spans"], ordered_json::parse(R"([

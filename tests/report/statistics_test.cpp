@@ -24,7 +24,9 @@ Rollout make_rollout(size_t num_tokens, Verdict verdict, Finish finish = Finish:
   r.ids.assign(num_tokens, 5);
   r.origin.assign(num_tokens, rollout::Origin::Student);
   r.finish = finish;
-  r.judgement = {.verdict = verdict, .reward = verdict == Verdict::Right && finish == Finish::EndOfTurn ? 1.0 : 0.0};
+  const bool success = verdict == Verdict::Right && finish == Finish::EndOfTurn;
+  r.judgement = {
+      .verdict = verdict, .strict = verdict, .lenient = verdict, .success = success, .reward = success ? 1.0 : 0.0};
   return r;
 }
 
@@ -32,7 +34,9 @@ Rollout guided(Rollout r, Verdict before, const std::string& opinion) {
   r.guidance = {.guided = true,
                 .outcome = "guided",
                 .opinion = opinion,
-                .before = {.verdict = before, .reward = before == Verdict::Right ? 1.0 : 0.0}};
+                .before = {.verdict = before,
+                           .success = before == Verdict::Right,
+                           .reward = before == Verdict::Right ? 1.0 : 0.0}};
   return r;
 }
 
@@ -95,6 +99,39 @@ TEST(Summarise, CountsByHand) {
   EXPECT_DOUBLE_EQ(metrics.at("reward/mean"), 3.0 / 8);
   EXPECT_DOUBLE_EQ(metrics.at("guidance/outcome/bad_opinion"), 1);
   for (const auto& [name, value] : metrics.entries()) EXPECT_TRUE(std::isfinite(value)) << name;
+}
+
+TEST(Summarise, WhatWasNotScoredIsCountedAndLeftOut) {
+  std::vector<Group> groups(2);
+  Rollout unscored = make_rollout(4, Verdict::Right);
+  unscored.judgement.scored = false;
+  unscored.judgement.reward = 0;
+  groups[0].rollouts = {unscored, make_rollout(6, Verdict::Right), make_rollout(8, Verdict::Right)};
+  groups[0].rollouts[1].judgement.parts = {{.name = "answer", .weight = 1, .value = 1},
+                                           {.name = "length", .weight = 0.5, .value = -0.5}};
+  groups[0].rollouts[2].judgement.parts = groups[0].rollouts[1].judgement.parts;
+  groups[0].rollouts[2].judgement.parts[1].value = -1;
+  groups[1].rollouts = {unscored};
+  const RolloutStatistics s = summarise(groups);
+  EXPECT_EQ(s.num_rollouts, 4);
+  EXPECT_EQ(s.num_unscored, 2);
+  EXPECT_EQ(s.reward_mean, 1);
+  EXPECT_EQ(s.reward_min, 1);
+  EXPECT_EQ(s.own_reward_mean, 1);
+  EXPECT_EQ(s.right_share, 1);
+  EXPECT_EQ(s.equal_reward_share, 1);
+  EXPECT_DOUBLE_EQ(s.part_means.at("length"), -0.75);
+  Metrics metrics;
+  add_to(metrics, s);
+  EXPECT_EQ(metrics.at("reward/unscored"), 2);
+  EXPECT_DOUBLE_EQ(metrics.at("reward/part/length"), -0.75);
+
+  Metrics nothing;
+  groups.erase(groups.begin());
+  add_to(nothing, summarise(groups));
+  EXPECT_EQ(nothing.at("reward/unscored"), 1);
+  EXPECT_FALSE(nothing.has("reward/mean"));
+  for (const auto& [name, value] : nothing.entries()) EXPECT_TRUE(std::isfinite(value)) << name;
 }
 
 TEST(Summarise, NoRolloutsGiveNoNumbers) {

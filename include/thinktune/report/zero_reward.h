@@ -15,7 +15,8 @@ class ZeroRewardWatcher {
   // Speaks after `num_steps` steps in a row, and again after as many more. 0: never.
   explicit ZeroRewardWatcher(int64_t num_steps) : num_steps_(num_steps) {}
 
-  // A warning with advice, or "" as long as all is well. A step without rollouts neither counts nor ends the row.
+  // A warning with advice, or "" as long as all is well. A step without scored rollouts neither counts nor ends the
+  // row.
   std::string observe(int64_t step, const RolloutStatistics& statistics);
 
   int64_t streak() const { return streak_; }

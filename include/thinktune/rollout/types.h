@@ -41,12 +41,24 @@ enum class Finish : uint8_t {
 
 enum class Verdict : uint8_t { Right, Wrong, Unparsed };
 
+// One of the terms that a reward is the weighted sum of.
+struct RewardPart {
+  std::string name;  // "answer", "format", "command", …
+  double weight = 1;
+  double value = 0;
+};
+
 // What the reward says of one response.
 struct Judgement {
-  Verdict verdict = Verdict::Unparsed;
-  double reward = 0;      // what the policy is trained on
-  std::string extracted;  // the final answer that was found; empty if none
-  std::string reason;     // the rule that decided, for people
+  Verdict verdict = Verdict::Unparsed;  // strict or lenient, whichever the options name
+  Verdict strict = Verdict::Unparsed;   // the answer stands in the form that was asked for
+  Verdict lenient = Verdict::Unparsed;  // the answer was found in any form
+  bool success = false;                 // the verdict is Right, and the response ended by itself where that is required
+  double reward = 0;                    // what the policy is trained on: the weighted sum of the parts
+  bool scored = true;             // false: a part could not be computed, and `reward` says nothing; `reason` says why
+  std::string extracted;          // the final answer that was found; empty if none
+  std::string reason;             // the rule that decided, for people
+  std::vector<RewardPart> parts;  // only where there are others than the answer
 };
 
 // What guidance did to a rollout.

@@ -1,33 +1,19 @@
+#include "thinktune/reward/equality.h"
+
 #include <gtest/gtest.h>
 
-#include "thinktune/reward/reward.h"
+#include "reward/equality_cases.h"
 
 namespace thinktune::reward {
 namespace {
 
-struct Pair {
-  std::string answer;
-  std::string gold;
-};
+using rollout::Verdict;
+using test::expect_equal;
+using test::expect_unequal;
 
 Verdict verdict(const std::string& answer, const std::string& gold) { return compare_answers(answer, gold).verdict; }
 
-void expect_equal(const std::vector<Pair>& pairs) {
-  for (const auto& [a, b] : pairs) {
-    EXPECT_EQ(verdict(a, b), Verdict::Right) << a << " | " << b;
-    EXPECT_EQ(verdict(b, a), Verdict::Right) << b << " | " << a;
-  }
-}
-
-// Never equal, in either direction; whether as Wrong or as Unparsed is another test's matter.
-void expect_unequal(const std::vector<Pair>& pairs) {
-  for (const auto& [a, b] : pairs) {
-    EXPECT_NE(verdict(a, b), Verdict::Right) << a << " | " << b;
-    EXPECT_NE(verdict(b, a), Verdict::Right) << b << " | " << a;
-  }
-}
-
-TEST(CompareAnswers, IntegersAndDecimals) {
+TEST(Equality, IntegersAndDecimals) {
   expect_equal({{"42", "42"},
                 {"042", "42"},
                 {"+42", "42"},
@@ -61,10 +47,11 @@ TEST(CompareAnswers, IntegersAndDecimals) {
                   {"999999999999999999999999999999999999999", "999999999999999999999999999999999999998"}});
 }
 
-TEST(CompareAnswers, ThousandsSeparators) {
+TEST(Equality, ThousandsSeparators) {
   expect_equal({{"1,234", "1234"},
                 {"1,234,567.5", "1234567.5"},
                 {"10{,}000", "10000"},
+                {"14 {, }916", "14916"},
                 {"11,\\! 111,\\!111", "11111111"},
                 {"12\\,345", "12345"},
                 {"$1,000.99", "1000.99"},
@@ -85,7 +72,7 @@ TEST(CompareAnswers, ThousandsSeparators) {
                   {"32, 349", "32349"}});
 }
 
-TEST(CompareAnswers, Fractions) {
+TEST(Equality, Fractions) {
   expect_equal({{"1/2", "0.5"},
                 {"\\frac{1}{2}", "1/2"},
                 {"\\dfrac{3}{4}", "\\tfrac{6}{8}"},
@@ -102,6 +89,7 @@ TEST(CompareAnswers, Fractions) {
                 {"\\left(\\frac{1}{3}\\right)", "1/3"},
                 {"2 1/2", "2.5"},
                 {"2\\frac{1}{2}", "5/2"},
+                {"2 -1/2", "1.5"},
                 {"-2 1/2", "-2.5"},
                 {"-1\\frac{3}{4}", "-1.75"},
                 {"\\frac{ 1 }{ 2 }", "1/2"},
@@ -123,7 +111,6 @@ TEST(CompareAnswers, Fractions) {
                   {"\\frac{1}{25}", "\\frac{1}25"},
                   {"\\frac123", "1/2"},
                   {"-2 1/2", "-1.5"},
-                  {"2 -1/2", "1.5"},
                   {"2\\frac{3}{2}", "3.5"},
                   {"\\frac{1}{2}^2", "1/2"},
                   {"1/2^2", "1/2"},
@@ -135,11 +122,12 @@ TEST(CompareAnswers, Fractions) {
                   {"\\frac{1}{2}\\frac{1}{2}", "1/2"}});
 }
 
-TEST(CompareAnswers, ScientificNotation) {
+TEST(Equality, ScientificNotation) {
   expect_equal({{"1\\times10^{3}", "1000"},
                 {"1 \\times 10^3", "1e3"},
                 {"2.5\\cdot 10^{-2}", "0.025"},
                 {"10^3", "1000"},
+                {"2\\times3", "6"},
                 {"10^{12}", "1000000000000"},
                 {"-10^{2}", "-100"},
                 {"3 × 10^2", "300"},
@@ -148,11 +136,9 @@ TEST(CompareAnswers, ScientificNotation) {
                 {"1e999999999", "10e999999998"},
                 {"1\\times 10^{999999999}", "1e999999999"}});
   expect_unequal({{"1\\times10^{3}", "10"},
-                  {"2\\times3", "6"},
                   {"2\\times3", "2"},
                   {"5^2", "5"},
                   {"5^{2}", "52"},
-                  {"5_8", "5"},
                   {"10^x", "10"},
                   {"10^{-3}", "1000"},
                   {"1e9999999999", "1"},
@@ -160,7 +146,7 @@ TEST(CompareAnswers, ScientificNotation) {
                   {"100^2", "100"}});
 }
 
-TEST(CompareAnswers, PercentAndMoney) {
+TEST(Equality, PercentAndMoney) {
   expect_equal({{"12%", "12"},
                 {"12\\%", "12"},
                 {"12 \\%", "12%"},
@@ -176,7 +162,7 @@ TEST(CompareAnswers, PercentAndMoney) {
   expect_unequal({{"12%", ".12"}, {"12%", "1200"}, {"$18", "1.8"}, {"12%%5", "12"}, {"5%3", "5"}});
 }
 
-TEST(CompareAnswers, UnitsAndTrailingWords) {
+TEST(Equality, UnitsAndTrailingWords) {
   expect_equal({{"5 apples", "5"},
                 {"5\\text{ cm}", "5"},
                 {"5 cm", "5"},
@@ -193,6 +179,8 @@ TEST(CompareAnswers, UnitsAndTrailingWords) {
                 {"7 dollars a day", "7"},
                 {"1/2 hours", "0.5"},
                 {"5 square units", "5"},
+                {"5 - 6", "-1"},
+                {"5+6", "11"},
                 {"10\\text{ units}", "10"},
                 {"125\\textnormal{ miles}", "125"},
                 {"20 ^\\circ\\text{C}", "20"},
@@ -221,8 +209,6 @@ TEST(CompareAnswers, UnitsAndTrailingWords) {
                   {"5,6", "5.6"},
                   {"5 to 6", "5"},
                   {"5-6", "5"},
-                  {"5 - 6", "-1"},
-                  {"5+6", "11"},
                   {"5 more", "5"},
                   {"5 less than x", "5"},
                   {"5 plus x", "5"},
@@ -252,7 +238,7 @@ TEST(CompareAnswers, UnitsAndTrailingWords) {
                   {"5 hundred thousandths", "500"}});
 }
 
-TEST(CompareAnswers, LatexDressing) {
+TEST(Equality, LatexDressing) {
   expect_equal({{"$5$", "5"},
                 {"$$5$$", "5"},
                 {"\\(5\\)", "5"},
@@ -263,6 +249,10 @@ TEST(CompareAnswers, LatexDressing) {
                 {"5\\!", "5"},
                 {"\\;5~", "5"},
                 {"\\displaystyle\\frac{1}{2}", "1/2"},
+                {"\\\\dfrac{1}{2}", "1/2"},
+                {"x=1,\\quadx=2", "1, 2"},
+                {"Special matrix: $ (1,2) $", "(1,2)"},
+                {"is $\\boxed{11,\\! 111}$", "11111"},
                 {"\\left(1\\right)", "1"},
                 {"5.", "5"},
                 {"5,", "5"},
@@ -284,7 +274,7 @@ TEST(CompareAnswers, LatexDressing) {
                   {"5 6", "56"}});
 }
 
-TEST(CompareAnswers, LeftSides) {
+TEST(Equality, LeftSides) {
   expect_equal({{"x = 5", "5"},
                 {"x=5", "x = 5"},
                 {"x_1 = 5", "5"},
@@ -293,6 +283,7 @@ TEST(CompareAnswers, LeftSides) {
                 {"\\theta = 45^\\circ", "45"},
                 {"\\text{Total cost} = \\$5", "5"},
                 {"Total = 5", "5"},
+                {"3 + 2 = 5", "5"},
                 {"$k = \\frac{1}{3}$", "1/3"},
                 {"y = 2x", "2x"}});
   expect_unequal({{"x = 5", "6"},
@@ -300,7 +291,6 @@ TEST(CompareAnswers, LeftSides) {
                   {"x \\neq 5", "5"},
                   {"x > 5", "5"},
                   {"2x = 5", "5"},
-                  {"3 + 2 = 5", "5"},
                   {"x = 5 or x = 6", "5"},
                   {"x = 5, y = 6", "5"},
                   {"x = y = 5", "6"},
@@ -311,12 +301,13 @@ TEST(CompareAnswers, LeftSides) {
                   {"not x = 5", "5"}});
 }
 
-TEST(CompareAnswers, TextsAreEqualWhenTheyAreSetAlike) {
+TEST(Equality, TextsAreEqualWhenTheyAreSetAlike) {
   expect_equal({{"Even", "\\text{even}"},
                 {"(C)", "C"},
                 {"\\text{(C)}", "C"},
                 {"C.", "C"},
                 {"x^{2}", "x^2"},
+                {"x^{12}", "x^12"},
                 {"\\sqrt{2}", "\\sqrt2"},
                 {"\\dfrac{x}{2}", "\\frac{x}{2}"},
                 {"(1, 2)", "(1,2)"},
@@ -331,7 +322,6 @@ TEST(CompareAnswers, TextsAreEqualWhenTheyAreSetAlike) {
                   {"c", "C"},
                   {"[0,1)", "(0,1)"},
                   {"(1,2)", "(2,1)"},
-                  {"x^{12}", "x^12"},
                   {"2x", "2y"},
                   {"\\pi r", "\\pir"},
                   {"x+3", "x-3"},
@@ -342,34 +332,7 @@ TEST(CompareAnswers, TextsAreEqualWhenTheyAreSetAlike) {
                   {"x < 5", "x > 5"}});
 }
 
-TEST(CompareAnswers, VerdictsAndReasonsAreForPeople) {
-  struct Expected {
-    std::string answer, gold;
-    Verdict verdict;
-    std::string reason;
-  };
-  const std::vector<Expected> cases = {
-      {" 5 ", "5", Verdict::Right, "the same number"},
-      {"6", "5", Verdict::Wrong, "another number than the gold answer"},
-      {"x+1", "x + 1", Verdict::Right, "the same text"},
-      {"x+1", "5", Verdict::Unparsed, "the answer cannot be read as a number"},
-      {"x+1", "x+2", Verdict::Unparsed, "neither answer is a number, and the texts differ"},
-      {"5", "x+2", Verdict::Wrong, "a number, which the gold answer is not"},
-      {"A", "B", Verdict::Wrong, "another letter than the gold answer"},
-      {"x=1", "y=1", Verdict::Wrong, "the value of another unknown than the gold answer's"},
-      {"", "5", Verdict::Unparsed, "the answer is empty"},
-      {"$ $", "5", Verdict::Unparsed, "the answer is empty"},
-  };
-  for (const Expected& c : cases) {
-    const Judgement judgement = compare_answers(c.answer, c.gold);
-    EXPECT_EQ(judgement.verdict, c.verdict) << c.answer;
-    EXPECT_EQ(judgement.reason, c.reason) << c.answer;
-    EXPECT_EQ(judgement.reward, c.verdict == Verdict::Right ? 1.0 : 0.0);
-  }
-  EXPECT_EQ(compare_answers(" 5 apples\n", "5").extracted, "5 apples");
-}
-
-TEST(CompareAnswers, LongNumbersAreExact) {
+TEST(Equality, LongNumbersAreExact) {
   const std::string nines(1'000'000, '9');
   EXPECT_EQ(verdict(nines, nines + ".000"), Verdict::Right);
   EXPECT_EQ(verdict(nines, nines + ".001"), Verdict::Wrong);
@@ -381,7 +344,7 @@ TEST(CompareAnswers, LongNumbersAreExact) {
   EXPECT_EQ(verdict("0." + std::string(1'000'000, '0'), "0"), Verdict::Right);
 }
 
-TEST(CompareAnswers, OddBytesAreText) {
+TEST(Equality, OddBytesAreText) {
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
   EXPECT_EQ(verdict(all, "5"), Verdict::Unparsed);
