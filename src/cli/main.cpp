@@ -58,11 +58,65 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
   sub->callback([&] { action = [&] { return run_train(command); }; });
 }
 
-void add_eval(CLI::App& app, EvalCommand& command, std::function<int()>& action) {
-  CLI::App* sub = app.add_subcommand("eval", "Measure a model's accuracy on problems, with its 95 % interval");
-  sub->add_option("--model", command.model, kModelHelp)->type_name("PATH")->required();
+void add_eval_compare(CLI::App& eval, EvalCompareCommand& command, std::function<int()>& action) {
+  CLI::App* sub = eval.add_subcommand("compare", "Two evaluations of the same problems: difference, interval, p-value");
+  sub->add_option("a", command.a, "Folder that eval --out wrote")->type_name("A")->required();
+  sub->add_option("b", command.b, "Another; the difference is B - A")->type_name("B")->required();
+  sub->add_option("--seed", command.seed, "Seed of the resampled problems")
+      ->type_name("N")
+      ->check(whole_number_from(0))
+      ->capture_default_str();
+  sub->footer(
+      "Paired bootstrap by problem, 10,000 resamples; the problems that B won and lost are listed.\n"
+      "  thinktune eval compare before after");
+  sub->callback([&] { action = [&] { return run_eval_compare(command); }; });
+}
+
+void add_eval_protocol(CLI::App* sub, EvalCommand& command) {
+  sub->add_option("--suite", command.suites, fmt::format("Benchmarks: {}", fmt::join(eval::suite_names(), ", ")))
+      ->type_name("A,B,...")
+      ->delimiter(',')
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--data-dir", command.data_dir, "Folder with your copies of the data sets: gsm8k/test.jsonl, ...")
+      ->type_name("FOLDER");
+  std::vector<std::string> names;
+  for (const eval::Protocol& protocol : eval::protocols()) names.push_back(protocol.full_name());
+  sub->add_option("--protocol", command.protocol,
+                  fmt::format("How they are asked and judged: {}; a name alone means its newest version",
+                              fmt::join(names, ", ")))
+      ->type_name("NAME");
+  sub->add_option("--samples", command.overrides.samples, "Responses a problem; default: the protocol's")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->add_option("--temperature", command.overrides.temperature, "0: greedy; default: the protocol's")
+      ->type_name("X")
+      ->check(number_from(0));
+  sub->add_option("--top-p", command.overrides.top_p, "Default: the protocol's")
+      ->type_name("X")
+      ->check(CLI::Range(1e-6, 1.0));
+  sub->add_option("--max-new-tokens", command.overrides.max_new_tokens, "Limit of a response; default: the protocol's")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->add_option("--limit", command.limit, "Only the first N problems of each suite")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->add_option("--seed", command.seed, "Seed of sampled responses; default: 0")
+      ->type_name("N")
+      ->check(whole_number_from(0));
+  sub->add_option("--batch", command.batch, "Sequences decoded at a time; default: 64")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->add_option("--out", command.out, "Write samples and summaries to this folder; the same command again goes on")
+      ->type_name("FOLDER");
+}
+
+void add_eval(CLI::App& app, EvalCommand& command, EvalCompareCommand& compare_command, std::function<int()>& action) {
+  CLI::App* sub = app.add_subcommand("eval", "Measure a model on benchmarks or problems, with its 95 % interval");
+  sub->add_option("--model", command.model, kModelHelp)->type_name("PATH");
+  add_eval_protocol(sub, command);
   sub->add_option("--data", command.data,
-                  "Problems: JSONL rows {\"id\", \"problem\", \"answer\"}; default: the config's held-out ones")
+                  "Problems of your own: JSONL rows {\"id\", \"problem\", \"answer\"[, \"choices\"]}")
       ->type_name("FILE");
   sub->add_option("--config", command.config,
                   "Training config whose prompt, rollout, reward, data and eval sections are used")
@@ -74,12 +128,27 @@ void add_eval(CLI::App& app, EvalCommand& command, std::function<int()>& action)
       ->take_all();
   add_precision(sub, command.precision);
   add_chat_template(sub, command.chat_template);
-  sub->add_option("--output", command.output, "Write every answer to this JSONL file")->type_name("FILE");
+  sub->add_option("--output", command.output, "With --config: write every answer to this JSONL file")
+      ->type_name("FILE");
+  add_eval_compare(*sub, compare_command, action);
   sub->footer(
-      "Measure a model as its training run did, before and after:\n"
+      "Benchmarks, by a published protocol:\n"
+      "  thinktune eval --model MODEL.gguf --suite math500,gsm8k --data-dir data --out before\n"
+      "  thinktune eval --model trained --suite math500,gsm8k --data-dir data --out after\n"
+      "  thinktune eval compare before after\n"
+      "  thinktune eval --model MODEL --suite gsm8k --data-dir data --protocol lm-eval\n"
+      "  thinktune eval --model MODEL --suite aime2024 --data-dir data --samples 16 --temperature 0.6\n"
+      "  thinktune eval --model MODEL --data my.jsonl --protocol thinktuning\n"
+      "The folder of --out gets summary.json and, for each suite, samples.jsonl (every answer), settings.json,\n"
+      "summary.json and timing.json.\n\n"
+      "As the training run measured itself, before and after:\n"
       "  thinktune eval --config configs/quickstart.json --model MODEL.gguf\n"
       "  thinktune eval --config configs/quickstart.json --model runs/quickstart/checkpoints/step-30");
-  sub->callback([&] { action = [&] { return run_eval(command); }; });
+  sub->callback([&, sub] {
+    if (sub->got_subcommand("compare")) return;
+    if (command.model.empty()) throw CLI::RequiredError("--model");
+    action = [&] { return run_eval(command); };
+  });
 }
 
 void add_generate(CLI::App& app, GenerateCommand& command, std::function<int()>& action) {
@@ -135,6 +204,38 @@ void add_inspect(CLI::App& app, InspectCommand& command, std::function<int()>& a
   sub->callback([&] { action = [&] { return run_inspect(command); }; });
 }
 
+void add_score(CLI::App& app, ScoreCommand& command, std::function<int()>& action) {
+  CLI::App* sub = app.add_subcommand("score", "Check answers against gold answers, without a model");
+  sub->add_option(
+         "file", command.file,
+         "JSONL rows {\"id\", \"gold\", \"output\"} with whole texts, or with \"prediction\" for bare answers; "
+         "-: the standard input")
+      ->type_name("FILE")
+      ->required();
+  sub->add_option("--strict", command.strict,
+                  "Where the strict verdict looks for the answer of an output, in this order")
+      ->type_name("RULES")
+      ->capture_default_str();
+  sub->add_option("--lenient", command.lenient, "The same for the lenient verdict")
+      ->type_name("RULES")
+      ->capture_default_str();
+  sub->add_option("--decides", command.decides, "Which of the two is \"verdict\"")
+      ->type_name("")
+      ->check(CLI::IsMember({"strict", "lenient"}))
+      ->capture_default_str();
+  sub->add_option("--label", command.label, "Field of the known verdict, true or false, that the summary compares with")
+      ->type_name("FIELD")
+      ->capture_default_str();
+  sub->add_flag("--audit", command.audit, "Only rows whose strict and lenient verdicts differ");
+  sub->footer(
+      "  thinktune score outputs.jsonl > verdicts.jsonl\n"
+      "The verdicts come as JSON lines {\"id\", \"verdict\", \"strict\", \"lenient\", \"extracted\", \"reason\"}, a "
+      "summary "
+      "on the standard error.\n"
+      "RULES is a list with commas: box, tag, hashes, phrase, choice, math, last_number, whole.");
+  sub->callback([&] { action = [&] { return run_score(command); }; });
+}
+
 void add_compare(CLI::App& app, CompareCommand& command, std::function<int()>& action) {
   CLI::App* sub =
       app.add_subcommand("compare", "Table of the last evaluations of runs, with the first run's zero-shot one");
@@ -143,6 +244,28 @@ void add_compare(CLI::App& app, CompareCommand& command, std::function<int()>& a
       ->required();
   sub->footer("  thinktune compare grpo=runs/grpo guided=runs/quickstart");
   sub->callback([&] { action = [&] { return run_compare(command); }; });
+}
+
+void add_bench(CLI::App& app, BenchCommand& command, std::function<int()>& action) {
+  CLI::App* sub = app.add_subcommand(
+      "bench", "How long the parts of a training step take, beside the machine's matrix products; writes nothing");
+  sub->add_option("--config", command.config, "Settings of the run")->type_name("FILE")->required();
+  sub->add_option("--set", command.set, "Change one setting (may be given several times)")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  sub->add_option("--steps", command.steps, "Steps that are measured")
+      ->type_name("N")
+      ->check(whole_number_from(1))
+      ->capture_default_str();
+  sub->add_option("--warm-up", command.warm_up, "Steps before them")
+      ->type_name("N")
+      ->check(whole_number_from(0))
+      ->capture_default_str();
+  sub->add_flag("--json", command.json, "One JSON object in place of the table");
+  sub->footer(
+      "  thinktune bench --config configs/bench_grpo_step.json --set model=MODEL.gguf");
+  sub->callback([&] { action = [&] { return run_bench(command); }; });
 }
 
 int run(int argc, char** argv) {
@@ -160,16 +283,21 @@ int run(int argc, char** argv) {
   std::function<int()> action;
   TrainCommand train;
   EvalCommand eval;
+  EvalCompareCommand eval_compare;
   GenerateCommand generate;
   CompareCommand compare;
+  ScoreCommand score;
   ConvertCommand convert;
   InspectCommand inspect;
+  BenchCommand bench;
   add_train(app, train, action);
-  add_eval(app, eval, action);
+  add_eval(app, eval, eval_compare, action);
   add_generate(app, generate, action);
   add_convert(app, convert, action);
   add_inspect(app, inspect, action);
   add_compare(app, compare, action);
+  add_bench(app, bench, action);
+  add_score(app, score, action);
   app.add_subcommand("docs", "Print the documentation of every setting (configs/README.md)")->callback([&] {
     action = run_docs;
   });

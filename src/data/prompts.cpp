@@ -8,6 +8,16 @@ namespace {
 
 constexpr std::string_view kBuiltinArithmetic = "builtin:arithmetic";
 
+// The question with its choices, if it is a multiple choice, a line each: "(A) …".
+std::string question_of(const Problem& problem) {
+  std::string question = problem.problem;
+  for (size_t i = 0; i < problem.choices.size(); ++i)
+    question += fmt::format("\n({}) {}", static_cast<char>('A' + i), problem.choices[i]);
+  return question;
+}
+
+}  // namespace
+
 std::vector<Example> read_examples(const std::string& file) {
   std::vector<Example> examples;
   if (file == kBuiltinArithmetic) {
@@ -26,8 +36,6 @@ std::vector<Example> read_examples(const std::string& file) {
   if (examples.empty()) throw core::data_error(fmt::format("{}: no example in the file", file));
   return examples;
 }
-
-}  // namespace
 
 void describe(core::Fields& fields, PromptOptions& options) {
   fields.text("system", options.system,
@@ -74,7 +82,7 @@ rollout::Prompt PromptBuilder::build(const Problem& problem, uint64_t number) co
   rollout::Prompt prompt{.id = problem.id,
                          .number = number,
                          .messages = problem.messages,
-                         .problem = problem.problem,
+                         .problem = question_of(problem),
                          .gold = problem.answer,
                          .solution = problem.solution};
   if (prompt.messages.empty()) {
@@ -83,7 +91,7 @@ rollout::Prompt PromptBuilder::build(const Problem& problem, uint64_t number) co
       prompt.messages.push_back({"user", example.problem + options_.suffix});
       prompt.messages.push_back({"assistant", example.solution});
     }
-    prompt.messages.push_back({"user", problem.problem + options_.suffix});
+    prompt.messages.push_back({"user", prompt.problem + options_.suffix});
   }
   prompt.ids = tokenizer_.encode(chat_.render(text::acceptable_messages(chat_, prompt.messages), true));
   return prompt;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <unordered_map>
 
 #include "data/jsonl.h"
@@ -37,6 +38,17 @@ std::vector<rollout::ChatMessage> read_messages(const json& messages, const std:
   return turns;
 }
 
+std::vector<std::string> read_choices(const json& object, const std::string& where) {
+  const auto field = object.find("choices");
+  if (field == object.end() || field->is_null()) return {};
+  const auto is_text = [](const json& choice) { return choice.is_string() && !is_blank(choice.get<std::string>()); };
+  if (!field->is_array() || field->size() < 2 || field->size() > 26 ||
+      !std::all_of(field->begin(), field->end(), is_text))
+    throw core::data_error(fmt::format("{}: \"choices\" must be a list of 2 to 26 texts", where),
+                           "the first is A; \"answer\" names the right one by its letter");
+  return field->get<std::vector<std::string>>();
+}
+
 Problem read_problem(const json& object, const std::string& where) {
   Problem problem;
   problem.id = text_or_number_field(object, "id", where).value_or("");
@@ -58,6 +70,14 @@ Problem read_problem(const json& object, const std::string& where) {
   if (is_blank(problem.answer))
     throw core::data_error(fmt::format("{}: no answer", where), "\"answer\" must be there and not be empty");
   problem.solution = text_field(object, "solution", where).value_or("");
+  problem.choices = read_choices(object, where);
+  const auto is_letter = [&](const std::string& answer) {
+    return answer.size() == 1 && answer[0] >= 'A' && answer[0] < 'A' + std::ssize(problem.choices);
+  };
+  if (!problem.choices.empty() && !is_letter(problem.answer))
+    throw core::data_error(fmt::format("{}: the answer \"{}\" is none of the letters A to {}", where, problem.answer,
+                                       static_cast<char>('A' + std::ssize(problem.choices) - 1)),
+                           "with \"choices\", the answer is the letter of the right one; the first is A");
   return problem;
 }
 

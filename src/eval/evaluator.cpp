@@ -1,13 +1,43 @@
 #include "thinktune/eval/evaluator.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/infer/sample_groups.h"
+#include "thinktune/reward/equality.h"
 
 namespace thinktune::eval {
+namespace {
+
+void judge(std::vector<rollout::Group>& groups, reward::Reward& reward) {
+  std::vector<reward::Response> responses;
+  for (const rollout::Group& group : groups)
+    for (const rollout::Rollout& rollout : group.rollouts)
+      responses.push_back({.id = group.prompt.id,
+                           .problem = group.prompt.problem,
+                           .gold = group.prompt.gold,
+                           .text = rollout.text,
+                           .num_tokens = std::ssize(rollout.ids),
+                           .ended = rollout.finish == rollout::Finish::EndOfTurn});
+  std::vector<reward::Judgement> judgements = reward.judge(responses);
+  size_t next = 0;
+  for (rollout::Group& group : groups)
+    for (rollout::Rollout& rollout : group.rollouts) rollout.judgement = std::move(judgements[next++]);
+}
+
+SampleScore score_of(const rollout::Rollout& rollout) {
+  using rollout::Verdict;
+  const rollout::Judgement& judgement = rollout.judgement;
+  return {.success = judgement.success,
+          .right = judgement.verdict == Verdict::Right,
+          .measures = {judgement.strict == Verdict::Right, judgement.lenient == Verdict::Right},
+          .answered = !judgement.extracted.empty(),
+          .unparsed = judgement.verdict == Verdict::Unparsed,
+          .answer = judgement.extracted,
+          .num_tokens = std::ssize(rollout.ids),
+          .ending = rollout.finish == rollout::Finish::EndOfTurn ? Ending::EndOfTurn : Ending::Length};
+}
+
+}  // namespace
 
 void describe(core::Fields& f, EvalOptions& o) {
   f.integer("every", o.every, core::at_least(int64_t{0}),
@@ -17,44 +47,45 @@ void describe(core::Fields& f, EvalOptions& o) {
             "limit of a response, in tokens; 0: as in training");
   f.integer("num_problems", o.num_problems, core::at_least(int64_t{0}),
             "only the first so many held-out problems; 0: all");
+  f.integer("samples", o.samples, core::at_least(int64_t{1}),
+            "responses a problem, whose mean is the accuracy (pass@1); more than 1 needs a temperature above 0");
   f.group("sampling", o.sampling, "how answers are drawn; the default is greedy");
 }
 
-void validate(const EvalOptions& options) { core::check_ranges(options, "eval"); }
-
-Interval wilson_interval(int64_t successes, int64_t count) {
-  if (count == 0) return {0, 1};
-  constexpr double z = 1.959963984540054;  // 97.5 % point of the normal distribution
-  const auto n = static_cast<double>(count);
-  const double share = static_cast<double>(successes) / n;
-  const double middle = (share + z * z / (2 * n)) / (1 + z * z / n);
-  const double half = z / (1 + z * z / n) * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-  return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
+void validate(const EvalOptions& options) {
+  core::check_ranges(options, "eval");
+  if (options.samples > 1 && options.sampling.temperature == 0)
+    throw core::user_error(
+        fmt::format("eval.samples is {}, but at temperature 0 all would be the same text", options.samples),
+        "set eval.sampling.temperature too, or eval.samples=1");
 }
 
 EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
-                    const std::vector<rollout::Prompt>& prompts, const reward::Reward& reward, int64_t max_new_tokens,
-                    const infer::SamplingOptions& sampling, const core::RandomKey& key) {
+                    const std::vector<rollout::Prompt>& prompts, reward::Reward& reward, const Drawing& drawing) {
   if (prompts.empty()) throw core::data_error("there is no problem to evaluate on");
   core::Stopwatch watch;
   EvalResult result;
-  result.groups = infer::sample_groups(engine, tokenizer, prompts, 1, max_new_tokens, sampling, key);
-  int64_t tokens = 0, ended = 0, unparsed = 0;
-  for (rollout::Group& group : result.groups) {
-    rollout::Rollout& response = group.rollouts[0];
-    const bool by_itself = response.finish == rollout::Finish::EndOfTurn;
-    response.judgement = reward.judge(response.text, group.prompt.gold, by_itself);
-    result.num_right += response.judgement.reward > 0;
-    unparsed += response.judgement.verdict == rollout::Verdict::Unparsed;
-    ended += by_itself;
-    tokens += std::ssize(response.ids);
+  result.groups = infer::sample_groups(engine, tokenizer, prompts, drawing.samples, drawing.max_new_tokens,
+                                       drawing.sampling, drawing.key);
+  judge(result.groups, reward);
+  std::vector<ProblemScore> problems;
+  for (const rollout::Group& group : result.groups) {
+    ProblemScore& problem = problems.emplace_back();
+    problem.id = group.prompt.id;
+    for (const rollout::Rollout& rollout : group.rollouts) {
+      problem.samples.push_back(score_of(rollout));
+      result.num_right += rollout.judgement.success;
+    }
   }
-  const auto count = static_cast<double>(prompts.size());
-  result.accuracy = static_cast<double>(result.num_right) / count;
-  result.interval = wilson_interval(result.num_right, std::ssize(prompts));
-  result.mean_length = static_cast<double>(tokens) / count;
-  result.ended_share = static_cast<double>(ended) / count;
-  result.unparsed_share = static_cast<double>(unparsed) / count;
+  const auto same = [](size_t, const std::string& a, const std::string& b) {
+    return a == b || reward::compare_answers(a, b).verdict == rollout::Verdict::Right;
+  };
+  result.metrics = compute_metrics(problems, {"strict", "lenient"}, same);
+  result.accuracy = result.metrics.pass_at_1.mean;
+  result.interval = result.metrics.pass_at_1.interval;
+  result.mean_length = result.metrics.mean_tokens;
+  result.ended_share = result.metrics.ended_share;
+  result.unparsed_share = result.metrics.unparsed_share;
   result.seconds = watch.seconds();
   return result;
 }

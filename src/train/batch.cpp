@@ -70,6 +70,7 @@ std::vector<MiniBatch> make_mini_batches(const std::vector<rollout::Group>& grou
       rollout::TrainGroup& group = batch.groups.emplace_back();
       group.prompt_ids = groups[g].prompt.ids;
       for (const rollout::Rollout& rollout : groups[g].rollouts) {
+        if (!rollout.judgement.scored) continue;
         group.sequences.push_back(to_sequence(rollout, options.guidance.loss_on));
         has_guided |= rollout.guidance.guided;
       }

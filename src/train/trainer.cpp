@@ -25,21 +25,29 @@ report::BenchmarkReport to_report(const eval::EvalResult& result) {
   benchmark.metrics.add("accuracy", result.accuracy);
   benchmark.metrics.add("accuracy_low", result.interval.low);
   benchmark.metrics.add("accuracy_high", result.interval.high);
+  benchmark.metrics.add("standard_error", result.metrics.pass_at_1.standard_error);
+  for (const auto& [name, estimate] : result.metrics.measures) benchmark.metrics.add("accuracy_" + name, estimate.mean);
+  for (const auto& [k, value] : result.metrics.pass_at_k) benchmark.metrics.add(fmt::format("pass_at_{}", k), value);
+  if (result.metrics.has_majority)
+    benchmark.metrics.add(fmt::format("maj_at_{}", result.metrics.num_samples), result.metrics.majority.mean);
   benchmark.metrics.add("num_problems", static_cast<double>(result.groups.size()));
+  benchmark.metrics.add("num_samples", static_cast<double>(result.metrics.num_samples));
   benchmark.metrics.add("mean_length", result.mean_length);
   benchmark.metrics.add("ended_share", result.ended_share);
   benchmark.metrics.add("unparsed_share", result.unparsed_share);
   benchmark.metrics.add("time/seconds", result.seconds);
-  for (const rollout::Group& group : result.groups) {
-    const rollout::Rollout& response = group.rollouts[0];
-    benchmark.items.push_back({.id = group.prompt.id,
-                               .problem = group.prompt.problem,
-                               .gold = group.prompt.gold,
-                               .text = response.text,
-                               .num_tokens = std::ssize(response.ids),
-                               .finish = response.finish,
-                               .judgement = response.judgement});
-  }
+  for (const rollout::Group& group : result.groups)
+    for (size_t sample = 0; sample < group.rollouts.size(); ++sample) {
+      const rollout::Rollout& response = group.rollouts[sample];
+      benchmark.items.push_back({.id = group.prompt.id,
+                                 .problem = group.prompt.problem,
+                                 .gold = group.prompt.gold,
+                                 .sample = static_cast<int64_t>(sample),
+                                 .text = response.text,
+                                 .num_tokens = std::ssize(response.ids),
+                                 .finish = response.finish,
+                                 .judgement = response.judgement});
+    }
   return benchmark;
 }
 
@@ -191,12 +199,15 @@ fs::path Trainer::save(int64_t steps_done) {
 void Trainer::evaluate(report::Reporter& reporter, int64_t steps_done, TrainSummary& summary) {
   if (run_.heldout.empty()) return;
   const TrainOptions& o = run_.options;
-  const int64_t limit = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
-  const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed),
-                               .stream = core::Stream::Evaluation,
-                               .step = static_cast<uint64_t>(steps_done)};
+  const eval::Drawing drawing = {
+      .samples = o.eval.samples,
+      .max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens,
+      .sampling = o.eval.sampling,
+      .key = {.seed = static_cast<uint64_t>(o.seed),
+              .stream = core::Stream::Evaluation,
+              .step = static_cast<uint64_t>(steps_done)}};
   const eval::EvalResult result =
-      eval::evaluate(*run_.engine, *run_.vocabulary.tokenizer, run_.heldout, *run_.reward, limit, o.eval.sampling, key);
+      eval::evaluate(*run_.engine, *run_.vocabulary.tokenizer, run_.heldout, *run_.reward, drawing);
   reporter.evaluation(steps_done, {to_report(result)});
   summary.evaluations.push_back({steps_done, result.accuracy, result.interval, result.mean_length, result.seconds});
   spdlog::info(

@@ -101,6 +101,15 @@ TEST_F(PromptBuilderTest, QuestionWithSuffix) {
   EXPECT_EQ(text(prompt), kDefaultSystem + "<|im_start|>user\n1+1?" + kSuffix + "<|im_end|>\n<|im_start|>assistant\n");
 }
 
+TEST_F(PromptBuilderTest, AMultipleChoiceShowsItsChoices) {
+  Problem problem = problem_;
+  problem.choices = {"one", "two"};
+  problem.answer = "B";
+  const rollout::Prompt prompt = build({}, problem);
+  EXPECT_EQ(prompt.problem, "1+1?\n(A) one\n(B) two");
+  EXPECT_EQ(prompt.messages.back().content, "1+1?\n(A) one\n(B) two" + kSuffix);
+}
+
 TEST_F(PromptBuilderTest, SystemTurnAndExamplesAsChatTurns) {
   const std::string file =
       write("{\"problem\": \"2+2?\", \"solution\": \"\\\\boxed{4}\"}\n{\"problem\": \"3+3?\", \"solution\": \"6\"}\n");

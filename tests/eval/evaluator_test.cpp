@@ -12,52 +12,31 @@ using core::TokenId;
 using rollout::Finish;
 using rollout::Verdict;
 
-TEST(WilsonInterval, EqualsPublishedValues) {
-  // Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in Medicine 17 (1998), table I,
-  // method 3.
-  const struct {
-    int64_t successes, count;
-    double low, high;
-  } cases[] = {{81, 263, 0.2553, 0.3662}, {15, 148, 0.0624, 0.1605}, {0, 20, 0.0000, 0.1611}, {1, 29, 0.0061, 0.1718}};
-  for (const auto& c : cases) {
-    const Interval interval = wilson_interval(c.successes, c.count);
-    EXPECT_NEAR(interval.low, c.low, 5e-5) << c.successes << " of " << c.count;
-    EXPECT_NEAR(interval.high, c.high, 5e-5) << c.successes << " of " << c.count;
-    const Interval mirrored = wilson_interval(c.count - c.successes, c.count);
-    EXPECT_NEAR(mirrored.low, 1 - interval.high, 1e-12);
-    EXPECT_NEAR(mirrored.high, 1 - interval.low, 1e-12);
-  }
-}
-
-TEST(WilsonInterval, StaysWithinZeroAndOneAroundTheShare) {
-  for (const int64_t count : {1, 2, 7, 200, 1'000'000})
-    for (const int64_t successes : {int64_t{0}, count / 3, count}) {
-      const Interval interval = wilson_interval(successes, count);
-      const double share = static_cast<double>(successes) / static_cast<double>(count);
-      EXPECT_GE(interval.low, 0);
-      EXPECT_LE(interval.high, 1);
-      EXPECT_LE(interval.low, share + 1e-12);
-      EXPECT_GE(interval.high, share - 1e-12);
-    }
-  EXPECT_EQ(wilson_interval(0, 0).low, 0);
-  EXPECT_EQ(wilson_interval(0, 0).high, 1);
-}
-
 TEST(EvalOptions, Ranges) {
   EXPECT_NO_THROW(validate(EvalOptions{}));
   EXPECT_EQ(EvalOptions{}.sampling.temperature, 0) << "greedy by default";
   EXPECT_THROW(validate(EvalOptions{.every = -1}), core::Error);
   EXPECT_THROW(validate(EvalOptions{.num_problems = -1}), core::Error);
   EXPECT_THROW(validate(EvalOptions{.sampling = {.temperature = -1}}), core::Error);
+  EXPECT_THROW(validate(EvalOptions{.samples = 0}), core::Error);
+  EXPECT_THROW(validate(EvalOptions{.samples = 4}), core::Error) << "four times the same greedy text";
+  EXPECT_NO_THROW(validate(EvalOptions{.samples = 4, .sampling = {.temperature = 0.6}}));
 }
 
 // Judges by the prompt's gold alone: "right" is a reward for a response that ended by itself, "wrong" none, anything
 // else is unparsed.
 class GoldReward final : public reward::Reward {
  public:
-  rollout::Judgement judge(std::string_view, std::string_view gold, bool ended) const override {
-    if (gold == "right") return {.verdict = Verdict::Right, .reward = ended ? 1.0 : 0.0};
-    return {.verdict = gold == "wrong" ? Verdict::Wrong : Verdict::Unparsed};
+  std::vector<rollout::Judgement> judge(std::span<const reward::Response> responses) override {
+    std::vector<rollout::Judgement> judgements;
+    for (const reward::Response& r : responses) {
+      const Verdict verdict = r.gold == "right"   ? Verdict::Right
+                              : r.gold == "wrong" ? Verdict::Wrong
+                                                  : Verdict::Unparsed;
+      const bool success = verdict == Verdict::Right && r.ended;
+      judgements.push_back({.verdict = verdict, .success = success, .reward = success ? 1.0 : 0.0});
+    }
+    return judgements;
   }
 };
 
@@ -76,10 +55,14 @@ class EvaluateTest : public testing::Test {
     }
   }
 
-  EvalResult run(const infer::SamplingOptions& sampling, uint64_t seed = 1, int64_t limit = 20) {
+  EvalResult run(const infer::SamplingOptions& sampling, uint64_t seed = 1, int64_t samples = 1) {
     infer::Engine engine(decoder_, weights_, *vocabulary_.tokenizer, {});
-    return evaluate(engine, *vocabulary_.tokenizer, prompts_, GoldReward(), limit, sampling,
-                    {.seed = seed, .stream = core::Stream::Evaluation});
+    GoldReward reward;
+    return evaluate(engine, *vocabulary_.tokenizer, prompts_, reward,
+                    {.samples = samples,
+                     .max_new_tokens = 20,
+                     .sampling = sampling,
+                     .key = {.seed = seed, .stream = core::Stream::Evaluation}});
   }
 
   static std::vector<std::vector<TokenId>> responses(const EvalResult& result) {
@@ -128,6 +111,30 @@ TEST_F(EvaluateTest, GreedyDoesNotUseTheKeyAndSamplingDoes) {
   EXPECT_EQ(responses(run({.temperature = 0}, 1)), responses(run({.temperature = 0}, 2)));
   EXPECT_EQ(responses(run({.temperature = 1}, 1)), responses(run({.temperature = 1}, 1)));
   EXPECT_NE(responses(run({.temperature = 1}, 1)), responses(run({.temperature = 1}, 2)));
+}
+
+TEST_F(EvaluateTest, SeveralSamplesAreOneMeanAProblem) {
+  const EvalResult result = run({.temperature = 1}, 1, 3);
+  double sum = 0;
+  int64_t right = 0;
+  for (size_t p = 0; p < prompts_.size(); ++p) {
+    ASSERT_EQ(result.groups[p].rollouts.size(), 3U);
+    int64_t of_problem = 0;
+    for (const rollout::Rollout& response : result.groups[p].rollouts)
+      of_problem += response.ids.back() == 2 && prompts_[p].gold == "right";
+    sum += static_cast<double>(of_problem) / 3;
+    right += of_problem;
+  }
+  EXPECT_EQ(result.num_right, right);
+  EXPECT_NEAR(result.accuracy, sum / 24, 1e-12);
+  EXPECT_EQ(result.metrics.num_samples, 3);
+  ASSERT_EQ(result.metrics.pass_at_k.size(), 2U);
+  EXPECT_GE(result.metrics.pass_at_k[1].second, result.accuracy);
+  EXPECT_EQ(result.metrics.pass_at_1.method, "normal, clustered by problem");
+  // Sample 0 is what one sample draws.
+  const EvalResult one = run({.temperature = 1}, 1, 1);
+  for (size_t p = 0; p < prompts_.size(); ++p)
+    EXPECT_EQ(one.groups[p].rollouts[0].ids, result.groups[p].rollouts[0].ids);
 }
 
 TEST_F(EvaluateTest, NoProblemIsAnError) {

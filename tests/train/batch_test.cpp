@@ -53,6 +53,32 @@ std::vector<rollout::Group> some_groups() {
           group_of(1, {{1, 1}, {1, -1}}, 2), group_of(11, {{40, 1}, {6, -1}}, 3)};
 }
 
+TEST(Batch, WhatWasNotScoredMovesNothing) {
+  std::vector<rollout::Group> groups = {group_of(7, {{5, 0}, {4, 0}, {12, 0}, {3, 0}}, 0)};
+  auto& rollouts = groups[0].rollouts;
+  rollouts[0].judgement.reward = 1;
+  rollouts[2].judgement.scored = false;  // its reward of 0 is no judgement
+  std::vector<rollout::Group> without = groups;
+  without[0].rollouts.erase(without[0].rollouts.begin() + 2);
+  assign_advantages(groups, {});
+  assign_advantages(without, {});
+  EXPECT_EQ(rollouts[2].advantage, 0);
+  EXPECT_NEAR(rollouts[0].advantage, 2 / std::sqrt(3.0), 1e-5);  // of 1, 0, 0: (1 − ⅓) / √⅓
+
+  TrainOptions o = options_of(1, 1000);
+  o.loss.entropy_coefficient = 0.1;  // which counts without an advantage too
+  const auto minis = make_mini_batches(groups, o), expected = make_mini_batches(without, o);
+  ASSERT_EQ(minis[0].micro_batches.size(), 1U);
+  EXPECT_EQ(minis[0].micro_batches[0].weights_M, expected[0].micro_batches[0].weights_M);
+  const auto& sequences = minis[0].micro_batches[0].groups[0].sequences;
+  ASSERT_EQ(sequences.size(), 3U);
+  EXPECT_EQ(sequences[2].ids, rollouts[3].ids);
+
+  for (rollout::Rollout& r : rollouts) r.judgement.scored = false;
+  assign_advantages(groups, {});
+  EXPECT_TRUE(make_mini_batches(groups, o)[0].micro_batches.empty());
+}
+
 TEST(Batch, MicroBatchesKeepTheLimitAndNeverSplitASequence) {
   const auto groups = some_groups();
   for (const int64_t limit : {1, 12, 19, 27, 60, 100000}) {

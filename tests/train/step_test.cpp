@@ -147,7 +147,7 @@ TEST_F(StepTest, AnEmptyResponseCanBeTrainedOn) {  // its end-of-turn token is p
 TEST_F(StepTest, CutResponsesAreNeitherEligibleNorRewarded) {
   TrainOptions o = options(test::kNeverEnds);
   o.rollout.max_new_tokens = 7;
-  o.reward.extraction = reward::Extraction::BoxOrLastNumber;
+  o.reward.answer.decides = reward::Decides::Lenient;
   auto run = guided_run(o);
   const auto before = copies(run->policy->parameters());
   StepRecord record = train_step(*run, 0);

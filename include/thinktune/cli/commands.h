@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "thinktune/eval/protocols.h"
 #include "thinktune/train/options.h"
 
 namespace thinktune::cli {
@@ -18,16 +20,35 @@ struct TrainCommand {
 };
 int run_train(const TrainCommand& command);
 
+// Two ways to measure a model. With suites or a protocol: benchmarks, as eval/benchmark.h has them. With a training
+// config: as the training run measures itself.
 struct EvalCommand {
   std::string model;
-  std::string data;    // JSONL; empty: the config's held-out problems
+  std::string data;  // a JSONL file of the user's own, for either way
+  std::string precision = "bf16";
+  std::string chat_template;  // Jinja file in place of the model's own; empty: the config's, or the model's own
+
+  std::vector<std::string> suites;
+  std::string data_dir;
+  std::string protocol;  // empty: thinktuning
+  eval::Overrides overrides;
+  std::optional<int64_t> limit;  // the first so many problems of each suite
+  std::optional<int64_t> seed;
+  std::optional<int64_t> batch;  // sequences decoded at a time
+  std::string out;               // folder; empty: only the table
+
   std::string config;  // a training config whose prompt, reward, data and eval sections are used; may be empty
   std::vector<std::string> set;
-  std::string precision = "bf16";
-  std::string output;         // JSONL of all answers; empty: none
-  std::string chat_template;  // Jinja file in place of the model's own; empty: the config's, or the model's own
+  std::string output;  // JSONL of all answers; empty: none
 };
 int run_eval(const EvalCommand& command);
+
+struct EvalCompareCommand {
+  std::string a;  // folders of eval --out
+  std::string b;
+  int64_t seed = 0;  // of the resampled problems
+};
+int run_eval_compare(const EvalCompareCommand& command);
 
 struct GenerateCommand {
   std::string model;
@@ -58,10 +79,29 @@ struct InspectCommand {
 };
 int run_inspect(const InspectCommand& command);
 
+struct ScoreCommand {
+  std::string file;  // JSONL rows; "-": the standard input
+  std::string strict = "box";
+  std::string lenient = "box,tag,hashes,phrase,math,last_number";
+  std::string decides = "lenient";  // strict or lenient: whose verdict is "verdict"
+  std::string label = "equal";      // field with a row's known verdict, where it has one
+  bool audit = false;               // only rows whose verdicts differ
+};
+int run_score(const ScoreCommand& command);
+
 struct CompareCommand {
   std::vector<std::string> runs;  // "name=folder" or "folder"
 };
 int run_compare(const CompareCommand& command);
+
+struct BenchCommand {
+  std::string config;
+  std::vector<std::string> set;
+  int64_t steps = 3;
+  int64_t warm_up = 1;
+  bool json = false;
+};
+int run_bench(const BenchCommand& command);
 
 // configs/README.md: every key of a config.
 int run_docs();

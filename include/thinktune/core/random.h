@@ -18,6 +18,8 @@ enum class Stream : uint32_t {
   Generator = 4,   // built-in problem generators; prompt = problem number
   Init = 5,        // random weights (tests)
   Evaluation = 6,  // sampled evaluation
+  Choices = 7,     // order of a multiple choice's answers; prompt = hash of the record's id
+  Bootstrap = 8,   // resampled problems of a comparison; step = number of the resample
 };
 
 // Fields that do not apply stay 0.

@@ -17,15 +17,17 @@ struct Problem {
   std::string problem;                         // the question; for chat turns the last user turn
   std::string answer;                          // gold
   std::string solution;                        // worked solution, or empty
+  std::vector<std::string> choices;            // of a multiple choice, the first is A; else empty
   std::vector<rollout::ChatMessage> messages;  // empty unless the file has them
 };
 
-// A JSONL file, one object a line: {"id", "problem" or "messages", "answer"[, "solution"]}. `id` may be absent (then
-// "<file name>:<line>"). Numbers are accepted as answers and ids, null counts as absent, other fields are not looked
-// at. `messages` is a list of {"role", "content"} that ends with a user turn; only the first turn may be a system turn.
-// Blank lines, CRLF and a UTF-8 byte order mark are accepted. Throws Error{Data} naming file and line for a line that
-// is no JSON object, is longer than 16 MB or nested deeper than 64, has no question or no answer, has a field of the
-// wrong type, or repeats an id; and for a file without a problem.
+// A JSONL file, one object a line: {"id", "problem" or "messages", "answer"[, "solution"][, "choices"]}. `id` may be
+// absent (then "<file name>:<line>"); `choices` is a list of 2 … 26 texts, and the answer then the letter of one.
+// Numbers are accepted as answers and ids, null counts as absent, other fields are not looked at. `messages` is a list
+// of {"role", "content"} that ends with a user turn; only the first turn may be a system turn. Blank lines, CRLF and a
+// UTF-8 byte order mark are accepted. Throws Error{Data} naming file and line for a line that is no JSON object, is
+// longer than 16 MB or nested deeper than 64, has no question or no answer, has a field of the wrong type, or repeats
+// an id; and for a file without a problem.
 std::vector<Problem> read_jsonl(const std::filesystem::path& file);
 
 enum class ArithmeticSplit { Train, HeldOut };

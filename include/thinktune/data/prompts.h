@@ -31,6 +31,10 @@ struct Example {
   std::string solution;
 };
 
+// JSONL rows {"problem", "solution"}, or "builtin:arithmetic". Throws Error{Data} naming file and line for a row that
+// has not both, and for a file without any.
+std::vector<Example> read_examples(const std::string& file);
+
 class PromptBuilder {
  public:
   // Reads the examples. Throws Error{Data} as read_jsonl does, Error{User} if the file has fewer than num_examples.
@@ -38,7 +42,8 @@ class PromptBuilder {
   PromptBuilder(const PromptOptions& options, const text::Tokenizer& tokenizer, const text::ChatTemplate& chat);
 
   // `number` is the running number of the prompt in the run. Problems that bring their own messages are taken as they
-  // are: without our system turn, examples and suffix. The result's `problem` is the bare question, without the suffix.
+  // are: without our system turn, examples and suffix. The result's `problem` is the question, with
+  // the choices of a multiple choice in lines of their own ("(A) …"), without the suffix.
   rollout::Prompt build(const Problem& problem, uint64_t number) const;
 
   // Too long for max_prompt_tokens.

@@ -1,10 +1,12 @@
-// Accuracy on held-out problems, with its uncertainty.
+// Accuracy on problems, with its uncertainty: what the trainer measures itself by. Benchmarks with a protocol are
+// eval/benchmark.h's.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "thinktune/core/options.h"
+#include "thinktune/eval/metrics.h"
 #include "thinktune/infer/engine.h"
 #include "thinktune/reward/reward.h"
 #include "thinktune/rollout/types.h"
@@ -17,33 +19,34 @@ struct EvalOptions {
   bool at_start = true;        // evaluate the initial model
   int64_t max_new_tokens = 0;  // 0: as in training
   int64_t num_problems = 0;    // the first so many of the held-out problems; 0: all
+  int64_t samples = 1;         // responses a problem
   infer::SamplingOptions sampling{.temperature = 0};
 };
 void describe(core::Fields& fields, EvalOptions& options);
+// Throws Error{User} for a value out of its range, and for several samples of greedy decoding.
 void validate(const EvalOptions& options);
 
-struct Interval {
-  double low = 0;
-  double high = 0;
-};
-
-// Wilson's 95 % interval of a share: `successes` of `count`. [0, 1] for a count of 0.
-Interval wilson_interval(int64_t successes, int64_t count);
-
 struct EvalResult {
-  std::vector<rollout::Group> groups;  // one rollout each, judged
-  int64_t num_right = 0;
-  double accuracy = 0;        // share of answers judged right in a response that ended by itself
-  Interval interval;          // 95 %
-  double mean_length = 0;     // tokens, the end-of-turn token included
-  double ended_share = 0;     // ended by themselves
-  double unparsed_share = 0;  // no answer could be read
+  std::vector<rollout::Group> groups;  // as many rollouts each, judged
+  int64_t num_right = 0;               // samples with success
+  double accuracy = 0;                 // pass@1: mean over a problem's samples, then over problems
+  Interval interval;                   // 95 %
+  double mean_length = 0;              // tokens, the end-of-turn token included
+  double ended_share = 0;              // ended by themselves
+  double unparsed_share = 0;           // no answer could be read
   double seconds = 0;
+  BenchmarkMetrics metrics;  // all of it: pass@k, maj@n, strict and lenient, standard error
 };
 
-// One response a prompt. `key` gives seed and step for sampled evaluations; greedy does not use it.
+struct Drawing {
+  int64_t samples = 1;  // responses a prompt
+  int64_t max_new_tokens = 1;
+  infer::SamplingOptions sampling;
+  core::RandomKey key;  // seed and step of sampled evaluations; greedy does not use it
+};
+
+// A success is what the reward calls one. Throws Error{Data} without any prompt.
 EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
-                    const std::vector<rollout::Prompt>& prompts, const reward::Reward& reward, int64_t max_new_tokens,
-                    const infer::SamplingOptions& sampling, const core::RandomKey& key);
+                    const std::vector<rollout::Prompt>& prompts, reward::Reward& reward, const Drawing& drawing);
 
 }  // namespace thinktune::eval

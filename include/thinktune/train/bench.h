@@ -1,0 +1,38 @@
+// How long the parts of a training step take, beside what the matrix products alone would take on this machine at the
+// same shapes, measured in the same run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "thinktune/train/options.h"
+
+namespace thinktune::train {
+
+struct BenchOptions {
+  int64_t steps = 3;    // that are measured
+  int64_t warm_up = 1;  // steps before them
+};
+
+struct BenchPart {
+  std::string name;       // "sample", "teacher", "old log-probs", "update"
+  double seconds = 0;     // of all measured steps together
+  int64_t tokens = 0;     // sample, teacher: that were generated; else: that went through the model, prompts once
+  double products_s = 0;  // what the model's matrix products take for that work and nothing else
+};
+
+struct BenchResult {
+  std::vector<double> step_s;    // of each measured step
+  std::vector<BenchPart> parts;  // a part that did nothing is left out
+  int64_t num_rollouts = 0;      // of all measured steps
+  int64_t response_tokens = 0;
+  double ready_s = 0;         // from the call to the first step: model read, prompts made
+  double product_gflops = 0;  // of the update's products, in thousand millions of operations a second
+  int64_t peak_bytes = 0;     // resident memory of the process, the largest
+};
+
+// Trains for some steps and throws the result away: nothing is written. Errors are those of training.
+BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench);
+
+}  // namespace thinktune::train

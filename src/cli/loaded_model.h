@@ -1,0 +1,25 @@
+// A model that answers: what eval and generate begin with.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "thinktune/infer/engine.h"
+#include "thinktune/model/pretrained.h"
+
+namespace thinktune::cli {
+
+struct Loaded {
+  model::ModelConfig config;
+  model::Vocabulary vocabulary;
+  std::unique_ptr<model::Decoder> decoder;
+  model::Weights weights;
+  std::unique_ptr<infer::Engine> engine;
+};
+
+// `precision`: "f32" or "bf16".
+std::unique_ptr<Loaded> load_model(const std::string& path, const std::string& precision,
+                                   const infer::EngineOptions& options, const model::VocabularyRequest& request,
+                                   bool long_context = false);
+
+}  // namespace thinktune::cli

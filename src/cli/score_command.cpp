@@ -1,0 +1,327 @@
+// score: the answer checker on rows of a file, without a model.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_set>
+
+#include "thinktune/cli/commands.h"
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/clock.h"
+#include "thinktune/core/error.h"
+#include "thinktune/reward/reward.h"
+
+namespace thinktune::cli {
+namespace {
+
+using nlohmann::json;
+using reward::AnswerChecker;
+using reward::Judgement;
+using reward::Verdict;
+
+constexpr size_t kMaxLineBytes = 64u << 20;
+
+// What a row says, as far as it matters here.
+struct Row {
+  std::optional<json> id;  // a text or a number
+  std::optional<std::string> gold, prediction, output;
+  std::optional<bool> label;
+};
+
+// Reads one row without building what is not asked for: other fields cost no memory, however they are nested.
+class RowReader final : public nlohmann::json_sax<json> {
+ public:
+  RowReader(const std::string& label, std::string where) : label_(label), where_(std::move(where)) {}
+  Row take() { return std::move(row_); }
+
+  bool null() override { return begin_value(); }
+  bool boolean(bool value) override {
+    if (depth_ == 1 && key_ == label_) row_.label = value;
+    return depth_ == 1 && is_text_field() ? wrong_type("a boolean") : begin_value();
+  }
+  bool number_integer(number_integer_t value) override { return number(std::to_string(value), value); }
+  bool number_unsigned(number_unsigned_t value) override { return number(std::to_string(value), value); }
+  bool number_float(number_float_t value, const string_t& text) override { return number(text, value); }
+  bool string(string_t& value) override {
+    if (depth_ == 1 && key_ == "id") row_.id = value;
+    if (depth_ == 1) put(value);
+    return begin_value();
+  }
+  bool binary(binary_t&) override { return false; }  // not in JSON text
+  bool start_object(std::size_t) override { return open("an object"); }
+  bool end_object() override { return close(); }
+  bool start_array(std::size_t) override { return open("a list"); }
+  bool end_array() override { return close(); }
+  bool key(string_t& name) override {
+    if (depth_ != 1) return true;
+    key_ = std::move(name);
+    if (!is_text_field()) return true;
+    if (seen_.contains(key_))
+      throw core::data_error(fmt::format("{}: \"{}\" is there twice", where_, key_), "keep one of them");
+    seen_.insert(key_);
+    return true;
+  }
+  // False stops the parser.
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    problem_ = dynamic_cast<const json::out_of_range*>(&error) != nullptr
+                   ? core::data_error(fmt::format("{}: a number is too large for JSON", where_),
+                                      "write it as a text, in quotes")
+                   : core::data_error(fmt::format("{}: not valid JSON at byte {} of the line", where_, position),
+                                      "each line must be one whole JSON object");
+    return false;
+  }
+  const std::optional<core::Error>& problem() const { return problem_; }
+
+ private:
+  bool is_text_field() const { return key_ == "id" || key_ == "gold" || key_ == "prediction" || key_ == "output"; }
+  bool wrong_type(const char* type) {
+    throw core::data_error(fmt::format("{}: \"{}\" must be a text, it is {}", where_, key_, type));
+  }
+  bool begin_value() {
+    if (depth_ == 0) throw core::data_error(fmt::format("{}: a JSON object is expected", where_));
+    return true;
+  }
+  void put(std::string value) {
+    if (key_ == "gold") row_.gold = std::move(value);
+    if (key_ == "prediction") row_.prediction = std::move(value);
+    if (key_ == "output") row_.output = std::move(value);
+  }
+  template <class Number>
+  bool number(std::string text, Number value) {
+    if (depth_ == 1 && key_ == "id") row_.id = value;
+    if (depth_ == 1) put(std::move(text));
+    return begin_value();
+  }
+  bool open(const char* type) {
+    if (depth_ == 0 && type[1] == ' ') begin_value();  // "a list"
+    if (depth_ == 1 && is_text_field()) wrong_type(type);
+    ++depth_;
+    return true;
+  }
+  bool close() {
+    --depth_;
+    return true;
+  }
+
+  const std::string& label_;
+  std::string where_;
+  size_t depth_ = 0;
+  std::string key_;  // of the row, at depth 1
+  std::unordered_set<std::string> seen_;
+  Row row_;
+  std::optional<core::Error> problem_;
+};
+
+// The line with U+FFFD for bytes that are no UTF-8.
+std::string mended(std::string_view line) {
+  return json::parse(json(line).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+}
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> names;
+  for (size_t at = 0; at <= list.size();) {
+    const size_t comma = std::min(list.find(',', at), list.size());
+    const std::string_view name = std::string_view(list).substr(at, comma - at);
+    const size_t first = std::min(name.find_first_not_of(' '), name.size());
+    const size_t last = name.find_last_not_of(' ');
+    names.emplace_back(last == std::string_view::npos ? "" : name.substr(first, last - first + 1));
+    at = comma + 1;
+  }
+  return names;
+}
+
+// Prose with an answer in it: three words or more outside formulas and braces.
+bool is_sentence(std::string_view text) {
+  size_t num_words = 0, depth = 0;
+  bool in_formula = false;
+  const auto is_letter = [&](size_t i) {
+    return i < text.size() && ((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z'));
+  };
+  for (size_t i = 0; i < text.size();) {
+    const size_t begin = i;
+    while (is_letter(i)) ++i;
+    const bool is_command = begin > 0 && text[begin - 1] == '\\';
+    if (i - begin >= 2 && depth == 0 && !in_formula && !is_command) ++num_words;
+    if (i > begin) continue;
+    if (text[i] == '$') in_formula = !in_formula;
+    if (text[i] == '{') ++depth;
+    if (text[i] == '}' && depth > 0) --depth;
+    ++i;
+  }
+  return num_words >= 3;
+}
+
+const char* name_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::Right:
+      return "right";
+    case Verdict::Wrong:
+      return "wrong";
+    case Verdict::Unparsed:
+      return "unparsed";
+  }
+  return "";
+}
+
+class Scorer {
+ public:
+  explicit Scorer(const ScoreCommand& command)
+      : command_(command),
+        outputs_({.strict = split(command.strict),
+                  .lenient = split(command.lenient),
+                  .decides = command.decides == "strict" ? reward::Decides::Strict : reward::Decides::Lenient},
+                 "--"),
+        predictions_({.strict = kPredictionRules, .lenient = kPredictionRules}, "") {}
+
+  void add(std::string_view line, const std::string& where) {
+    const Row row = read(line, where);
+    check(row, where);
+    const std::string gold = gold_of(*row.gold);
+    const Judgement judgement =
+        row.output ? outputs_.judge(*row.output, gold) : judge_prediction(*row.prediction, gold);
+    count(row, judgement);
+    if (!command_.audit || judgement.strict != judgement.lenient) write(*row.id, judgement);
+  }
+
+  const std::string& lines() const { return lines_; }
+  size_t num_rows() const { return num_rows_; }
+  std::string summary(const std::string& name, double seconds) const;
+
+ private:
+  // A bare answer. Where it is a sentence that is not the gold answer itself, the lenient verdict is on the answer that
+  // stands in it.
+  Judgement judge_prediction(const std::string& prediction, const std::string& gold) const {
+    Judgement judgement = predictions_.judge(prediction, gold);
+    if (judgement.verdict == Verdict::Right || !is_sentence(prediction)) return judgement;
+    Judgement in_sentence = outputs_.judge(prediction, gold);
+    in_sentence.strict = judgement.strict;
+    if (command_.decides == "strict") {
+      judgement.lenient = in_sentence.lenient;
+      return judgement;
+    }
+    return in_sentence;
+  }
+
+  inline static const std::vector<std::string> kPredictionRules = {"box", "tag", "hashes", "phrase", "whole"};
+
+  Row read(std::string_view line, const std::string& where) {
+    RowReader reader(command_.label, where);
+    if (json::sax_parse(line, &reader)) return reader.take();
+    const std::string text = mended(line);
+    if (text == line) throw *reader.problem();
+    ++num_mended_;
+    RowReader again(command_.label, where);
+    if (!json::sax_parse(text, &again)) throw *again.problem();
+    return again.take();
+  }
+
+  static void check(const Row& row, const std::string& where) {
+    const auto lacks = [&](const char* field) {
+      return core::data_error(fmt::format("{}: the row has no \"{}\"", where, field),
+                              "a row is {\"id\", \"gold\", \"prediction\" or \"output\"}");
+    };
+    if (!row.id) throw lacks("id");
+    if (!row.gold) throw lacks("gold");
+    if (!row.prediction && !row.output) throw lacks("prediction\" or \"output");
+    if (row.prediction && row.output)
+      throw core::data_error(fmt::format("{}: the row has both \"prediction\" and \"output\"", where),
+                             "keep \"output\" for a whole text, \"prediction\" for a bare answer");
+  }
+
+  // A gold answer may be a whole solution with a box in it.
+  static std::string gold_of(const std::string& gold) {
+    if (gold.find('\\') == std::string::npos) return gold;
+    const reward::Found box = reward::find_answer(gold, {reward::Rule::Box});
+    return box.found ? box.answer : gold;
+  }
+
+  void count(const Row& row, const Judgement& judgement) {
+    ++num_rows_;
+    ++verdicts_[0][static_cast<size_t>(judgement.strict)];
+    ++verdicts_[1][static_cast<size_t>(judgement.lenient)];
+    num_differ_ += judgement.strict != judgement.lenient;
+    num_repeated_ids_ += !ids_.insert(row.id->dump(-1, ' ', false, json::error_handler_t::replace)).second;
+    if (!row.label) return;
+    const bool right = judgement.verdict == Verdict::Right;
+    ++num_labelled_;
+    num_agree_ += right == *row.label;
+    num_too_good_ += right && !*row.label;
+  }
+
+  void write(const json& id, const Judgement& judgement) {
+    const nlohmann::ordered_json line = {
+        {"id", id},
+        {"verdict", name_of(judgement.verdict)},
+        {"strict", name_of(judgement.strict)},
+        {"lenient", name_of(judgement.lenient)},
+        {"extracted", judgement.extracted},
+        {"reason", judgement.reason},
+    };
+    lines_ += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+    lines_ += '\n';
+  }
+
+  const ScoreCommand& command_;
+  AnswerChecker outputs_, predictions_;
+  std::string lines_;
+  size_t num_rows_ = 0, num_differ_ = 0, num_repeated_ids_ = 0, num_labelled_ = 0, num_agree_ = 0, num_too_good_ = 0,
+         num_mended_ = 0;
+  std::array<std::array<size_t, 3>, 2> verdicts_{};  // [strict, lenient][verdict]
+  std::unordered_set<std::string> ids_;
+};
+
+std::string Scorer::summary(const std::string& name, double seconds) const {
+  const auto share = [](size_t part, size_t whole) {
+    return fmt::format("{} ({:.2f} %)", part, 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+  };
+  std::string text = fmt::format("{}: {} rows in {:.3f} s, {:.0f} rows/s\n", name, num_rows_, seconds,
+                                 static_cast<double>(num_rows_) / std::max(seconds, 1e-9));
+  for (size_t i = 0; i < 2; ++i) {
+    const bool decides = (i == 0) == (command_.decides == "strict");
+    text += fmt::format("  {:8} right {}, wrong {}, unparsed {}{}\n", i == 0 ? "strict" : "lenient",
+                        share(verdicts_[i][0], num_rows_), share(verdicts_[i][1], num_rows_),
+                        share(verdicts_[i][2], num_rows_), decides ? "   <- verdict" : "");
+  }
+  text += fmt::format("  strict and lenient differ in {} rows\n", num_differ_);
+  if (num_labelled_ > 0)
+    text += fmt::format("  label \"{}\": {} of {} rows agree; {} right against it, {} not right against it\n",
+                        command_.label, share(num_agree_, num_labelled_), num_labelled_, num_too_good_,
+                        num_labelled_ - num_agree_ - num_too_good_);
+  if (num_repeated_ids_ > 0) text += fmt::format("  {} rows have an id that stood before\n", num_repeated_ids_);
+  if (num_mended_ > 0) text += fmt::format("  {} rows have bytes that are no UTF-8, read as U+FFFD\n", num_mended_);
+  return text;
+}
+
+}  // namespace
+
+int run_score(const ScoreCommand& command) {
+  Scorer scorer(command);
+  const bool from_input = command.file == "-";
+  const std::string name = from_input ? "standard input" : command.file;
+  const std::string content = core::read_file(from_input ? "/dev/stdin" : command.file, "file of rows");
+  core::Stopwatch watch;
+  std::string_view rest = content;
+  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+  for (size_t number = 1; !rest.empty(); ++number) {
+    const size_t end = rest.find('\n');
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}:{}", name, number);
+    if (line.size() > kMaxLineBytes)
+      throw core::data_error(
+          fmt::format("{}: the line is {} bytes long, allowed are {}", where, line.size(), kMaxLineBytes));
+    scorer.add(line, where);
+  }
+  if (scorer.num_rows() == 0)
+    throw core::data_error(fmt::format("{} has no rows", name),
+                           "a row is {\"id\", \"gold\", \"prediction\" or \"output\"}, one a line");
+  const double seconds = watch.seconds();
+  // Only now, so that a bad row leaves nothing half written.
+  std::fwrite(scorer.lines().data(), 1, scorer.lines().size(), stdout);
+  std::fprintf(stderr, "%s", scorer.summary(name, seconds).c_str());
+  return 0;
+}
+
+}  // namespace thinktune::cli

@@ -1,0 +1,47 @@
+// What run_benchmark is made of.
+#pragma once
+
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "thinktune/eval/benchmark.h"
+
+namespace thinktune::eval {
+
+// A chunk's rows, in order of problems and samples. `first`: index of the first problem in the suite. `on_tokens` is
+// called with the number of tokens of the chunk so far.
+using OnTokens = std::function<void(int64_t)>;
+std::vector<nlohmann::ordered_json> run_generation_chunk(const Subject& subject, const ResolvedTask& resolved,
+                                                         std::span<const data::Problem> problems, uint64_t first,
+                                                         const std::vector<data::Example>& examples, uint64_t seed,
+                                                         const OnTokens& on_tokens);
+std::vector<nlohmann::ordered_json> run_scoring_chunk(const Subject& subject, const ResolvedTask& resolved,
+                                                      std::span<const data::Problem> problems,
+                                                      const std::vector<data::Example>& examples);
+
+// The prompt's tokens. A raw text stands behind what the tokenizer puts before every text, never before what it puts
+// behind.
+std::vector<core::TokenId> encode_chat(const Subject& subject, const Task& task, const std::string& question);
+std::vector<core::TokenId> encode_raw(const text::Tokenizer& tokenizer, const std::string& text);
+
+// Which of the choices wins by each of Task::measures(): sums of log-probabilities; those over the number of characters
+// (UTF-8 code points, as len() of a Python text); over the number of bytes. The first of equals wins.
+struct ScoredChoice {
+  size_t best[3] = {0, 0, 0};
+};
+ScoredChoice best_choices(const std::vector<double>& sums, const std::vector<std::string>& choices);
+
+// All that decides a number.
+nlohmann::ordered_json settings_json(const Subject& subject, const Suite& suite, const ResolvedTask& resolved,
+                                     const BenchmarkOptions& options, int64_t num_problems, int64_t chunk_problems);
+
+// The dotted name of the first setting in which two differ, with both values; empty if none does.
+std::string first_difference(const nlohmann::ordered_json& a, const nlohmann::ordered_json& b,
+                             const std::string& prefix = "");
+
+std::string dump_row(const nlohmann::ordered_json& row);  // one line; bytes that are no UTF-8 become U+FFFD
+
+}  // namespace thinktune::eval

@@ -1,0 +1,107 @@
+#include "eval/sample_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "thinktune/core/atomic_file.h"
+#include "thinktune/core/error.h"
+
+namespace thinktune::eval {
+namespace {
+
+using nlohmann::json;
+
+Ending ending_of(const std::string& name) {
+  for (const auto& [known, ending] : kEndingNames)
+    if (known == name) return ending;
+  throw core::data_error("");  // the caller says where
+}
+
+bool is_right(const std::string& verdict) {
+  if (verdict != "right" && verdict != "wrong" && verdict != "unparsed") throw core::data_error("");
+  return verdict == "right";
+}
+
+}  // namespace
+
+SampleRow parse_sample_row(const json& row, const std::vector<std::string>& measures, const std::string& where) {
+  try {
+    SampleRow parsed{.id = row.at("id").get<std::string>(), .sample = row.at("sample").get<int64_t>(), .score = {}};
+    SampleScore& score = parsed.score;
+    score.success = row.at("success").get<bool>();
+    score.right = is_right(row.at("verdict").get<std::string>());
+    score.unparsed = row.at("verdict") == "unparsed";
+    score.answered = row.at("extracted").is_string();
+    if (score.answered) score.answer = row.at("extracted").get<std::string>();
+    score.num_tokens = row.at("tokens").get<int64_t>();
+    score.ending = ending_of(row.at("finish").get<std::string>());
+    for (const std::string& measure : measures)
+      score.measures.push_back(is_right(row.at(measure).get<std::string>()) ? 1 : 0);
+    return parsed;
+  } catch (const json::exception&) {
+  } catch (const core::Error&) {
+  }
+  throw core::data_error(fmt::format("{}: not a sample as an evaluation writes it", where),
+                         "the file was changed: evaluate again in another folder");
+}
+
+SampleRows read_sample_rows(const std::filesystem::path& file, const std::vector<std::string>& measures) {
+  SampleRows result;
+  if (!std::filesystem::exists(file)) return result;
+  const std::string content = core::read_file(file, "samples");
+  std::string_view rest = content;
+  uint64_t end = 0;
+  for (size_t number = 1; !rest.empty(); ++number) {
+    const size_t length = rest.find('\n');
+    if (length == std::string_view::npos) break;
+    const json row = json::parse(rest.substr(0, length), nullptr, /*allow_exceptions=*/false);
+    rest.remove_prefix(length + 1);
+    if (row.is_discarded() && rest.empty()) break;
+    result.rows.push_back(parse_sample_row(row, measures, fmt::format("{}:{}", file.string(), number)));
+    result.ends.push_back(end += length + 1);
+  }
+  return result;
+}
+
+SampleFile::SampleFile(std::filesystem::path path) : path_(std::move(path)) {
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail("write");
+  if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(fd_);
+    throw core::user_error(fmt::format("another evaluation is writing to {}", path_.parent_path().string()),
+                           "wait for it or end it, or choose another --out");
+  }
+}
+
+SampleFile::~SampleFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void SampleFile::fail(const char* verb) const {
+  const int code = errno;
+  const char* hint = code == ENOSPC || code == EDQUOT
+                         ? "the disk is full: free some space and run the same command again; it goes on where it was"
+                         : "choose another --out, or mend this one and run the same command again";
+  throw core::user_error(fmt::format("cannot {} {}: {}", verb, path_.string(), std::strerror(code)), hint);
+}
+
+void SampleFile::cut_to(uint64_t num_bytes) {
+  if (::ftruncate(fd_, static_cast<off_t>(num_bytes)) != 0) fail("shorten");
+}
+
+void SampleFile::append(std::string_view lines) {
+  while (!lines.empty()) {
+    const ssize_t written = ::write(fd_, lines.data(), lines.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write");
+    lines.remove_prefix(static_cast<size_t>(written));
+  }
+  if (::fsync(fd_) != 0 && errno != EINVAL) fail("flush");
+}
+
+}  // namespace thinktune::eval

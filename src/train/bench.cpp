@@ -1,0 +1,169 @@
+// Letters: T rows of a product, D width, V vocabulary.
+#include "thinktune/train/bench.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "set_up.h"
+#include "thinktune/core/clock.h"
+#include "thinktune/core/error.h"
+#include "thinktune/train/batch.h"
+
+namespace thinktune::train {
+namespace {
+
+// Multiplications and additions of one token: in all layers, and in the head.
+struct Operations {
+  double layers = 0, head = 0;
+};
+
+Operations operations_of(const model::Weights& weights) {
+  Operations operations;
+  for (const model::LayerWeights& w : weights.layers)
+    for (const at::Tensor& matrix : {w.qkv, w.output, w.gate_up, w.down})
+      operations.layers += 2 * static_cast<double>(matrix.numel());
+  operations.head = 2 * static_cast<double>(weights.head.numel());
+  return operations;
+}
+
+// Seconds a row of the model's products, with its own weights, one after the other as a pass has them. The best of a
+// few rounds: what the machine can do.
+class ProductTimes {
+ public:
+  explicit ProductTimes(const model::Weights& weights) : weights_(weights) {}
+
+  double layers_forward(int64_t rows) const { return layers(rows, false); }
+  double layers_both(int64_t rows) const { return layers(rows, true); }
+  double head_forward(int64_t rows) const { return best({weights_.head}, rows, false); }
+  double head_both(int64_t rows) const { return best({weights_.head}, rows, true); }
+
+ private:
+  double layers(int64_t rows, bool backward) const {
+    std::vector<at::Tensor> matrices;
+    for (const model::LayerWeights& w : weights_.layers)
+      matrices.insert(matrices.end(), {w.qkv, w.output, w.gate_up, w.down});
+    return best(matrices, rows, backward);
+  }
+
+  static double best(const std::vector<at::Tensor>& matrices, int64_t rows, bool backward) {
+    c10::NoGradGuard no_grad;
+    std::vector<at::Tensor> inputs, gradients;
+    for (const at::Tensor& w : matrices) {
+      inputs.push_back(at::randn({rows, w.size(1)}, w.options()));
+      gradients.push_back(at::randn({rows, w.size(0)}, w.options()));
+    }
+    double best_s = 0;
+    constexpr int kRounds = 4;  // the first one prepares
+    for (int round = 0; round < kRounds; ++round) {
+      core::Stopwatch watch;
+      for (size_t i = 0; i < matrices.size(); ++i) {
+        at::linear(inputs[i], matrices[i]);
+        if (!backward) continue;
+        at::mm(gradients[i], matrices[i]);
+        at::mm(gradients[i].t(), inputs[i]);
+      }
+      if (round == 1 || (round > 1 && watch.seconds() < best_s)) best_s = watch.seconds();
+    }
+    return best_s / static_cast<double>(rows);
+  }
+
+  const model::Weights& weights_;
+};
+
+// What went through the model in the measured steps.
+struct Work {
+  report::StepSeconds seconds;
+  infer::EngineStats sampler, teacher;
+  int64_t packed_tokens = 0, response_rows = 0;  // of the updates
+  int64_t old_tokens = 0, old_rows = 0;          // of the passes for old and reference log-probabilities
+};
+
+void add(Work& work, const StepRecord& record, const TrainOptions& options) {
+  work.seconds.sample += record.seconds.sample;
+  work.seconds.teacher += record.seconds.teacher;
+  work.seconds.old_logprobs += record.seconds.old_logprobs;
+  work.seconds.update += record.seconds.update;
+  const std::vector<MiniBatch> mini_batches = make_mini_batches(record.groups, options);
+  const bool old_pass = mini_batches.size() > 1 && options.update.old_logprobs == OldLogprobs::Policy;
+  const int64_t passes = (old_pass ? 1 : 0) + (options.loss.kl_coefficient != 0 ? 1 : 0);
+  for (const MiniBatch& mini : mini_batches)
+    for (const MicroBatch& micro : mini.micro_batches) {
+      work.packed_tokens += packed_tokens(micro);
+      work.response_rows += std::ssize(micro.weights_M);
+      work.old_tokens += passes * packed_tokens(micro);
+      work.old_rows += passes * std::ssize(micro.weights_M);
+    }
+}
+
+// One prompt row through the head a group; the others are not needed.
+double generation_s(const ProductTimes& times, const infer::EngineStats& stats, int64_t slots, int64_t prefill_rows) {
+  const auto generated = static_cast<double>(stats.generated_tokens);
+  return generated * (times.layers_forward(slots) + times.head_forward(slots)) +
+         static_cast<double>(stats.prompt_tokens) * times.layers_forward(prefill_rows);
+}
+
+int64_t peak_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{1024} * usage.ru_maxrss;
+}
+
+}  // namespace
+
+BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
+  TT_CHECK(bench.steps >= 1 && bench.warm_up >= 0, "{} steps after {}", bench.steps, bench.warm_up);
+  core::Stopwatch ready;
+  Run run;
+  run.options = options;
+  set_up(run, nullptr);
+  BenchResult result;
+  result.ready_s = ready.seconds();
+
+  Work work;
+  for (int64_t step = 0; step < bench.warm_up + bench.steps; ++step) {
+    if (step == bench.warm_up) {
+      run.engine->reset_stats();
+      if (run.teacher_engine != nullptr) run.teacher_engine->reset_stats();
+    }
+    core::Stopwatch watch;
+    const StepRecord record = train_step(run, step);
+    if (step < bench.warm_up) continue;
+    result.step_s.push_back(watch.seconds());
+    add(work, record, options);
+    for (const rollout::Group& group : record.groups)
+      for (const rollout::Rollout& rollout : group.rollouts) {
+        ++result.num_rollouts;
+        result.response_tokens += std::ssize(rollout.ids);
+      }
+  }
+  result.peak_bytes = peak_bytes();
+  work.sampler = run.engine->stats();
+  if (run.teacher_engine != nullptr) work.teacher = run.teacher_engine->stats();
+
+  const model::Weights& weights = run.policy->compute_weights();
+  const ProductTimes times(weights);
+  const int64_t rollouts = options.rollout.prompts_per_step * options.rollout.group_size;
+  const int64_t slots = std::min(options.engine.max_sequences, rollouts);
+  const int64_t micro_rows = std::max<int64_t>(1, std::min(options.update.micro_batch_tokens, work.packed_tokens));
+  const auto add_part = [&](const char* name, double seconds, int64_t tokens, double products_s) {
+    if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s});
+  };
+  add_part("sample", work.seconds.sample, work.sampler.generated_tokens,
+           generation_s(times, work.sampler, slots, options.engine.prefill_tokens));
+  add_part("teacher", work.seconds.teacher, work.teacher.generated_tokens,
+           generation_s(times, work.teacher, slots, options.engine.prefill_tokens));
+  add_part("old log-probs", work.seconds.old_logprobs, work.old_tokens,
+           static_cast<double>(work.old_tokens) * times.layers_forward(micro_rows) +
+               static_cast<double>(work.old_rows) * times.head_forward(micro_rows));
+  const double layers_s = times.layers_both(micro_rows), head_s = times.head_both(micro_rows);
+  add_part("update", work.seconds.update, work.packed_tokens,
+           static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s);
+  const Operations operations = operations_of(weights);
+  result.product_gflops = 3 * (operations.layers + operations.head) / (layers_s + head_s) / 1e9;
+  return result;
+}
+
+}  // namespace thinktune::train
