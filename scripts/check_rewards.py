@@ -8,7 +8,8 @@ Needs the packages of third_party/requirements-checker.txt. Each pair is equal, 
 another form of it, or an answer and another form of one that was changed. The checker runs as `thinktune score` (or, with
 --benchmark, as the test program reward_benchmark). Printed for each class of pairs: how many, on how many each of the two is as
 the pair was made, and every disagreement between the two by class (--list CLASS shows the pairs).
---rate reads {"gold", "prediction"} rows and prints how many pairs math-verify decides a second of processor time, parsing included.
+--rate reads {"gold", "prediction" or "output"} rows and prints how many of them math-verify decides a second of processor time, parsing
+included; `thinktune score` prints its own rate.
 """
 import argparse
 import collections
@@ -337,13 +338,19 @@ def compare(arguments):
     print(f"{'all':<14}{total['pairs']:>7}{total['ours']:>7}{total['peer']:>7}{total['differ']:>8}{total['ours_right']:>23}")
 
 
+def theirs_on_text(gold, text):
+    from math_verify import parse, verify
+    return bool(verify(parse(f"${gold}$"), parse(text)))
+
+
 def rate(path):
     rows = [json.loads(line) for line in open(path)]
     theirs("1", "1")  # imports
     started = time.process_time()
-    right = sum(theirs(row["gold"], row["prediction"]) for row in rows)
+    right = sum(theirs_on_text(row["gold"], row["output"]) if "output" in row else theirs(row["gold"], row["prediction"])
+                for row in rows)
     took = time.process_time() - started
-    print(f"math-verify: {len(rows)} pairs, {right} right, {len(rows) / took:.0f} pairs/s, {took / len(rows) * 1e6:.0f} µs a pair")
+    print(f"math-verify: {len(rows)} rows, {right} right, {len(rows) / took:.0f} rows/s, {took / len(rows) * 1e6:.0f} µs a row")
 
 
 def main():
@@ -354,7 +361,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--list", help="show this class's pairs on which the two differ")
     parser.add_argument("--out", help="write every such pair to this file")
-    parser.add_argument("--rate", metavar="FILE", help="measure math-verify on the pairs of this file, and nothing else")
+    parser.add_argument("--rate", metavar="FILE", help="measure math-verify on the rows of this file, and nothing else")
     arguments = parser.parse_args()
     rate(arguments.rate) if arguments.rate else compare(arguments)
 
