@@ -3,6 +3,7 @@
 #
 #   scripts/fuzz.sh                          every target, 60 seconds each
 #   scripts/fuzz.sh 600 fuzz_weights_gguf    one target for ten minutes
+#   scripts/fuzz.sh --seed 1 20              the same inputs again, as far as the seconds last
 #
 # One line a target. An input that breaks one is kept in build/fuzz/findings: mend the code, then put the input into
 # tests/ROOM/corpus/NAME, where every build's tests run it. What a run discovers is kept in build/fuzz/corpus for the next one.
@@ -11,7 +12,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-seconds=60
+seconds=60 seed=0 # 0: another one each time
+if (($#)) && [[ $1 == --seed ]]; then
+  [[ ${2:-} =~ ^[0-9]+$ ]] || stop "--seed needs a number"
+  seed=$2
+  shift 2
+fi
 if (($#)) && [[ $1 =~ ^[0-9]+$ ]]; then
   seconds=$1
   shift
@@ -39,11 +45,13 @@ for source in tests/*/*_fuzz.cpp; do
   ((${#wanted[@]} == 0)) || [[ " ${wanted[*]} " == *" $target "* ]] || continue
   log="build/fuzz/logs/$target.log" kept="build/fuzz/corpus/$target" dictionary="tests/$room/${name}_fuzz.dict"
   mkdir -p "$kept"
-  options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
+  ((seed == 0)) || kept=$(mktemp -d) # what other runs have discovered would make it another run
+  options=(-seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=1024 -print_final_stats=1
     -artifact_prefix="build/fuzz/findings/$target-")
   [ ! -e "$dictionary" ] || options+=(-dict="$dictionary")
   status=0
   "build/fuzz/bin/$target" "${options[@]}" "$kept" "tests/$room/corpus/$name" >"$log" 2>&1 || status=$?
+  ((seed == 0)) || rm -r -- "$kept"
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
   edges=$(grep -oE 'cov: [0-9]+' "$log" | tail -n 1 | cut -d' ' -f2 || true)
   if ((status == 0)); then

@@ -11,6 +11,7 @@
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/reward/reward.h"
+#include "thinktune/rollout/names.h"
 
 namespace thinktune::cli {
 namespace {
@@ -152,18 +153,6 @@ bool is_sentence(std::string_view text) {
   return num_words >= 3;
 }
 
-const char* name_of(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::Right:
-      return "right";
-    case Verdict::Wrong:
-      return "wrong";
-    case Verdict::Unparsed:
-      return "unparsed";
-  }
-  return "";
-}
-
 class Scorer {
  public:
   explicit Scorer(const ScoreCommand& command)
@@ -252,9 +241,9 @@ class Scorer {
   void write(const json& id, const Judgement& judgement) {
     const nlohmann::ordered_json line = {
         {"id", id},
-        {"verdict", name_of(judgement.verdict)},
-        {"strict", name_of(judgement.strict)},
-        {"lenient", name_of(judgement.lenient)},
+        {"verdict", core::name_of(rollout::kVerdictNames, judgement.verdict)},
+        {"strict", core::name_of(rollout::kVerdictNames, judgement.strict)},
+        {"lenient", core::name_of(rollout::kVerdictNames, judgement.lenient)},
         {"extracted", judgement.extracted},
         {"reason", judgement.reason},
     };

@@ -8,22 +8,6 @@
 namespace thinktune::eval {
 namespace {
 
-void judge(std::vector<rollout::Group>& groups, reward::Reward& reward) {
-  std::vector<reward::Response> responses;
-  for (const rollout::Group& group : groups)
-    for (const rollout::Rollout& rollout : group.rollouts)
-      responses.push_back({.id = group.prompt.id,
-                           .problem = group.prompt.problem,
-                           .gold = group.prompt.gold,
-                           .text = rollout.text,
-                           .num_tokens = std::ssize(rollout.ids),
-                           .ended = rollout.finish == rollout::Finish::EndOfTurn});
-  std::vector<reward::Judgement> judgements = reward.judge(responses);
-  size_t next = 0;
-  for (rollout::Group& group : groups)
-    for (rollout::Rollout& rollout : group.rollouts) rollout.judgement = std::move(judgements[next++]);
-}
-
 SampleScore score_of(const rollout::Rollout& rollout) {
   using rollout::Verdict;
   const rollout::Judgement& judgement = rollout.judgement;
@@ -67,7 +51,7 @@ EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
   EvalResult result;
   result.groups = infer::sample_groups(engine, tokenizer, prompts, drawing.samples, drawing.max_new_tokens,
                                        drawing.sampling, drawing.key);
-  judge(result.groups, reward);
+  reward::judge(result.groups, reward);
   std::vector<ProblemScore> problems;
   for (const rollout::Group& group : result.groups) {
     ProblemScore& problem = problems.emplace_back();

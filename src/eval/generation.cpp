@@ -5,6 +5,7 @@
 #include "eval/benchmark_parts.h"
 #include "thinktune/core/error.h"
 #include "thinktune/eval/answers.h"
+#include "thinktune/rollout/names.h"
 
 namespace thinktune::eval {
 namespace {
@@ -40,17 +41,6 @@ Response to_response(const infer::Generation& generation, const Task& task, cons
   return response;
 }
 
-const char* name_of(rollout::Verdict verdict) {
-  switch (verdict) {
-    case rollout::Verdict::Right:
-      return "right";
-    case rollout::Verdict::Wrong:
-      return "wrong";
-    default:
-      return "unparsed";
-  }
-}
-
 ordered_json generated_row(const Task& task, const data::Problem& problem, size_t sample, const Response& response) {
   rollout::Judgement judgement;
   if (response.ending == Ending::TooLong)
@@ -60,9 +50,9 @@ ordered_json generated_row(const Task& task, const data::Problem& problem, size_
   ordered_json row = {{"id", problem.id}, {"sample", sample}, {"gold", problem.answer}, {"text", response.text}};
   row["extracted"] = nullptr;
   if (!judgement.extracted.empty()) row["extracted"] = judgement.extracted;
-  row["verdict"] = name_of(judgement.verdict);
-  row["strict"] = name_of(judgement.strict);
-  row["lenient"] = name_of(judgement.lenient);
+  row["verdict"] = core::name_of(rollout::kVerdictNames, judgement.verdict);
+  row["strict"] = core::name_of(rollout::kVerdictNames, judgement.strict);
+  row["lenient"] = core::name_of(rollout::kVerdictNames, judgement.lenient);
   row["success"] = judgement.success;
   row["reason"] = judgement.reason;
   row["tokens"] = response.num_tokens;

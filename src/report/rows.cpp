@@ -3,19 +3,14 @@
 #include <algorithm>
 
 #include "thinktune/core/error.h"
+#include "thinktune/rollout/names.h"
 
 namespace thinktune::report {
 namespace {
 
-using rollout::Finish;
-using rollout::Origin;
-using rollout::Verdict;
-
-const core::Choices<Origin> kOriginNames = {
-    {"student", Origin::Student}, {"joint", Origin::Joint}, {"reason", Origin::Reason}, {"phrase", Origin::Phrase}};
-const core::Choices<Finish> kFinishNames = {{"end_of_turn", Finish::EndOfTurn}, {"length", Finish::Length}};
-const core::Choices<Verdict> kVerdictNames = {
-    {"right", Verdict::Right}, {"wrong", Verdict::Wrong}, {"unparsed", Verdict::Unparsed}};
+using rollout::kFinishNames;
+using rollout::kOriginNames;
+using rollout::kVerdictNames;
 
 // Runs of tokens of one origin: [begin, end) and their text.
 Row origin_spans(const rollout::Rollout& r, const Decode& decode) {

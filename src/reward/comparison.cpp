@@ -18,6 +18,8 @@ Ruling Comparison::compare(NodeId a, NodeId g) {
   const Ruling ruling = compare_values(a, g);
   if (ruling.verdict != Verdict::Right && (budget_.spent() || tree_.full()))
     return {Verdict::Unparsed, "too large to decide"};
+  if (ruling.verdict == Verdict::Right && options_.worked_out && is_numbers(g) && !is_numbers(a))
+    return {Verdict::Wrong, "a calculation with the gold answer's value, not worked out"};
   return ruling;
 }
 

@@ -67,6 +67,10 @@ class Comparison {
   int order(NodeId a, double a_value, NodeId b, double b_value);
   bool compare_ranges(NodeId a, NodeId g, Ruling& ruling);
 
+  // comparison_numbers.cpp: what is a number as it stands
+  bool is_number(NodeId id);
+  bool is_numbers(NodeId id);
+
   // comparison_scalars.cpp: one quantity each
   struct Quantity {
     NodeId value = kNoNode;

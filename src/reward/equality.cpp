@@ -205,6 +205,9 @@ void describe(core::Fields& fields, EqualityOptions& options) {
   fields.boolean("ordered_lists", options.ordered_lists, "the order of a list without brackets counts");
   fields.boolean("compare_units", options.compare_units,
                  "5 cm is wrong where the answer is 5 m; no unit is always right");
+  fields.boolean("worked_out", options.worked_out,
+                 "where the gold answer is a number, an answer that leaves something to calculate is wrong: 6 \\cdot 7 "
+                 "for 42");
   fields.number("relative_tolerance", options.relative_tolerance, core::between(0.0, 1.0),
                 "how far a number may be from the gold answer, as a part of it; 0: numbers are exact");
   fields.integer("max_steps", options.max_steps, core::IntRange{1'000, 1'000'000'000},

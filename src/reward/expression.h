@@ -23,7 +23,7 @@ enum class Kind : uint8_t {
   Euler,
   Imaginary,
   Infinity,
-  Sum,       // of the children
+  Sum,       // of the children; detail: 1 for one number: a mixed one, or one with repeating digits
   Product,   // of the children; detail: 1 if written with a sign between them
   Quotient,  // first / second
   Negative,

@@ -77,7 +77,7 @@ NodeId Parser::mixed_number(NodeId whole) {
     const NodeId numerator = tree_.add_number(read_decimal(peek()->text));
     const NodeId denominator = tree_.add_number(read_decimal(peek(2)->text));
     at_ += 3;
-    return tree_.add(Kind::Sum, {whole, tree_.add(Kind::Quotient, {numerator, denominator})});
+    return tree_.add(Kind::Sum, {whole, tree_.add(Kind::Quotient, {numerator, denominator})}, 1);
   }
   // Looked at, not read: \frac{a}{b}, \frac{a}b, \frac a{b}, \frac ab, \frac12.
   size_t at = 1;
@@ -101,7 +101,7 @@ NodeId Parser::mixed_number(NodeId whole) {
   const NodeId numerator = tree_.add_number(read_decimal(parts[0]));
   const NodeId denominator = tree_.add_number(read_decimal(parts[1]));
   at_ += at;
-  return tree_.add(Kind::Sum, {whole, tree_.add(Kind::Quotient, {numerator, denominator})});
+  return tree_.add(Kind::Sum, {whole, tree_.add(Kind::Quotient, {numerator, denominator})}, 1);
 }
 
 // "0.8\overline{4}", "0.\overline{142857}".
@@ -123,7 +123,7 @@ NodeId Parser::repeating(const Token& head) {
   const NodeId shift = tree_.add_number(Decimal{false, "1", places});
   const NodeId part =
       tree_.add(Kind::Quotient, {tree_.add_number(read_decimal(digits)), tree_.add(Kind::Product, {nines, shift})});
-  return tree_.add(Kind::Sum, {tree_.add_number(read_decimal(head.text)), part});
+  return tree_.add(Kind::Sum, {tree_.add_number(read_decimal(head.text)), part}, 1);
 }
 
 // A name of words ("Total cost"), or a text answer ("Even", "no solution"): one symbol.

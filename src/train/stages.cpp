@@ -56,39 +56,12 @@ void take_from_sampler(MicroBatch& micro) {
     }
 }
 
-template <class Condition>
-void judge_where(std::vector<rollout::Group>& groups, reward::Reward& reward, Condition condition) {
-  std::vector<reward::Response> responses;
-  std::vector<rollout::Rollout*> judged;
-  for (rollout::Group& group : groups)
-    for (rollout::Rollout& rollout : group.rollouts) {
-      if (!condition(rollout)) continue;
-      judged.push_back(&rollout);
-      responses.push_back({.id = group.prompt.id,
-                           .problem = group.prompt.problem,
-                           .gold = group.prompt.gold,
-                           .text = rollout.text,
-                           .num_tokens = std::ssize(rollout.ids),
-                           .ended = rollout.finish == rollout::Finish::EndOfTurn});
-    }
-  std::vector<reward::Judgement> judgements = reward.judge(responses);
-  for (size_t i = 0; i < judged.size(); ++i) judged[i]->judgement = std::move(judgements[i]);
-}
-
 }  // namespace
 
 core::RandomKey sampling_key(const TrainOptions& options, int64_t step) {
   return {.seed = static_cast<uint64_t>(options.seed),
           .stream = core::Stream::Sampling,
           .step = static_cast<uint64_t>(step)};
-}
-
-void judge(std::vector<rollout::Group>& groups, reward::Reward& reward) {
-  judge_where(groups, reward, [](const rollout::Rollout&) { return true; });
-}
-
-void judge_guided(std::vector<rollout::Group>& groups, reward::Reward& reward) {
-  judge_where(groups, reward, [](const rollout::Rollout& rollout) { return rollout.guidance.guided; });
 }
 
 void assign_advantages(std::vector<rollout::Group>& groups, const algo::AdvantageOptions& options) {

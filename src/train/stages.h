@@ -12,9 +12,6 @@ namespace thinktune::train {
 
 core::RandomKey sampling_key(const TrainOptions& options, int64_t step);
 
-void judge(std::vector<rollout::Group>& groups, reward::Reward& reward);         // every rollout
-void judge_guided(std::vector<rollout::Group>& groups, reward::Reward& reward);  // those the teacher changed
-
 // Within each group, over the rollouts that were scored. One that was not has no advantage and is in no batch: it is no
 // failure of the student's.
 void assign_advantages(std::vector<rollout::Group>& groups, const algo::AdvantageOptions& options);

@@ -19,12 +19,12 @@ StepRecord train_step(Run& run, int64_t step) {
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
   record.groups = infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, prompts, o.rollout.group_size,
                                        o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step));
-  judge(record.groups, *run.reward);
+  reward::judge(record.groups, *run.reward);
   record.seconds.sample = watch.restart();
 
   // The teacher reads some of the answers, says what it thinks, goes on from there; the joined text is judged again.
   if (run.guide != nullptr) record.guidance = run.guide->guide(record.groups, step);
-  judge_guided(record.groups, *run.reward);
+  reward::judge_guided(record.groups, *run.reward);
   record.seconds.teacher = watch.restart();
 
   // How much better than its group was each answer?

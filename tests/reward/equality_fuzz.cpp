@@ -1,5 +1,5 @@
-// Any two texts as an answer and a gold answer: a verdict with a reason, the same when asked again, and right for two
-// texts that are the same. The input is split at its first line break; without one the text is compared with fixed
+// Any two texts as an answer and a gold answer: a verdict with a reason, the same when asked again, right for two texts
+// that are the same, and stricter for what has to be worked out. The input is split at its first line break; without one the text is compared with fixed
 // golds.
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +16,9 @@ void check(std::string_view answer, std::string_view gold) {
   const reward::EqualityOptions options{.max_steps = 20'000};
   const reward::Equality equality = compare_answers(answer, gold, options);
   if (equality.reason.empty() || compare_answers(answer, gold, options).verdict != equality.verdict) std::abort();
+  const reward::EqualityOptions worked_out{.worked_out = true, .max_steps = 20'000};
+  const bool right = compare_answers(answer, gold, worked_out).verdict == rollout::Verdict::Right;
+  if (right && equality.verdict != rollout::Verdict::Right) std::abort();
 }
 
 }  // namespace

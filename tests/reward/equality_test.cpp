@@ -10,6 +10,7 @@ namespace {
 using rollout::Verdict;
 using test::expect_equal;
 using test::expect_unequal;
+using test::Pair;
 
 Verdict verdict(const std::string& answer, const std::string& gold) { return compare_answers(answer, gold).verdict; }
 
@@ -330,6 +331,102 @@ TEST(Equality, TextsAreEqualWhenTheyAreSetAlike) {
                   {"(12)", "(1,2)"},
                   {"ab", "AB"},
                   {"x < 5", "x > 5"}});
+}
+
+// Each pair is equal without the option; with it the first is refused for the second, and the second for itself is not.
+TEST(WorkedOut, CalculationsAreNoNumbers) {
+  const EqualityOptions worked_out{.worked_out = true};
+  const std::vector<Pair> calculations = {
+      {"6 \\cdot 7", "42"},
+      {"6 \\times 7", "42"},
+      {"6(7)", "42"},
+      {"40 + 2", "42"},
+      {"50 - 8", "42"},
+      {"\\frac{84}{2}", "42"},
+      {"84/2", "42"},
+      {"-84/2", "-42"},
+      {"42/1", "42"},
+      {"2^5 + 10", "42"},
+      {"2^3", "8"},
+      {"\\sqrt{9}", "3"},
+      {"|-3|", "3"},
+      {"3!", "6"},
+      {"\\binom{4}{2}", "6"},
+      {"\\log_2 8", "3"},
+      {"\\sin 90^\\circ", "1"},
+      {"1/2 + 1/4", "\\frac{3}{4}"},
+      {"2 + \\frac{1}{2}", "2\\frac{1}{2}"},
+      {"0.5 \\cdot 3", "1.5"},
+      {"1/0.5", "2"},
+      {"\\frac{1}{2} \\cdot \\frac{3}{2}", "3/4"},
+      {"10^{2+3}", "100000"},
+      {"2 \\cdot 3 \\cdot 10^5", "600000"},
+      {"2 \\cdot 9^2", "162"},
+      {"10^5 \\cdot 2", "200000"},
+      {"x = 6 \\cdot 7", "x = 42"},
+      {"x = 6 \\cdot 7", "42"},
+      {"2x + 4 = 10", "x = 3"},
+      {"x - 2 < 3", "x < 5"},
+      {"x < 2 + 3", "x < 5"},
+      {"(1 + 1, 3)", "(2, 3)"},
+      {"1 + 1, 3", "2, 3"},
+      {"[1 + 1, 3)", "[2, 3)"},
+      {"\\begin{pmatrix} 1+1 \\\\ 3 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 3 \\end{pmatrix}"},
+      {"(20 + 1)\\%", "21\\%"},
+      {"2 \\cdot 3 \\text{ cm}", "6 \\text{ cm}"},
+      {"2 + 3", "five"},
+  };
+  expect_equal(calculations);
+  for (const auto& [calculation, number] : calculations) {
+    const Equality refused = compare_answers(calculation, number, worked_out);
+    EXPECT_EQ(refused.verdict, Verdict::Wrong) << calculation << " | " << number;
+    EXPECT_EQ(refused.reason, "a calculation with the gold answer's value, not worked out") << calculation;
+    EXPECT_EQ(compare_answers(number, number, worked_out).verdict, Verdict::Right) << number;
+    EXPECT_EQ(compare_answers(number, calculation, worked_out).verdict, Verdict::Right) << calculation;
+  }
+}
+
+TEST(WorkedOut, NumbersOfAllFormsAre) {
+  expect_equal({{"42", "42.0"},
+                {"1,234", "1234"},
+                {"1/2", "0.5"},
+                {"2/4", "1/2"},
+                {"-\\frac{3}{4}", "\\frac{-3}{4}"},
+                {"2\\frac{1}{2}", "5/2"},
+                {"2 1/2", "2.5"},
+                {"0.\\overline{3}", "1/3"},
+                {"0.8\\overline{4}", "38/45"},
+                {"4.2 \\times 10^{3}", "4200"},
+                {"-4.2 \\times 10^{-3}", "-0.0042"},
+                {"10^5", "100000"},
+                {"5\\%", "5"},
+                {"\\$5", "5 dollars"},
+                {"5 \\text{ cm}", "5"},
+                {"45^\\circ", "45"},
+                {"40_9", "40"},
+                {"\\pm 3", "3, -3"},
+                {"\\infty", "+\\infty"},
+                {"x = 5", "5"},
+                {"x = 6 \\cdot 7 = 42", "42"},
+                {"6 \\cdot 7 = 42", "42"},
+                {"x < 5", "(-\\infty, 5)"},
+                {"1 < x < 2", "(1, 2)"},
+                {"\\{1, 2\\}", "\\{2, 1\\}"},
+                {"x = 1 \\text{ or } x = 2", "1, 2"},
+                {"3 : 2", "6 : 4"},
+                {"twelve", "12"}},
+               {.worked_out = true});
+}
+
+// Where the gold answer is itself an expression, what is equal to it is right.
+TEST(WorkedOut, ExpressionsMayBeWrittenAsTheyLike) {
+  expect_equal({{"\\sqrt{12}", "2\\sqrt{3}"},
+                {"3 \\cdot 4 \\pi", "12\\pi"},
+                {"(x+1)^2", "x^2 + 2x + 1"},
+                {"2^{100}", "4^{50}"},
+                {"y = 2x + 3", "y = 3 + 2x"},
+                {"3 + 4i", "4i + 3"}},
+               {.worked_out = true});
 }
 
 TEST(Equality, LongNumbersAreExact) {

@@ -173,6 +173,17 @@ TEST(RewardOptions, RefusesWhatCannotBeMeant) {
   EXPECT_THROW(make_reward({.answer = {.weight = 0}}), core::Error);
 }
 
+TEST(RewardOptions, TheQuestionInTheBoxIsNotRewarded) {
+  const std::vector<Response> responses = {{.gold = "42", .text = "\\boxed{6 \\cdot 7}"},
+                                           {.gold = "42", .text = "\\boxed{6 \\cdot 7 = 42}"}};
+  const std::vector<Judgement> judgements = make_reward({})->judge(responses);
+  EXPECT_EQ(judgements[0].verdict, Verdict::Wrong);
+  EXPECT_EQ(judgements[0].reward, 0);
+  EXPECT_EQ(judgements[1].reward, 1);
+  // Where nothing is learnt from it, an expression is as good as its value.
+  EXPECT_EQ(AnswerChecker({}, "").judge(responses[0].text, "42").verdict, Verdict::Right);
+}
+
 // Every field of the options has its place in the description, and a text that says what it does.
 class FieldNames final : public core::Fields {
  public:
@@ -215,7 +226,7 @@ TEST(RewardOptions, AreDescribed) {
   EXPECT_THAT(fields.names, ::testing::ElementsAre(
                                 "answer", "weight", "strict", "lenient", "decides", "require_end_of_turn", "equality",
                                 "percent", "mixed_numbers", "reduced_fractions", "missing_base", "ordered_lists",
-                                "compare_units", "relative_tolerance", "max_steps", "format", "weight", "form",
+                                "compare_units", "worked_out", "relative_tolerance", "max_steps", "format", "weight", "form",
                                 "length", "weight", "shape", "soft_limit", "hard_limit", "right_short", "right_long",
                                 "wrong_short", "wrong_long", "repetition", "weight", "ngram_words", "exact_match",
                                 "weight", "ignore_case", "multiple_choice", "weight", "command", "weight", "argv",

@@ -27,6 +27,7 @@ struct EqualityOptions {
   bool missing_base = true;        // 40 is right where the answer is 40_9
   bool ordered_lists = false;      // "1, 2" is not "2, 1"; tuples are always ordered, sets never
   bool compare_units = true;       // 5 cm is not 5 m; a missing unit, or one that is not known, is always right
+  bool worked_out = false;         // 6 \cdot 7 is wrong where the answer is 42; so is any calculation for a number
   double relative_tolerance = 0;   // of two numbers, |answer - gold| <= this · |gold|; 0: exact
   int64_t max_steps = 400'000;     // of a comparison; one is about 0.2 µs
 };

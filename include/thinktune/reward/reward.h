@@ -112,7 +112,8 @@ struct CommandOptions {
 
 // reward = sum of weight · value over the parts whose weight is not 0.
 struct RewardOptions {
-  AnswerOptions answer;
+  // What is rewarded is learnt: without worked_out, a policy is paid for putting the question into the box.
+  AnswerOptions answer{.equality = {.worked_out = true}};
   FormatOptions format;
   LengthOptions length;
   RepetitionOptions repetition;
@@ -141,6 +142,10 @@ class Reward {
 
 // Throws as validate() does, and Error{User} if the command's program is not to be found.
 std::unique_ptr<Reward> make_reward(const RewardOptions& options);
+
+// Fills the judgements of `groups`; throws as Reward::judge does.
+void judge(std::vector<rollout::Group>& groups, Reward& reward);         // every rollout
+void judge_guided(std::vector<rollout::Group>& groups, Reward& reward);  // those the teacher changed
 
 // Strict and lenient verdict on a text's final answer, without a reward: all of a Judgement but `success`, `reward` and
 // `parts`. Pure, from any thread. A gold answer that is one capital letter, A to J, is a choice: "(B)", "B.",
