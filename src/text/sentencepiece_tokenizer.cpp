@@ -28,6 +28,10 @@ size_t pair_of(char first, char second) {
   return static_cast<size_t>(static_cast<unsigned char>(first)) * 256 + static_cast<unsigned char>(second);
 }
 
+int64_t num_characters(std::string_view utf8) {
+  return std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
 bool is_special_type(int64_t type) { return type == PieceType::kControl || type == PieceType::kUnknown; }
 
 // The space that a sentencepiece tokenizer puts before a text goes before the text as a whole: the stretches behind
@@ -115,6 +119,11 @@ Sentencepiece::Sentencepiece(SentencepieceModel model, const SentencepieceOption
 void Sentencepiece::load(sentencepiece::SentencePieceProcessor& processor, bool dummy_prefix) const {
   SentencepieceModel with = model_;
   with.add_dummy_prefix = dummy_prefix;
+  // The library's BPE takes a character of a text for the control piece of that name, and then fails. Control pieces are
+  // found before it is asked: it may know these by other names.
+  for (size_t i = 0; i < with.pieces.size(); ++i)
+    if (with.pieces[i].type == PieceType::kControl && num_characters(with.pieces[i].text) == 1)
+      with.pieces[i].text = fmt::format("<control piece {}>", i);
   std::string reason;
   try {
     const auto status = processor.LoadFromSerializedProto(write_sentencepiece_model(with));

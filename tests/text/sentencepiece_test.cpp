@@ -59,6 +59,17 @@ TEST(Sentencepiece, UserDefinedPiecesMatchAlways) {
   EXPECT_FALSE(tokenizer->is_special(tokenizer->encode_continuation("[TOOL]")[0]));
 }
 
+TEST(Sentencepiece, AControlPieceOfOneCharacterIsNoPieceOfAText) {
+  SentencepieceModel model = small_model();
+  const auto id = static_cast<TokenId>(model.pieces.size());
+  model.pieces.push_back({"ß", 0, SentencepieceModel::kControl});
+  const auto tokenizer = tokenizer_from_sentencepiece(write_sentencepiece_model(model), "x");
+  EXPECT_THAT(tokenizer->encode_continuation("ß"), testing::Not(testing::Contains(id)));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("aßa")), "aßa");
+  EXPECT_THAT(tokenizer->encode({{"ß", Special::Parse}}), ElementsAre(id));
+  EXPECT_EQ(tokenizer->token_text(id), "ß");
+}
+
 TEST(Sentencepiece, UnigramTakesTheBestWayThrough) {
   auto vocabulary = test::small_pieces("t5");
   const auto tokenizer = tokenizer_from_gguf(vocabulary, "x");
