@@ -3,6 +3,8 @@
 //
 #include "kernels/impl/decode_attention.inl"
 #include "kernels/impl/elementwise.inl"
+#include "kernels/impl/multiply.inl"
+#include "kernels/impl/packed_attention.inl"
 #include "kernels/impl/rms_norm.inl"
 #include "kernels/impl/softmax_row.inl"
 
@@ -15,6 +17,8 @@ constexpr Table<E> make_table() {
           .glu_forward = &glu_forward<E>,
           .glu_backward = &glu_backward<E>,
           .decode_attention = &decode_attention<E>,
+          .packed_attention_forward = &packed_attention_forward<E>,
+          .packed_attention_backward = &packed_attention_backward<E>,
           .row_max = &row_max<E>,
           .row_group_max = &row_group_max<E>,
           .row_exp_sums = &row_exp_sums<E>,

@@ -3,6 +3,7 @@
 
 #include "kernels/decode_attention.h"
 #include "kernels/glu.h"
+#include "kernels/packed_attention.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 #include "kernels/softmax_row.h"
@@ -18,6 +19,8 @@ struct Table {
   decltype(&kernels::glu_forward<E>) glu_forward;
   decltype(&kernels::glu_backward<E>) glu_backward;
   decltype(&kernels::decode_attention<E>) decode_attention;
+  decltype(&kernels::packed_attention_forward<E>) packed_attention_forward;
+  decltype(&kernels::packed_attention_backward<E>) packed_attention_backward;
   decltype(&kernels::row_max<E>) row_max;
   decltype(&kernels::row_group_max<E>) row_group_max;
   decltype(&kernels::row_exp_sums<E>) row_exp_sums;

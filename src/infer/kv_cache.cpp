@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "thinktune/core/error.h"
+#include "thinktune/ops/masked_attention.h"
 
 namespace thinktune::infer {
 
@@ -42,7 +43,7 @@ PrefillAttention::PrefillAttention(const model::ModelConfig& config, const std::
     const int64_t before = contexts[i].num_tokens();
     std::vector<at::Tensor>& masks = masks_.emplace_back();
     for (const int64_t window : kinds_.windows())
-      masks.push_back(model::attention_mask(new_tokens[i], before + new_tokens[i], window));
+      masks.push_back(ops::attention_mask(new_tokens[i], before + new_tokens[i], window));
   }
 }
 
@@ -67,8 +68,9 @@ at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, cons
     keys.push_back(context.own->keys(layer, end));
     values.push_back(context.own->values(layer, end));
     const at::Tensor query = q_TNH.narrow(0, first, tokens).transpose(0, 1).unsqueeze(0);
-    const at::Tensor out = model::masked_attention(config_, query, by_head(at::cat(keys)), by_head(at::cat(values)),
-                                                   masks_[i][kinds_.kind_of(layer)]);
+    const at::Tensor out =
+        ops::masked_attention(query, by_head(at::cat(keys)), by_head(at::cat(values)), masks_[i][kinds_.kind_of(layer)],
+                              {.scale = config_.attention_scale, .softcap = config_.attention_softcap});
     outputs.push_back(out.squeeze(0).transpose(0, 1));
     first += tokens;
   }

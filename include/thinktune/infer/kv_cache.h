@@ -68,7 +68,7 @@ class PrefillAttention final : public model::Attention {
   const std::vector<int64_t>& new_tokens_;
   const model::ModelConfig& config_;
   model::WindowKinds kinds_;
-  std::vector<std::vector<at::Tensor>> masks_;  // by sequence and kind of window: [T_i, S_i], see attention_mask
+  std::vector<std::vector<at::Tensor>> masks_;  // by sequence and kind of window: [T_i, S_i], see ops::attention_mask
 };
 
 // One new token a sequence.
