@@ -3,10 +3,12 @@
 //
 // Keys and values of a stretch of tokens (the prompt, or one response) are laid out once as the products want them.
 // Then for each block of queries: scores against the columns it sees, softmax, and the products of the gradients. The
-// columns of a score matrix are those of up to two stretches, in whole blocks of kPackedColumns; what a row does not see has
-// probability 0.
+// columns of a score matrix are those of up to two stretches, in whole blocks of kPackedColumns; what a row does not
+// see has probability 0.
 
-TT_INLINE int64_t whole_blocks(int64_t tokens) { return (tokens + kPackedColumns - 1) / kPackedColumns * kPackedColumns; }
+TT_INLINE int64_t whole_blocks(int64_t tokens) {
+  return (tokens + kPackedColumns - 1) / kPackedColumns * kPackedColumns;
+}
 
 template <class A>
 struct Stretch {
@@ -68,8 +70,8 @@ void lay_out(const E* rows, int64_t stride, int64_t tokens, int64_t head_size, i
   }
 }
 
-// The columns that a block of the sequence's tokens sees: of the prompt that it stands behind (null for the prompt's own
-// tokens), and of its own stretch.
+// The columns that a block of the sequence's tokens sees: of the prompt that it stands behind (null for the prompt's
+// own tokens), and of its own stretch.
 template <class A>
 QueryBlock<A> query_block(const PackedShape& shape, const Stretch<A>* prompt, const Stretch<A>& own, int64_t first,
                           int64_t tokens) {
@@ -97,8 +99,8 @@ void score_products(const PackedWork<E>& work, const QueryBlock<Accum<E>>& block
     const Columns<A>& columns = block.seen[i];
     const A* x_HS = values ? columns.stretch->v_HS : columns.stretch->k_HS;
     for (int64_t c = columns.begin; c < columns.end; c += kPackedColumns, out += kPackedColumns)
-      multiply<A>(num_rows, kPackedColumns, head_size, {rows_MH, work.padded, 1}, x_HS + c * head_size, kPackedColumns, out,
-                  block.width, false);
+      multiply<A>(num_rows, kPackedColumns, head_size, {rows_MH, work.padded, 1}, x_HS + c * head_size, kPackedColumns,
+                  out, block.width, false);
   }
 }
 
@@ -154,9 +156,8 @@ void load_rows(const PackedWork<E>& work, const QueryBlock<Accum<E>>& block, con
     for (int64_t g = 0; g < group_size; ++g) {
       const E* from = x + t * work.shape.q_stride + g * head_size;
       Accum<E>* to = x_MH + (t * group_size + g) * work.padded;
-      over_row<Accum<E>>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
-        store(to + h, load(from + h, part) * factor, Whole{});
-      });
+      over_row<Accum<E>>(head_size, [&](int64_t h, auto part)
+                                        TT_INLINE_LAMBDA { store(to + h, load(from + h, part) * factor, Whole{}); });
     }
 }
 
@@ -375,19 +376,18 @@ void packed_attention_forward(const E* q, const E* k, const E* v, const PackedSh
   using A = Accum<E>;
   PackedBuffers<E> buffers(shape, scratch, false);
   const int64_t step = block_tokens(shape), head_size = shape.head_size, padded = buffers.work.padded;
-  over_sequences<A>(shape, buffers.prompt, buffers.response,
-                    [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
-                      lay_out(k + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded, own.k_HS,
-                              static_cast<A*>(nullptr));
-                      lay_out(v + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded,
-                              static_cast<A*>(nullptr), own.v_SH);
-                      for (int64_t t = 0; t < own.tokens; t += step) {
-                        const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
-                        forward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens),
-                                         q + at * shape.q_stride, out + at * shape.q_stride,
-                                         lse + at * shape.lse_stride);
-                      }
-                    });
+  over_sequences<A>(
+      shape, buffers.prompt, buffers.response, [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
+        lay_out(k + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded, own.k_HS,
+                static_cast<A*>(nullptr));
+        lay_out(v + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded, static_cast<A*>(nullptr),
+                own.v_SH);
+        for (int64_t t = 0; t < own.tokens; t += step) {
+          const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
+          forward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + at * shape.q_stride,
+                           out + at * shape.q_stride, lse + at * shape.lse_stride);
+        }
+      });
 }
 
 template <class E>
@@ -409,20 +409,19 @@ void packed_attention_backward(const E* q, const E* k, const E* v, const E* out,
     store_stretch<E>(own.dk_SH, own.tokens, head_size, padded, stride, dk + row * stride);
     store_stretch<E>(own.dv_SH, own.tokens, head_size, padded, stride, dv + row * stride);
   };
-  over_sequences<A>(shape, buffers.prompt, buffers.response,
-                    [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
-                      lay_out(k + row * stride, stride, own.tokens, head_size, padded, own.k_HS, own.k_SH);
-                      lay_out(v + row * stride, stride, own.tokens, head_size, padded, own.v_HS,
-                              static_cast<A*>(nullptr));
-                      clear(own.dk_SH, own.tokens * padded);
-                      clear(own.dv_SH, own.tokens * padded);
-                      for (int64_t t = 0; t < own.tokens; t += step) {
-                        const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
-                        const int64_t offset = at * shape.q_stride;
-                        backward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + offset,
-                                          out + offset, lse + at * shape.lse_stride, dout + offset, dq + offset);
-                      }
-                      if (prompt != nullptr) store_gradients(own, row);
-                    });
+  over_sequences<A>(
+      shape, buffers.prompt, buffers.response, [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
+        lay_out(k + row * stride, stride, own.tokens, head_size, padded, own.k_HS, own.k_SH);
+        lay_out(v + row * stride, stride, own.tokens, head_size, padded, own.v_HS, static_cast<A*>(nullptr));
+        clear(own.dk_SH, own.tokens * padded);
+        clear(own.dv_SH, own.tokens * padded);
+        for (int64_t t = 0; t < own.tokens; t += step) {
+          const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
+          const int64_t offset = at * shape.q_stride;
+          backward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + offset, out + offset,
+                            lse + at * shape.lse_stride, dout + offset, dq + offset);
+        }
+        if (prompt != nullptr) store_gradients(own, row);
+      });
   store_gradients(buffers.prompt, 0);
 }

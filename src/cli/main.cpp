@@ -263,8 +263,7 @@ void add_bench(CLI::App& app, BenchCommand& command, std::function<int()>& actio
       ->check(whole_number_from(0))
       ->capture_default_str();
   sub->add_flag("--json", command.json, "One JSON object in place of the table");
-  sub->footer(
-      "  thinktune bench --config configs/bench_grpo_step.json --set model=MODEL.gguf");
+  sub->footer("  thinktune bench --config configs/bench_grpo_step.json --set model=MODEL.gguf");
   sub->callback([&] { action = [&] { return run_bench(command); }; });
 }
 

@@ -55,6 +55,12 @@ struct Engine::State {
   EngineStats stats;
   Prefix held;
 
+  model::Weights packed;  // copies of `weights` for products; empty: to be made
+
+  void pack_weights() {
+    if (packed.layers.empty()) packed = model::pack(weights);
+  }
+
   const model::ModelConfig& config() const { return decoder.config(); }
   at::ScalarType dtype() const { return weights.embedding.scalar_type(); }
 
@@ -75,7 +81,7 @@ struct Engine::State {
       counts.push_back(std::ssize(tokens[i]));
     }
     PrefillAttention attention(config(), contexts, counts);
-    const at::Tensor hidden_TD = decoder.forward(weights, index_tensor(ids), index_tensor(positions), attention);
+    const at::Tensor hidden_TD = decoder.forward(packed, index_tensor(ids), index_tensor(positions), attention);
     for (size_t i = 0; i < contexts.size(); ++i) contexts[i].own->set_size(contexts[i].own->size() + counts[i]);
     stats.prompt_tokens += std::ssize(ids);
     return hidden_TD;
@@ -143,7 +149,7 @@ struct Engine::State {
       ++next_request;
     }
     const at::Tensor last_hidden = prefill(contexts, tokens).index_select(0, index_tensor(last_rows));
-    const at::Tensor logits = decoder.logits(weights, last_hidden);
+    const at::Tensor logits = decoder.logits(packed, last_hidden);
     for (size_t i = 0; i < contexts.size(); ++i) {
       ReadyPrompt& prompt = ready.emplace_back();
       prompt.request = first + i;
@@ -192,9 +198,9 @@ struct Engine::State {
       draws.push_back(static_cast<uint32_t>(slot.generation.ids.size()));
     }
     DecodeAttention attention(config(), contexts);
-    const at::Tensor hidden_BD = decoder.forward(weights, index_tensor(ids), index_tensor(positions), attention);
+    const at::Tensor hidden_BD = decoder.forward(packed, index_tensor(ids), index_tensor(positions), attention);
     for (Slot& slot : slots) slot.context.own->set_size(slot.context.own->size() + 1);
-    return sample_tokens(decoder.logits(weights, hidden_BD), sampling, keys, draws);
+    return sample_tokens(decoder.logits(packed, hidden_BD), sampling, keys, draws);
   }
 
   // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
@@ -232,7 +238,7 @@ struct Engine::State {
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
                EngineOptions options)
-    : state_(new State{decoder, weights, tokenizer, options, {}, {}}) {
+    : state_(new State{decoder, weights, tokenizer, options, {}, {}, {}}) {
   validate(options);
 }
 
@@ -243,7 +249,15 @@ void Engine::reset_stats() { state_->stats = {}; }
 
 void Engine::hold_prefix(const std::vector<TokenId>& ids) {
   c10::NoGradGuard no_grad;
-  state_->held = ids.empty() ? Prefix{} : state_->make_prefix(ids);
+  state_->held = {};
+  if (ids.empty()) return;
+  state_->pack_weights();
+  state_->held = state_->make_prefix(ids);
+}
+
+void Engine::release() {
+  state_->held = {};
+  state_->packed = {};
 }
 
 std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>& requests,
@@ -251,6 +265,7 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   c10::NoGradGuard no_grad;
   validate(sampling);
   State& state = *state_;
+  state.pack_weights();
   std::vector<std::vector<Generation>> results(requests.size());
   std::vector<const std::vector<TokenId>*> prompts;
   for (size_t r = 0; r < requests.size(); ++r) {
@@ -309,6 +324,7 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
                                               const std::vector<std::vector<TokenId>>& continuations) {
   c10::NoGradGuard no_grad;
   State& state = *state_;
+  state.pack_weights();
   TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
            continuations.size());
   std::vector<std::vector<float>> scores;

@@ -8,6 +8,7 @@
 
 #include "thinktune/core/error.h"
 #include "thinktune/ops/fused.h"
+#include "thinktune/ops/linear.h"
 
 namespace thinktune::model {
 namespace {
@@ -70,21 +71,21 @@ at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, con
   for (int64_t layer = 0; layer < c.num_layers; ++layer) {
     const LayerWeights& w = weights.layers[static_cast<size_t>(layer)];
     const Angles& positions = window_of(c, layer) > 0 ? local : everywhere;
-    const at::Tensor qkv = at::linear(norm(x_TD, w.attention_norm), w.qkv, w.qkv_bias);
+    const at::Tensor qkv = ops::linear(norm(x_TD, w.attention_norm), w.qkv, w.qkv_bias);
     const std::vector<at::Tensor> parts = qkv.split_with_sizes({N * H, K * H, K * H}, 1);
     const at::Tensor q_TNH = turn(head_norm(parts[0], N, w.q_norm), positions);
     const at::Tensor k_TKH = turn(head_norm(parts[1], K, w.k_norm), positions);
     const at::Tensor v_TKH = parts[2].view({T, K, H});
     const at::Tensor attended = attention.attend(layer, q_TNH, k_TKH, v_TKH).reshape({T, N * H});
-    x_TD = x_TD + norm(at::linear(attended, w.output), w.attention_out_norm);
-    const at::Tensor gate_up_T2F = at::linear(norm(x_TD, w.mlp_norm), w.gate_up);
-    x_TD = x_TD + norm(at::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
+    x_TD = x_TD + norm(ops::linear(attended, w.output), w.attention_out_norm);
+    const at::Tensor gate_up_T2F = ops::linear(norm(x_TD, w.mlp_norm), w.gate_up);
+    x_TD = x_TD + norm(ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
   }
   return norm(x_TD, weights.final_norm);
 }
 
 at::Tensor Decoder::logits(const Weights& weights, const at::Tensor& hidden_TD) const {
-  const at::Tensor logits_TV = at::linear(hidden_TD, weights.head);
+  const at::Tensor logits_TV = ops::linear(hidden_TD, weights.head);
   const double cap = config_.logit_softcap;
   return cap > 0 ? at::tanh(logits_TV / cap) * cap : logits_TV;
 }

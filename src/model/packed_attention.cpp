@@ -19,10 +19,9 @@ PackedAttention::PackedAttention(const ModelConfig& config, std::vector<PackedGr
 
 at::Tensor PackedAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
                                    const at::Tensor& v_TKH) {
-  return ops::packed_attention(q_TNH, k_TKH, v_TKH, groups_,
-                               {.scale = config_.attention_scale,
-                                .softcap = config_.attention_softcap,
-                                .window = window_of(config_, layer)});
+  return ops::packed_attention(
+      q_TNH, k_TKH, v_TKH, groups_,
+      {.scale = config_.attention_scale, .softcap = config_.attention_softcap, .window = window_of(config_, layer)});
 }
 
 }  // namespace thinktune::model

@@ -2,6 +2,7 @@
 
 #include "thinktune/core/error.h"
 #include "thinktune/model/decoder.h"
+#include "thinktune/ops/linear.h"
 
 namespace thinktune::model {
 
@@ -40,6 +41,14 @@ Weights map_weights(const Weights& weights, const std::function<at::Tensor(const
 
 Weights cast(const Weights& weights, at::ScalarType dtype) {
   return map_weights(weights, [&](const at::Tensor& tensor) { return tensor.to(dtype); });
+}
+
+Weights pack(const Weights& weights) {
+  Weights packed = weights;
+  for (LayerWeights& w : packed.layers)
+    for (at::Tensor* matrix : {&w.qkv, &w.output, &w.gate_up, &w.down}) *matrix = ops::pack_weight(*matrix);
+  packed.head = ops::pack_weight(weights.head);
+  return packed;
 }
 
 Weights empty_weights(const ModelConfig& c, at::ScalarType dtype, at::Device device) {

@@ -60,9 +60,8 @@ at::Tensor attend_group(const PackedGroup& group, const Tokens& prompt, const To
   const auto with_prompt = [&](const at::Tensor& of_prompt, const at::Tensor& of_responses) {  // [B, N, S, H]
     return at::cat({by_head(of_prompt).expand({B, N, P, H}), padded(of_responses)}, 2);
   };
-  const at::Tensor padded_BNRH =
-      masked_attention(padded(responses.q_TNH), with_prompt(prompt.k_TNH, responses.k_TNH),
-                       with_prompt(prompt.v_TNH, responses.v_TNH), mask(R, P + R), options);
+  const at::Tensor padded_BNRH = masked_attention(padded(responses.q_TNH), with_prompt(prompt.k_TNH, responses.k_TNH),
+                                                  with_prompt(prompt.v_TNH, responses.v_TNH), mask(R, P + R), options);
   return at::cat({prompt_PNH, padded_BNRH.transpose(1, 2).reshape({B * R, N, H}).index_select(0, padding.places)});
 }
 
@@ -84,8 +83,8 @@ at::Tensor composite_packed_attention(const at::Tensor& q_TNH, const at::Tensor&
   const std::vector<at::Tensor> v = v_TKH.repeat_interleave(heads_per_kv, 1).split_with_sizes(sizes);
   std::vector<at::Tensor> outputs;
   for (size_t i = 0; i < groups.size(); ++i)
-    outputs.push_back(attend_group(groups[i], {q[2 * i], k[2 * i], v[2 * i]},
-                                   {q[2 * i + 1], k[2 * i + 1], v[2 * i + 1]}, options));
+    outputs.push_back(
+        attend_group(groups[i], {q[2 * i], k[2 * i], v[2 * i]}, {q[2 * i + 1], k[2 * i + 1], v[2 * i + 1]}, options));
   return at::cat(outputs);
 }
 

@@ -164,7 +164,7 @@ struct Attention : torch::autograd::Function<Attention> {
     refuse_second_derivative("packed_attention");
     const variable_list saved = ctx->get_saved_variables();
     const AttentionOptions options{ctx->saved_data["scale"].toDouble(), ctx->saved_data["softcap"].toDouble(),
-                                         ctx->saved_data["window"].toInt()};
+                                   ctx->saved_data["window"].toInt()};
     variable_list gradients = backward_cpu(saved[0], saved[1], saved[2], {saved[3], saved[4]}, grads[0].contiguous(),
                                            as_groups(ctx->saved_data["groups"].toIntVector()), options);
     gradients.resize(5);

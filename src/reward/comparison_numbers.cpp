@@ -5,8 +5,8 @@
 
 namespace thinktune::reward {
 
-// 42, 4.2, -\frac{3}{4}, 2\frac{1}{2}, 0.\overline{3}, 4.2 \cdot 10^5, 42\%, 42 cm, 101_2, \pm 3, infinity, and words. Not
-// \frac{84}{2}, which is 42; no sums, products, powers, roots and functions.
+// 42, 4.2, -\frac{3}{4}, 2\frac{1}{2}, 0.\overline{3}, 4.2 \cdot 10^5, 42\%, 42 cm, 101_2, \pm 3, infinity, and words.
+// Not \frac{84}{2}, which is 42; no sums, products, powers, roots and functions.
 bool Comparison::is_number(NodeId id) {
   const auto is_integer = [&](NodeId of) {
     if (tree_.kind(of) == Kind::Negative) of = tree_.child(of, 0);
@@ -47,7 +47,8 @@ bool Comparison::is_numbers(NodeId id) {
   const auto children = tree_.children(id);
   const Kind kind = tree_.kind(id);
   if (kind < Kind::Tuple) return is_number(id);
-  if (kind != Kind::Relation) return std::all_of(children.begin(), children.end(), [&](NodeId c) { return is_numbers(c); });
+  if (kind != Kind::Relation)
+    return std::all_of(children.begin(), children.end(), [&](NodeId c) { return is_numbers(c); });
   return std::any_of(children.begin(), children.end(), [&](NodeId c) { return is_numbers(c); }) &&
          std::all_of(children.begin(), children.end(), [&](NodeId c) { return !tree_[c].has_symbol || is_name(c); });
 }

@@ -119,8 +119,8 @@ Sentencepiece::Sentencepiece(SentencepieceModel model, const SentencepieceOption
 void Sentencepiece::load(sentencepiece::SentencePieceProcessor& processor, bool dummy_prefix) const {
   SentencepieceModel with = model_;
   with.add_dummy_prefix = dummy_prefix;
-  // The library's BPE takes a character of a text for the control piece of that name, and then fails. Control pieces are
-  // found before it is asked: it may know these by other names.
+  // The library's BPE takes a character of a text for the control piece of that name, and then fails. Control pieces
+  // are found before it is asked: it may know these by other names.
   for (size_t i = 0; i < with.pieces.size(); ++i)
     if (with.pieces[i].type == PieceType::kControl && num_characters(with.pieces[i].text) == 1)
       with.pieces[i].text = fmt::format("<control piece {}>", i);

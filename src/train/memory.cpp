@@ -5,12 +5,12 @@
 namespace thinktune::train {
 namespace {
 
-// Kept for backward by the decoder's graph, for one token: of each layer the inputs of norms and products, what
-// attention computed in f32 on expanded heads, and the MLP's hidden layer.
+// Kept for backward by the decoder's graph, for one token: of each layer the inputs of norms and products, attention's
+// queries, keys and result, and the MLP's hidden layer.
 int64_t activation_bytes(const model::ModelConfig& c, int64_t element) {
   const int64_t q = c.num_heads * c.head_dim, qkv = q + 2 * c.num_kv_heads * c.head_dim;
   const int64_t norms = c.norm_placement == model::NormPlacement::Both ? 8 : 4;
-  const int64_t layer = element * (norms * c.hidden_size + qkv + q + 3 * c.intermediate_size) + 4 * 4 * q;
+  const int64_t layer = element * (norms * c.hidden_size + 2 * qkv + q + 3 * c.intermediate_size) + 4 * c.num_heads;
   return c.num_layers * layer;
 }
 
@@ -26,6 +26,9 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
     parts.push_back({"bf16 weights of the sampler", 2 * parameters});
     parts.push_back({"bf16 weights and gradients of an update", 4 * parameters});
   }
+  const int64_t matrices = parameters + (config.tie_word_embeddings ? 0 : -config.vocab_size * config.hidden_size);
+  parts.push_back(
+      {"the sampler's copies laid out for products", (options.guidance.enabled ? 2 : 1) * element * matrices});
   if (options.guidance.enabled || options.loss.kl_coefficient != 0)
     parts.push_back({"frozen first weights (teacher, KL)", element * parameters});
   const int64_t longest =

@@ -57,6 +57,7 @@ StepRecord train_step(Run& run, int64_t step) {
     const double lr = learning_rate(o, step, static_cast<int64_t>(update), std::ssize(mini_batches));
     run.optimiser->step(gradients, lr);
     run.policy->refresh_compute_weights();
+    run.engine->weights_changed();
     record.updates.add_update(grad_norm, lr);
   }
   record.seconds.update = watch.restart();

@@ -151,7 +151,7 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
       spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability",
                    summary.steps_done, record.updates.largest_mismatch());
     if (run_.guide != nullptr && !run_.guide->needs_teacher(summary.steps_done) && run_.teacher_engine != nullptr) {
-      run_.teacher_engine->hold_prefix({});  // the teacher has left for good: its cache is freed
+      run_.teacher_engine->release();  // the teacher has left for good
     }
     const bool ends = summary.steps_done == o.steps;
     if (ends || is_due(summary.steps_done, o.eval.every)) evaluate(reporter, summary.steps_done, summary);
@@ -176,6 +176,7 @@ void Trainer::restore(const checkpoint::Found& found) {
   checkpoint::load_tensors(found.path, tensors());
   run_.optimiser->restore(found.state.num_updates);
   run_.policy->refresh_compute_weights();
+  run_.engine->weights_changed();
   run_.prompts->restore(found.state.data_position);
   if (run_.guide != nullptr && !found.state.guard.empty())
     run_.guide->set_guard_state(guidance::guard_state_from_json(found.state.guard));

@@ -157,6 +157,26 @@ TEST_F(EngineTest, HeldPrefixChangesNothing) {
   EXPECT_EQ(engine.stats().prompt_tokens, held + tokens);  // the held tokens were not computed again
 }
 
+// The engine's copies of the weights, and what it held of them, are the old ones until it is told.
+TEST_F(EngineTest, FollowsTheWeightsWhenTold) {
+  const auto all = requests(2);
+  Engine engine = make();
+  engine.hold_prefix({all[0].prompt_ids.begin(), all[0].prompt_ids.begin() + 15});
+  engine.generate(all, {}, {.seed = 5});
+  {
+    c10::NoGradGuard no_grad;
+    for (at::Tensor& tensor : model::tensor_list(weights_)) tensor.mul_(1.3);
+  }
+  engine.weights_changed();
+  const auto changed = engine.generate(all, {}, {.seed = 5});
+  const auto fresh = make().generate(all, {}, {.seed = 5});
+  for (size_t r = 0; r < all.size(); ++r)
+    for (size_t s = 0; s < 2; ++s) {
+      EXPECT_EQ(changed[r][s].ids, fresh[r][s].ids);
+      EXPECT_EQ(changed[r][s].logprobs, fresh[r][s].logprobs);
+    }
+}
+
 TEST_F(EngineTest, CommonBeginningIsComputedOnce) {
   const auto all = requests(4);
   Engine engine = make();

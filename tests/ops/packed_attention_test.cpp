@@ -20,8 +20,10 @@ Inputs make_inputs(std::vector<PackedGroup> groups, int64_t heads, int64_t kv_he
     tokens += group.prompt_tokens;
     for (const int64_t n : group.response_tokens) tokens += n;
   }
-  return {std::move(groups), leaf(normals({tokens, heads, head_size}, dtype, 1)),
-          leaf(normals({tokens, kv_heads, head_size}, dtype, 2)), leaf(normals({tokens, kv_heads, head_size}, dtype, 3)),
+  return {std::move(groups),
+          leaf(normals({tokens, heads, head_size}, dtype, 1)),
+          leaf(normals({tokens, kv_heads, head_size}, dtype, 2)),
+          leaf(normals({tokens, kv_heads, head_size}, dtype, 3)),
           {.scale = 1 / std::sqrt(static_cast<double>(head_size))}};
 }
 
@@ -37,7 +39,7 @@ struct Form {
   double softcap;
   int64_t window;
 };
-const Form kForms[] = {{9, 3, 64, 0, 0}, {4, 1, 24, 0, 0}, {2, 2, 5, 0, 0},  {4, 4, 80, 0, 33},
+const Form kForms[] = {{9, 3, 64, 0, 0}, {4, 1, 24, 0, 0},  {2, 2, 5, 0, 0}, {4, 4, 80, 0, 33},
                        {6, 2, 32, 3, 0}, {3, 1, 16, 2, 70}, {50, 1, 8, 0, 2}};
 
 // The LibTorch formulas in f64, on the same numbers.
@@ -116,7 +118,8 @@ TEST(PackedAttention, RefusesWhatDoesNotFit) {
   EXPECT_THROW(packed_attention(in.q, in.k, in.v, {{3, {3}}}, in.options), core::Error);
   EXPECT_THROW(packed_attention(in.q, in.k, in.v, {{0, {5}}}, in.options), core::Error);
   EXPECT_THROW(packed_attention(in.q, in.k, in.v, {{6, {-1}}}, in.options), core::Error);
-  EXPECT_THROW(packed_attention(in.q, in.k.narrow(1, 0, 1).expand({5, 3, 8}), in.v, in.groups, in.options), core::Error);
+  EXPECT_THROW(packed_attention(in.q, in.k.narrow(1, 0, 1).expand({5, 3, 8}), in.v, in.groups, in.options),
+               core::Error);
   EXPECT_THROW(packed_attention(in.q, in.k.to(at::kDouble), in.v, in.groups, in.options), core::Error);
 }
 

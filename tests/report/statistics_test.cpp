@@ -31,12 +31,12 @@ Rollout make_rollout(size_t num_tokens, Verdict verdict, Finish finish = Finish:
 }
 
 Rollout guided(Rollout r, Verdict before, const std::string& opinion) {
-  r.guidance = {.guided = true,
-                .outcome = "guided",
-                .opinion = opinion,
-                .before = {.verdict = before,
-                           .success = before == Verdict::Right,
-                           .reward = before == Verdict::Right ? 1.0 : 0.0}};
+  r.guidance = {
+      .guided = true,
+      .outcome = "guided",
+      .opinion = opinion,
+      .before = {
+          .verdict = before, .success = before == Verdict::Right, .reward = before == Verdict::Right ? 1.0 : 0.0}};
   return r;
 }
 

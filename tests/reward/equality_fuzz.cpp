@@ -1,6 +1,6 @@
 // Any two texts as an answer and a gold answer: a verdict with a reason, the same when asked again, right for two texts
-// that are the same, and stricter for what has to be worked out. The input is split at its first line break; without one the text is compared with fixed
-// golds.
+// that are the same, and stricter for what has to be worked out. The input is split at its first line break; without
+// one the text is compared with fixed golds.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

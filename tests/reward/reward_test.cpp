@@ -223,14 +223,15 @@ TEST(RewardOptions, AreDescribed) {
   RewardOptions options;
   FieldNames fields;
   describe(fields, options);
-  EXPECT_THAT(fields.names, ::testing::ElementsAre(
-                                "answer", "weight", "strict", "lenient", "decides", "require_end_of_turn", "equality",
-                                "percent", "mixed_numbers", "reduced_fractions", "missing_base", "ordered_lists",
-                                "compare_units", "worked_out", "relative_tolerance", "max_steps", "format", "weight", "form",
-                                "length", "weight", "shape", "soft_limit", "hard_limit", "right_short", "right_long",
-                                "wrong_short", "wrong_long", "repetition", "weight", "ngram_words", "exact_match",
-                                "weight", "ignore_case", "multiple_choice", "weight", "command", "weight", "argv",
-                                "time_limit_s", "max_in_flight", "max_restarts", "max_failures", "max_failure_share"));
+  EXPECT_THAT(fields.names,
+              ::testing::ElementsAre("answer", "weight", "strict", "lenient", "decides", "require_end_of_turn",
+                                     "equality", "percent", "mixed_numbers", "reduced_fractions", "missing_base",
+                                     "ordered_lists", "compare_units", "worked_out", "relative_tolerance", "max_steps",
+                                     "format", "weight", "form", "length", "weight", "shape", "soft_limit",
+                                     "hard_limit", "right_short", "right_long", "wrong_short", "wrong_long",
+                                     "repetition", "weight", "ngram_words", "exact_match", "weight", "ignore_case",
+                                     "multiple_choice", "weight", "command", "weight", "argv", "time_limit_s",
+                                     "max_in_flight", "max_restarts", "max_failures", "max_failure_share"));
 }
 
 }  // namespace

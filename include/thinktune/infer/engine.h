@@ -62,14 +62,20 @@ struct EngineStats {
 
 class Engine {
  public:
-  // The decoder, the tokenizer and the weights must outlive the engine; the weights may change between calls (same
-  // storage), the engine keeps nothing of them but a held prefix.
+  // The decoder, the tokenizer and the weights must outlive the engine. Of the weights it keeps copies laid out for
+  // products: who changes them (in place) calls weights_changed().
   Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
          EngineOptions options);
   ~Engine();
 
   // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.
   void hold_prefix(const std::vector<TokenId>& ids);
+
+  // Frees the held prefix and the copies of the weights; the next call makes the copies anew.
+  void release();
+
+  // As release(): what follows is computed with the weights as they are then.
+  void weights_changed() { release(); }
 
   // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User} if prompt and new tokens
   // together exceed the model's positions.

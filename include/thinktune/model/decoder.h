@@ -48,6 +48,10 @@ Weights map_weights(const Weights& weights, const std::function<at::Tensor(const
 // A copy in another dtype (the same tensors where it is theirs already). Differentiable with respect to `weights`.
 Weights cast(const Weights& weights, at::ScalarType dtype);
 
+// The same weights with their matrices packed (ops/linear.h), for passes without gradients; the embedding and vectors
+// are shared. Where nothing is to be packed, all are.
+Weights pack(const Weights& weights);
+
 // Uninitialised tensors of the config's shapes. On the device Meta they have shapes and no memory.
 Weights empty_weights(const ModelConfig& config, at::ScalarType dtype, at::Device device = at::kCPU);
 

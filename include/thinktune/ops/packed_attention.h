@@ -20,8 +20,8 @@ struct PackedGroup {
 };
 
 // softmax(cap(q·kᵀ·scale))·v, [T, N, H]. q_TNH: [T, N, H]; k, v: [T, K, H], N a multiple of K; f32, bf16 (products and
-// sums in f32) or f64. Differentiable. On the CPU once only, keeping q, k, v, the result and a number a row for it, with
-// the same bits whatever the number of threads.
+// sums in f32) or f64. Differentiable. On the CPU once only, keeping q, k, v, the result and a number a row for it,
+// with the same bits whatever the number of threads.
 at::Tensor packed_attention(const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH,
                             const std::vector<PackedGroup>& groups, const AttentionOptions& options);
 
