@@ -6,10 +6,12 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <map>
 
 #include "set_up.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/linear.h"
 #include "thinktune/train/batch.h"
 
 namespace thinktune::train {
@@ -29,48 +31,49 @@ Operations operations_of(const model::Weights& weights) {
   return operations;
 }
 
-// Seconds a row of the model's products, with its own weights, one after the other as a pass has them. The best of a
-// few rounds: what the machine can do.
+// Seconds a row of the model's products, with its own weights, one after the other as a pass has them: the best of a
+// few rounds, which is what the machine can do. Passes without gradients have packed weights, as the engine has them.
 class ProductTimes {
  public:
-  explicit ProductTimes(const model::Weights& weights) : weights_(weights) {}
+  explicit ProductTimes(const model::Weights& weights) : plain_(weights), packed_(model::pack(weights)) {}
 
-  double layers_forward(int64_t rows) const { return layers(rows, false); }
-  double layers_both(int64_t rows) const { return layers(rows, true); }
-  double head_forward(int64_t rows) const { return best({weights_.head}, rows, false); }
-  double head_both(int64_t rows) const { return best({weights_.head}, rows, true); }
+  double layers_forward(int64_t rows) const { return best(matrices(packed_), rows, false); }
+  double layers_both(int64_t rows) const { return best(matrices(plain_), rows, true); }
+  double head_forward(int64_t rows) const { return best({packed_.head}, rows, false); }
+  double head_both(int64_t rows) const { return best({plain_.head}, rows, true); }
 
  private:
-  double layers(int64_t rows, bool backward) const {
-    std::vector<at::Tensor> matrices;
-    for (const model::LayerWeights& w : weights_.layers)
-      matrices.insert(matrices.end(), {w.qkv, w.output, w.gate_up, w.down});
-    return best(matrices, rows, backward);
+  static std::vector<at::Tensor> matrices(const model::Weights& weights) {
+    std::vector<at::Tensor> all;
+    for (const model::LayerWeights& w : weights.layers) all.insert(all.end(), {w.qkv, w.output, w.gate_up, w.down});
+    return all;
   }
 
-  static double best(const std::vector<at::Tensor>& matrices, int64_t rows, bool backward) {
+  double best(const std::vector<at::Tensor>& matrices, int64_t rows, bool backward) const {
     c10::NoGradGuard no_grad;
-    std::vector<at::Tensor> inputs, gradients;
-    for (const at::Tensor& w : matrices) {
-      inputs.push_back(at::randn({rows, w.size(1)}, w.options()));
-      gradients.push_back(at::randn({rows, w.size(0)}, w.options()));
-    }
+    // The time of a product does not depend on its numbers.
+    std::map<int64_t, at::Tensor> inputs;  // by width
+    for (const at::Tensor& w : matrices)
+      for (const int64_t width : {w.size(0), w.size(1)})
+        inputs.try_emplace(width, at::full({rows, width}, 0.5, plain_.embedding.options()));
     double best_s = 0;
-    constexpr int kRounds = 4;  // the first one prepares
+    constexpr int kRounds = 3;  // the first one prepares
     for (int round = 0; round < kRounds; ++round) {
       core::Stopwatch watch;
-      for (size_t i = 0; i < matrices.size(); ++i) {
-        at::linear(inputs[i], matrices[i]);
+      for (const at::Tensor& w : matrices) {
+        const at::Tensor &x = inputs.at(w.size(1)), &dy = inputs.at(w.size(0));
+        ops::linear(x, w);
         if (!backward) continue;
-        at::mm(gradients[i], matrices[i]);
-        at::mm(gradients[i].t(), inputs[i]);
+        at::mm(dy, w);
+        at::mm(dy.t(), x);
       }
       if (round == 1 || (round > 1 && watch.seconds() < best_s)) best_s = watch.seconds();
     }
     return best_s / static_cast<double>(rows);
   }
 
-  const model::Weights& weights_;
+  const model::Weights& plain_;
+  model::Weights packed_;
 };
 
 // What went through the model in the measured steps.
@@ -148,6 +151,7 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   const int64_t rollouts = options.rollout.prompts_per_step * options.rollout.group_size;
   const int64_t slots = std::min(options.engine.max_sequences, rollouts);
   const int64_t micro_rows = std::max<int64_t>(1, std::min(options.update.micro_batch_tokens, work.packed_tokens));
+  const int64_t head_rows = std::min(micro_rows, ops::TokenLogprobOptions{}.chunk_tokens);
   const auto add_part = [&](const char* name, double seconds, int64_t tokens, double products_s) {
     if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s});
   };
@@ -157,8 +161,8 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
            generation_s(times, work.teacher, slots, options.engine.prefill_tokens));
   add_part("old log-probs", work.seconds.old_logprobs, work.old_tokens,
            static_cast<double>(work.old_tokens) * times.layers_forward(micro_rows) +
-               static_cast<double>(work.old_rows) * times.head_forward(micro_rows));
-  const double layers_s = times.layers_both(micro_rows), head_s = times.head_both(micro_rows);
+               static_cast<double>(work.old_rows) * times.head_forward(head_rows));
+  const double layers_s = times.layers_both(micro_rows), head_s = times.head_both(head_rows);
   add_part("update", work.seconds.update, work.packed_tokens,
            static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s);
   const Operations operations = operations_of(weights);
