@@ -6,7 +6,9 @@
 #   scripts/fuzz.sh --seed 1 20              the same inputs again, as far as the seconds last
 #
 # One line a target. An input that breaks one is kept in build/fuzz/findings: mend the code, then put the input into
-# tests/ROOM/corpus/NAME, where every build's tests run it. What a run discovers is kept in build/fuzz/corpus for the next one.
+# tests/ROOM/corpus/NAME, where every build's tests run it. What a run discovers is kept in build/fuzz/corpus for the next one,
+# but with --seed, where it begins from tests/ROOM/corpus alone. An input that takes 30 seconds is a finding: a machine that
+# stands still for a while makes none.
 # Exit status: 1 after a finding, 77 if clang cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +16,7 @@ source scripts/lib.sh
 
 seconds=60 seed=0 # 0: another one each time
 if (($#)) && [[ $1 == --seed ]]; then
-  [[ ${2:-} =~ ^[0-9]+$ ]] || stop "--seed needs a number"
+  [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || stop "--seed needs a number from 1 on"
   seed=$2
   shift 2
 fi

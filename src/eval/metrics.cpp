@@ -53,6 +53,7 @@ bool majority_is_right(const ProblemScore& problem,
   struct Votes {
     const SampleScore* first;
     int64_t count;
+    bool right;  // one of them is: an answer may be right in one form and not in another
   };
   std::vector<Votes> groups;
   for (const SampleScore& sample : problem.samples) {
@@ -61,15 +62,16 @@ bool majority_is_right(const ProblemScore& problem,
     for (Votes& group : groups) {
       if (!same(group.first->answer, sample.answer)) continue;
       ++group.count;
+      group.right |= sample.right;
       joined = true;
       break;
     }
-    if (!joined) groups.push_back({&sample, 1});
+    if (!joined) groups.push_back({&sample, 1, sample.right});
   }
   const Votes* winner = nullptr;
   for (const Votes& group : groups)
     if (winner == nullptr || group.count > winner->count) winner = &group;
-  return winner != nullptr && winner->first->right;
+  return winner != nullptr && winner->right;
 }
 
 BenchmarkMetrics compute_metrics(const std::vector<ProblemScore>& problems,

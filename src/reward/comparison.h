@@ -69,6 +69,8 @@ class Comparison {
 
   // comparison_numbers.cpp: what is a number as it stands
   bool is_number(NodeId id);
+  bool is_number_matrix(NodeId id);
+  bool is_number_statement(NodeId id);
   bool is_numbers(NodeId id);
 
   // comparison_scalars.cpp: one quantity each

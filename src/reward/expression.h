@@ -24,7 +24,7 @@ enum class Kind : uint8_t {
   Imaginary,
   Infinity,
   Sum,       // of the children; detail: 1 for one number: a mixed one, or one with repeating digits
-  Product,   // of the children; detail: 1 if written with a sign between them
+  Product,   // of the children; detail: 1 if written with a sign between them, 2 for "5 million"
   Quotient,  // first / second
   Negative,
   Power,     // first ^ second

@@ -147,7 +147,7 @@ NodeId Parser::scaled(NodeId id) {
   const int scale = scale_of_word(peek()->text);
   if (scale == 0) return id;
   ++at_;
-  return tree_.add(Kind::Product, {id, tree_.add_number(Decimal{false, "1", scale})});
+  return tree_.add(Kind::Product, {id, tree_.add_number(Decimal{false, "1", scale})}, 2);
 }
 
 // Collects "km/h" as "km/h" and "square feet per day" as "ft^2/day"; one word that is not known makes the whole unit

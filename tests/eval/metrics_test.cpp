@@ -56,6 +56,13 @@ TEST(Majority, VotesByEqualityNotByText) {
   EXPECT_FALSE(majority_is_right(p, [](const auto& a, const auto& b) { return a == b; }));
 }
 
+// Where an unworked form of the right answer is wrong, it votes for that answer all the same, whichever came first.
+TEST(Majority, DoesNotDependOnTheOrderOfForms) {
+  const auto always = [](const std::string&, const std::string&) { return true; };
+  EXPECT_TRUE(majority_is_right(problem({"6*7-", "42+", "42+"}), always));
+  EXPECT_TRUE(majority_is_right(problem({"42+", "6*7-", "42+"}), always));
+}
+
 TEST(ComputeMetrics, OneSampleAProblem) {
   std::vector<ProblemScore> problems = {problem({"1+"}), problem({"2-"}), problem({""}), problem({"3+"})};
   problems[3].samples[0] = sample("3+", Ending::Length, 30);
