@@ -44,6 +44,9 @@ target_include_directories(thinktune_torch SYSTEM INTERFACE "${CMAKE_BINARY_DIR}
 # at::parallel_for lives in headers, and without OpenMP it is a plain loop on one thread. The wheel brings its libgomp, which
 # libtorch_cpu has loaded already: one pool of threads for its operations and for ours. ThreadSanitizer does not see how
 # libgomp's threads wait for each other and takes every loop for a race: there our loops stay on one thread.
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  message(FATAL_ERROR "LibTorch's threads are libgomp's: build with g++ (CXX=g++), not ${CMAKE_CXX_COMPILER_ID}. Only the fuzz preset takes clang.")
+endif()
 if(NOT THINKTUNE_SANITIZE MATCHES "thread")
   target_compile_options(thinktune_torch INTERFACE -fopenmp)
 endif()
