@@ -57,13 +57,18 @@ TT_INLINE void block_scores(const Block<E>& block, const Block<E>& ahead, const 
   }
 }
 
-// c · tanh(s / c) as c · (2 σ(2 s / c) − 1); −infinity behind the last position, as before.
+// c · tanh(s / c) as c · (2 σ(2 s / c) − 1).
+template <class A>
+TT_INLINE Vec<A> cap_lanes(Vec<A> s, A softcap) {
+  return softcap * (A(2) / (A(1) + exp_lanes(A(-2) / softcap * s)) - A(1));
+}
+
+// −infinity behind the last position, as before.
 template <class A>
 TT_INLINE void cap_scores(A* scores_P, int64_t num_positions, A softcap) {
   constexpr int64_t lanes = kLanes<A>;
   for (int64_t p = 0; p < num_positions; p += lanes) {
-    const Vec<A> s = load(scores_P + p, Whole{});
-    Vec<A> capped = softcap * (A(2) / (A(1) + exp_lanes(A(-2) / softcap * s)) - A(1));
+    Vec<A> capped = cap_lanes<A>(load(scores_P + p, Whole{}), softcap);
     if (p + lanes > num_positions) capped = fill<A>(capped, static_cast<A>(-__builtin_inf()), Part{num_positions - p});
     store(scores_P + p, capped, Whole{});
   }

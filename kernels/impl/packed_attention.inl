@@ -128,13 +128,9 @@ void hide(const PackedShape& shape, const QueryBlock<A>& block, A* s_MS) {
   }
 }
 
-// c · tanh(s / c) = c · (2 σ(2 s / c) − 1), over whole vectors.
 template <class A>
 void cap_all(A* s, int64_t n, A softcap) {
-  for (int64_t i = 0; i < n; i += kLanes<A>) {
-    const Vec<A> v = load(s + i, Whole{});
-    store(s + i, softcap * (A(2) / (A(1) + exp_lanes(A(-2) / softcap * v)) - A(1)), Whole{});
-  }
+  for (int64_t i = 0; i < n; i += kLanes<A>) store(s + i, cap_lanes<A>(load(s + i, Whole{}), softcap), Whole{});
 }
 
 // Scores of a block, capped and hidden.

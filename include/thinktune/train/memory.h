@@ -16,8 +16,8 @@ struct MemoryPart {
 };
 
 // All that is alive at the peak of a step, by name. Weights and optimiser are exact, the cache is what it can become,
-// activations are counted from what the backward pass keeps of each token. For the quickstart the sum is 5.5 GB and the
-// process's peak 6.2 GB, LibTorch's own code and buffers included.
+// activations are counted from what the backward pass keeps of each token. For the quickstart the sum is 5.6 GB and the
+// process's peak over three steps 6.3 GB, LibTorch's own code and buffers included.
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options);
 
 int64_t total_bytes(const std::vector<MemoryPart>& parts);
