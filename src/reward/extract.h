@@ -15,6 +15,9 @@ enum class BoxSearch { Found, NoBox, NeverClosed };
 // The content of the last box that is not empty, else of the last one.
 BoxSearch last_box(std::string_view text, std::string_view& content);
 
+// Whether the text, or its last side ("n = \boxed{}"), is a box with nothing in it: no answer for any rule.
+bool ends_in_empty_box(std::string_view text);
+
 // Behind the first box that is closed; npos if there is none.
 size_t end_of_first_box(std::string_view text);
 

@@ -68,6 +68,12 @@ BoxSearch last_box(std::string_view text, std::string_view& content) {
   return found_empty ? BoxSearch::Found : BoxSearch::NoBox;
 }
 
+bool ends_in_empty_box(std::string_view text) {
+  text = trimmed(text.substr(text.rfind('=') + 1));  // npos + 1 is 0
+  std::string_view content;
+  return box_at(text, 0, content) == Box::Closed && content.empty() && closing_brace(text, 0) == text.size() - 1;
+}
+
 size_t end_of_first_box(std::string_view text) {
   for (size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at + 1)) {
     std::string_view content;

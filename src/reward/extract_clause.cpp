@@ -225,7 +225,8 @@ Place clause_answer(std::string_view text, bool weak) {
   const size_t end = clause_end(text, at);
   std::string_view clause = trimmed(text.substr(at, end - at));
   while (clause.ends_with('!')) clause.remove_suffix(1);  // joy: a factorial stands in a formula
-  return answer_of(without_marks(clause), !weak || !is_followed(text.substr(end)));
+  const Place answer = answer_of(without_marks(clause), !weak || !is_followed(text.substr(end)));
+  return answer && ends_in_empty_box(*answer) ? std::nullopt : answer;
 }
 
 }  // namespace thinktune::reward

@@ -126,7 +126,7 @@ Place last_math(std::string_view text) {
       continue;
     }
     if (const auto formula = formulas.at(at)) {
-      if (!formula->content.empty()) last = formula;
+      if (!formula->content.empty() && !ends_in_empty_box(formula->content)) last = formula;
       at = formula->end;
     } else {
       at += text[at] == '\\' ? 2 : 1;

@@ -167,20 +167,23 @@ Found find_answer(std::string_view text, const std::vector<Rule>& rules, const E
   const std::string_view outside = outside_thoughts(whole);
   const auto search = [&](std::string_view part, bool only_marked) -> Found {
     part = up_to_next_question(part, rules);
+    Found empty;  // "\\boxed{}" says nothing; another rule may find what the text says
     for (const Rule rule : rules) {
       if (only_marked && !marks_answer(rule)) continue;
       bool box_never_closes = false;
-      if (const Place place = apply(rule, part, box_never_closes))
-        return {true, rule, std::string(*place), static_cast<size_t>(place->data() - text.data()), ""};
+      if (const Place place = apply(rule, part, box_never_closes)) {
+        const Found here = {true, rule, std::string(*place), static_cast<size_t>(place->data() - text.data()), ""};
+        if (!place->empty()) return here;
+        if (!empty.found) empty = here;
+      }
       if (box_never_closes) return {.reason = "the last \\boxed{} is never closed"};
     }
-    return {};
+    return empty;
   };
   Found found = search(outside, false);
-  if (!found.found && found.reason.empty()) {
-    if (options.inside_thoughts && outside.size() < whole.size()) found = search(whole, true);
-    if (!found.found) found.reason = nothing_found(rules);
-  }
+  if (found.answer.empty() && found.reason.empty() && options.inside_thoughts && outside.size() < whole.size())
+    if (const Found inside = search(whole, true); inside.found) found = inside;
+  if (!found.found && found.reason.empty()) found.reason = nothing_found(rules);
   return found;
 }
 

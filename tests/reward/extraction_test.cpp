@@ -266,6 +266,24 @@ TEST(FindAnswer, TheFirstRuleThatFindsSomethingDecides) {
   EXPECT_EQ(find_answer("x", {Rule::Box, Rule::LastNumber}).reason, "no \\boxed{} and no number in the response");
 }
 
+TEST(FindAnswer, AnEmptyBoxSaysNothingAndTheOtherRulesDecide) {
+  expect_found(kLenient, {{R"(17. The answer is \boxed{}.)", "17"},
+                          {R"(\boxed{} 36)", "36"},
+                          {R"(The answer is 17. Final answer: \boxed{ })", "17"},
+                          {R"(The answer is $17$. The answer is $\boxed{}$.)", "17"},
+                          {R"($x = 17$, so $\boxed{}$.)", "x = 17"},
+                          {R"($2 + 15 = \boxed{}$, which is $2 + 15 = 17$)", "17"},
+                          {R"($2 + 15 = 17$, so the answer is $n = \boxed{}$)", "17"},
+                          {R"(<answer>\boxed{}</answer> 17)", "17"},
+                          {R"(#### 17, in \boxed{})", "17, in \\boxed{}"},
+                          {R"(\boxed{}, for no number is given)", ""},
+                          {R"(The answer is \boxed{})", ""}});
+  expect_found({Rule::Phrase}, {{R"(The answer is \boxed{})", "-"}});
+  expect_found({Rule::Math}, {{R"($\boxed{}$)", "-"}});
+  EXPECT_EQ(found("<think>\\boxed{5}</think> \\boxed{}", kLenient, {.inside_thoughts = true}), "5");
+  EXPECT_EQ(found("<think>5</think> \\boxed{}", kLenient, {.inside_thoughts = true}), "");
+}
+
 TEST(FindAnswer, EndMarksEndTheText) {
   for (const std::string mark : {"<|im_end|>", "<|endoftext|>", "</s>", "<|eot_id|>", "<end_of_turn>"}) {
     EXPECT_EQ(found("The answer is \\boxed{5}." + mark, {Rule::Box}), "5");
