@@ -19,10 +19,14 @@ inline std::string_view from(std::string_view text, size_t at) {
   return text.substr(at < text.size() ? at : text.size());
 }
 
-inline std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+inline std::string_view trimmed_end(std::string_view text) {
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
   return text;
+}
+
+inline std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  return trimmed_end(text);
 }
 
 // Whether `text` begins with `word`, which is in lower case.

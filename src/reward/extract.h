@@ -18,6 +18,9 @@ BoxSearch last_box(std::string_view text, std::string_view& content);
 // Whether the text, or its last side ("n = \boxed{}"), is a box with nothing in it: no answer for any rule.
 bool ends_in_empty_box(std::string_view text);
 
+// The last box with nothing in it, from its backslash to its brace; nothing if there is none.
+Place last_empty_box(std::string_view text);
+
 // Behind the first box that is closed; npos if there is none.
 size_t end_of_first_box(std::string_view text);
 

@@ -74,6 +74,19 @@ bool ends_in_empty_box(std::string_view text) {
   return box_at(text, 0, content) == Box::Closed && content.empty() && closing_brace(text, 0) == text.size() - 1;
 }
 
+Place last_empty_box(std::string_view text) {
+  for (size_t close = text.rfind('}'); close != std::string_view::npos && close > 0;
+       close = text.rfind('}', close - 1)) {
+    const std::string_view before = trimmed_end(text.substr(0, close));
+    if (!before.ends_with('{')) continue;
+    const std::string_view command = trimmed_end(before.substr(0, before.size() - 1));
+    for (const std::string_view box : {"\\boxed", "\\fbox"})
+      if (command.ends_with(box))
+        return text.substr(command.size() - box.size(), close + 1 - command.size() + box.size());
+  }
+  return std::nullopt;
+}
+
 size_t end_of_first_box(std::string_view text) {
   for (size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at + 1)) {
     std::string_view content;

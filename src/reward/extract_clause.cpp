@@ -201,6 +201,19 @@ Place answer_of(std::string_view clause, bool prose_counts) {
   return shape.num_words <= kMaxAnswerWords ? Place(clause) : std::nullopt;
 }
 
+// "18" of "18, in \boxed{}" and of "\boxed{} 18"; nothing of "within \boxed{}" and "n = \boxed{}".
+std::string_view without_empty_box(std::string_view clause) {
+  const Place box = last_empty_box(clause);
+  if (!box) return clause;
+  std::string_view before = trimmed(clause.substr(0, static_cast<size_t>(box->data() - clause.data())));
+  const std::string_view behind = from(clause, static_cast<size_t>(box->data() - clause.data()) + box->size());
+  for (const std::string_view word : {"in", "within", "inside"})
+    if (before.ends_with(word) && !is_letter(char_at(before, before.size() - word.size() - 1)))
+      before.remove_suffix(word.size());
+  before = without_leading_words(without_marks(before));
+  return starts_with_answer(before) && says_something(before) && !before.ends_with('=') ? before : behind;
+}
+
 }  // namespace
 
 std::string_view without_marks(std::string_view text) {
@@ -225,8 +238,8 @@ Place clause_answer(std::string_view text, bool weak) {
   const size_t end = clause_end(text, at);
   std::string_view clause = trimmed(text.substr(at, end - at));
   while (clause.ends_with('!')) clause.remove_suffix(1);  // joy: a factorial stands in a formula
-  const Place answer = answer_of(without_marks(clause), !weak || !is_followed(text.substr(end)));
-  return answer && ends_in_empty_box(*answer) ? std::nullopt : answer;
+  const bool prose_counts = !weak || !is_followed(text.substr(end));
+  return answer_of(without_marks(without_empty_box(clause)), prose_counts);
 }
 
 }  // namespace thinktune::reward

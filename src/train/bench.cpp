@@ -31,9 +31,9 @@ Operations operations_of(const model::Weights& weights) {
   return operations;
 }
 
-// Seconds a row of the model's products, with its own weights, one after the other as a pass has them: the best of a few
-// rounds, which is what the machine can do. The engine's passes have packed weights; those for old log-probabilities
-// have not, and stand beside what packed ones would take.
+// Seconds a row of the model's products, with its own weights, one after the other as a pass has them: the best of a
+// few rounds, which is what the machine can do. The engine's passes have packed weights; those for old
+// log-probabilities have not, and stand beside what packed ones would take.
 class ProductTimes {
  public:
   explicit ProductTimes(const model::Weights& weights) : plain_(weights), packed_(model::pack(weights)) {}

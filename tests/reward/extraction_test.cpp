@@ -276,6 +276,12 @@ TEST(FindAnswer, AnEmptyBoxSaysNothingAndTheOtherRulesDecide) {
                           {R"($2 + 15 = 17$, so the answer is $n = \boxed{}$)", "17"},
                           {R"(<answer>\boxed{}</answer> 17)", "17"},
                           {R"(#### 17, in \boxed{})", "17, in \\boxed{}"},
+                          {R"(9 x 5 = 45. This answer is within \boxed{ }.)", "45"},
+                          {R"(Paul has 45. The answer is \boxed{} 46)", "46"},
+                          {R"(The answer is \boxed{}\textbf{46}, not 45)", "\\textbf{46}"},
+                          {R"(The answer is \fbox {} $\frac{1}{2}$. I hope it is correct.)", "\\frac{1}{2}"},
+                          {R"(The answer is 46, in \boxed{}, and 45 is not)", "46"},
+                          {R"(The answer is 46 begin \boxed{}.)", "46 begin"},
                           {R"(\boxed{}, for no number is given)", ""},
                           {R"(The answer is \boxed{})", ""}});
   expect_found({Rule::Phrase}, {{R"(The answer is \boxed{})", "-"}});

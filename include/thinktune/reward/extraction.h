@@ -20,10 +20,10 @@ namespace thinktune::reward {
 
 // What a rule looks for. Each takes the last place of the text that fits it.
 enum class Rule {
-  Box,     // the content of \boxed{…} or \fbox{…}, or the number, fraction or letter of "\boxed 5"; an empty box
-           // counts only if all are and no other rule finds anything. A last box that never closes is a cut answer: then
-           // no rule finds anything
-  Tag,     // <answer>…</answer>, and the box, phrase or formula that is inside
+  Box,  // the content of \boxed{…} or \fbox{…}, or the number, fraction or letter of "\boxed 5"; an empty box
+        // counts only if all are and no other rule finds anything. A last box that never closes is a cut answer: then
+        // no rule finds anything
+  Tag,  // <answer>…</answer>, and the box, phrase or formula that is inside
   Hashes,  // #### … to the end of the line; a heading with prose does not count
   Phrase,  // "the final answer is …", "Answer: …", "**Answer:** …", "the correct option is …", an "Answer" heading
   Choice,  // the letter, A to J, of a multiple choice: of a box, a tag, a phrase, a last line "(B)" or "B. …", "(B)"
