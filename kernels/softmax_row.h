@@ -32,7 +32,7 @@ ExpSums row_exp_sums(const E* logits, int64_t vocabulary, Accum<E> max, double t
 
 // What row_gradient needs to know about a row; see sampling_transform.h for the meaning of the fields.
 struct RowGradient {
-  int64_t target = 0;
+  int64_t target = 0;  // outside the row: among logits that are not given
   double temperature = 1;
   double threshold = 0;       // exactly representable in Accum<E>
   double log_normalizer = 0;  // over the kept set with the target in it

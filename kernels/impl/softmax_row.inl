@@ -61,12 +61,16 @@ void row_gradient(E* logits, int64_t vocabulary, const RowGradient& row) {
   const A from_logprob = static_cast<A>(-row.grad_logprob / row.temperature);
   const A from_entropy = static_cast<A>(-row.grad_entropy / row.temperature), entropy = static_cast<A>(row.entropy);
 
-  const double target_logprob = (static_cast<double>(widen(logits[row.target])) - pivot) / row.temperature -
-                                (row.log_normalizer - pivot / row.temperature);
-  const double target_p = ::exp(target_logprob);
-  double target_gradient = -row.grad_logprob * ::expm1(target_logprob);
-  if (row.grad_entropy != 0 && target_p > 0)
-    target_gradient -= row.grad_entropy * target_p * (target_logprob + row.entropy);
+  const bool has_target = row.target >= 0 && row.target < vocabulary;
+  double target_gradient = 0;
+  if (has_target) {
+    const double target_logprob = (static_cast<double>(widen(logits[row.target])) - pivot) / row.temperature -
+                                  (row.log_normalizer - pivot / row.temperature);
+    const double target_p = ::exp(target_logprob);
+    target_gradient = -row.grad_logprob * ::expm1(target_logprob);
+    if (row.grad_entropy != 0 && target_p > 0)
+      target_gradient -= row.grad_entropy * target_p * (target_logprob + row.entropy);
+  }
 
   over_row<A>(vocabulary, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
     const Vec<A> logit = load(logits + i, part);
@@ -75,5 +79,5 @@ void row_gradient(E* logits, int64_t vocabulary, const RowGradient& row) {
     const Vec<A> gradient = exp_lanes(logprob) * (from_logprob + from_entropy * (logprob + entropy));
     store(logits + i, logit < threshold ? Vec<A>{} : gradient, part);
   });
-  logits[row.target] = narrow<E>(static_cast<A>(target_gradient / row.temperature));
+  if (has_target) logits[row.target] = narrow<E>(static_cast<A>(target_gradient / row.temperature));
 }

@@ -187,7 +187,10 @@ int run_by_protocol(const EvalCommand& command) {
   options.seed = static_cast<uint64_t>(command.seed.value_or(0));
   options.slots = command.batch.value_or(options.slots);
   options.data_dir = command.data_dir;
-  const auto loaded = load_model(command.model, command.precision, {.max_sequences = options.slots},
+  infer::EngineOptions engine;
+  engine.max_sequences = options.slots;
+  engine.kv_cache_mib = command.kv_cache_mib.value_or(engine.kv_cache_mib);
+  const auto loaded = load_model(command.model, command.precision, engine,
                                  {.chat_template = command.chat_template, .needs_chat = needs_chat});
   const eval::Subject subject = {.engine = *loaded->engine,
                                  .tokenizer = *loaded->vocabulary.tokenizer,
@@ -230,6 +233,7 @@ void refuse_options_of_the_other_way(const EvalCommand& c, bool by_protocol) {
   refuse(c.limit.has_value(), "--limit", "without --suite or --protocol: --set eval.num_problems=…");
   refuse(c.seed.has_value(), "--seed", "without --suite or --protocol: --set seed=…");
   refuse(c.batch.has_value(), "--batch", "without --suite or --protocol: --set engine.max_sequences=…");
+  refuse(c.kv_cache_mib.has_value(), "--kv-cache-mib", "without --suite or --protocol: --set engine.kv_cache_mib=…");
   refuse(!c.data_dir.empty(), "--data-dir", "it is where --suite finds its data");
   refuse(!c.out.empty(), "--out", "it goes with --suite or --protocol; else --output FILE.jsonl");
 }

@@ -73,7 +73,7 @@ void print_memory(const model::ModelConfig& config) {
       options.guidance.enabled = teacher;
       const auto parts = train::memory_of_training(config, options);
       fmt::print("  {:<5} {:<14} {:>8.2f}\n", precision == train::Precision::Bf16 ? "bf16" : "f32",
-                 teacher ? "with teacher" : "GRPO, no KL", gigabytes(train::total_bytes(parts)));
+                 teacher ? "with teacher" : "GRPO, no KL", gigabytes(train::peak_bytes(parts)));
     }
   fmt::print("of these, in bf16 with teacher:\n");
   for (const train::MemoryPart& part : train::memory_of_training(config, {}))

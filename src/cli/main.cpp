@@ -107,6 +107,10 @@ void add_eval_protocol(CLI::App* sub, EvalCommand& command) {
   sub->add_option("--batch", command.batch, "Sequences decoded at a time; default: 64")
       ->type_name("N")
       ->check(whole_number_from(1));
+  sub->add_option("--kv-cache-mib", command.kv_cache_mib,
+                  "MiB for keys and values; sequences that would exceed it wait; default: 4096")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   sub->add_option("--out", command.out, "Write samples and summaries to this folder; the same command again goes on")
       ->type_name("FOLDER");
 }
@@ -355,7 +359,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr,
                  "error: out of memory\n"
-                 "  in training, lower update.micro_batch_tokens or engine.max_sequences and go on with --resume; "
+                 "  in training, lower update.micro_batch_tokens or engine.kv_cache_mib and go on with --resume; "
                  "else a smaller model is needed\n");
   } catch (const std::exception& e) {
     std::fprintf(stderr, "error: %s\n  this is a bug in thinktune: please report it with the command that led here\n",

@@ -29,7 +29,7 @@ std::string describe_memory(const train::TrainOptions& options) {
     return fmt::format("memory: not known, there is no model at {}\n", options.model);
   const auto parts = train::memory_of_training(model::Pretrained(options.model).config(), options);
   std::string text = fmt::format("memory at the peak of a step: about {:.2f} GB\n",
-                                 static_cast<double>(train::total_bytes(parts)) / 1e9);
+                                 static_cast<double>(train::peak_bytes(parts)) / 1e9);
   for (const train::MemoryPart& part : parts)
     text += fmt::format("  {:<45} {:>8.2f}\n", part.what, static_cast<double>(part.bytes) / 1e9);
   return text;

@@ -10,38 +10,39 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/rollout/names.h"
 
 namespace thinktune::eval {
 namespace {
 
 using nlohmann::json;
+using rollout::Verdict;
 
-Ending ending_of(const std::string& name) {
-  for (const auto& [known, ending] : kEndingNames)
-    if (known == name) return ending;
+template <class E>
+E value_of(const core::Choices<E>& choices, const std::string& name) {
+  for (const auto& [known, value] : choices)
+    if (known == name) return value;
   throw core::data_error("");  // the caller says where
-}
-
-bool is_right(const std::string& verdict) {
-  if (verdict != "right" && verdict != "wrong" && verdict != "unparsed") throw core::data_error("");
-  return verdict == "right";
 }
 
 }  // namespace
 
 SampleRow parse_sample_row(const json& row, const std::vector<std::string>& measures, const std::string& where) {
+  const auto verdict_of = [&](const std::string& key) {
+    return value_of(rollout::kVerdictNames, row.at(key).get<std::string>());
+  };
   try {
     SampleRow parsed{.id = row.at("id").get<std::string>(), .sample = row.at("sample").get<int64_t>(), .score = {}};
     SampleScore& score = parsed.score;
     score.success = row.at("success").get<bool>();
-    score.right = is_right(row.at("verdict").get<std::string>());
-    score.unparsed = row.at("verdict") == "unparsed";
+    const Verdict verdict = verdict_of("verdict");
+    score.right = verdict == Verdict::Right;
+    score.unparsed = verdict == Verdict::Unparsed;
     score.answered = row.at("extracted").is_string();
     if (score.answered) score.answer = row.at("extracted").get<std::string>();
     score.num_tokens = row.at("tokens").get<int64_t>();
-    score.ending = ending_of(row.at("finish").get<std::string>());
-    for (const std::string& measure : measures)
-      score.measures.push_back(is_right(row.at(measure).get<std::string>()) ? 1 : 0);
+    score.ending = value_of(kEndingNames, row.at("finish").get<std::string>());
+    for (const std::string& measure : measures) score.measures.push_back(verdict_of(measure) == Verdict::Right ? 1 : 0);
     return parsed;
   } catch (const json::exception&) {
   } catch (const core::Error&) {

@@ -52,6 +52,7 @@ struct Engine::State {
   const model::Weights& weights;
   const text::Tokenizer& tokenizer;
   EngineOptions options;
+  KvMemory memory;  // before the blocks that it counts
   EngineStats stats;
   Prefix held;
 
@@ -63,6 +64,16 @@ struct Engine::State {
 
   const model::ModelConfig& config() const { return decoder.config(); }
   at::ScalarType dtype() const { return weights.embedding.scalar_type(); }
+
+  std::shared_ptr<KvBlock> new_block(int64_t tokens) {
+    auto block = std::make_shared<KvBlock>(config(), dtype(), tokens, memory);
+    stats.kv_peak_bytes = std::max(stats.kv_peak_bytes, memory.used_bytes);
+    return block;
+  }
+
+  bool has_room(int64_t tokens) const {
+    return memory.used_bytes + kv_bytes(config(), dtype(), tokens) <= memory.limit_bytes;
+  }
 
   bool ends_turn(TokenId id) const {
     const auto& ids = config().end_of_turn_ids;
@@ -87,15 +98,16 @@ struct Engine::State {
     return hidden_TD;
   }
 
-  Prefix make_prefix(std::vector<TokenId> ids) {
+  void compute(Prefix& prefix) {
+    if (prefix.ids.empty()) return;
     std::vector<KvContext> context(1);
-    context[0].own = std::make_shared<KvBlock>(config(), dtype(), std::ssize(ids));
-    prefill(context, {ids});
-    return {std::move(ids), context[0].own};
+    context[0].own = new_block(std::ssize(prefix.ids));
+    prefill(context, {prefix.ids});
+    prefix.block = context[0].own;
   }
 
   // What the prompts that do not begin with the held prefix have in common, one token short of the shortest of them.
-  Prefix common_prefix(const std::vector<const std::vector<TokenId>*>& prompts) {
+  Prefix common_prefix(const std::vector<const std::vector<TokenId>*>& prompts) const {
     constexpr size_t kWorthwhile = 16;  // tokens
     std::vector<const std::vector<TokenId>*> others;
     for (const auto* prompt : prompts)
@@ -110,7 +122,7 @@ struct Engine::State {
           others[0]->begin());
     }
     if (common < kWorthwhile) return {};
-    return make_prefix({others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common)});
+    return {{others[0]->begin(), others[0]->begin() + static_cast<std::ptrdiff_t>(common)}, nullptr};
   }
 
   bool uses_held(const std::vector<TokenId>& prompt) const {
@@ -123,24 +135,28 @@ struct Engine::State {
 
   // An empty block for the prompt's own tokens behind its prefix, and those tokens.
   KvContext begin_context(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra,
-                          std::vector<TokenId>& rest) const {
+                          std::vector<TokenId>& rest) {
     rest.assign(prompt.begin() + std::ssize(prefix.ids), prompt.end());
     KvContext context;
     if (prefix.block != nullptr) context.before.push_back(prefix.block);
-    context.own = std::make_shared<KvBlock>(config(), dtype(), std::ssize(rest) + extra);
+    context.own = new_block(std::ssize(rest) + extra);
     return context;
   }
 
-  // Computes the next waiting prompts until they give `wanted` samples or the token limit of a prefill is reached.
+  // Computes the next waiting prompts until they give `wanted` samples, the token limit of a prefill is reached, or the
+  // next one does not fit into memory together with one sample of any of them.
   void prefill_prompts(const std::vector<Request>& requests, const Prefix& common, size_t& next_request, int64_t wanted,
                        std::deque<ReadyPrompt>& ready) {
     std::vector<KvContext> contexts;
     std::vector<std::vector<TokenId>> tokens;
     std::vector<int64_t> last_rows;
     const size_t first = next_request;
-    int64_t rows = 0;
+    int64_t rows = 0, longest_sample = 0;
     while (next_request < requests.size() && wanted > 0 && (rows == 0 || rows < options.prefill_tokens)) {
       const Request& request = requests[next_request];
+      longest_sample = std::max(longest_sample, request.max_new_tokens);
+      const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
+      if (!has_room(own + longest_sample)) break;
       contexts.push_back(
           begin_context(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
       rows += std::ssize(tokens.back());
@@ -148,6 +164,7 @@ struct Engine::State {
       wanted -= request.num_samples;
       ++next_request;
     }
+    if (contexts.empty()) return;
     const at::Tensor last_hidden = prefill(contexts, tokens).index_select(0, index_tensor(last_rows));
     const at::Tensor logits = decoder.logits(packed, last_hidden);
     for (size_t i = 0; i < contexts.size(); ++i) {
@@ -205,12 +222,12 @@ struct Engine::State {
 
   // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
   Slot start(ReadyPrompt& prompt, const Request& request, const SamplingOptions& sampling, core::RandomKey key,
-             bool& ended) const {
+             bool& ended) {
     Slot slot;
     slot.request = prompt.request;
     slot.sample = prompt.next_sample++;
     slot.context.before = prompt.blocks;
-    slot.context.own = std::make_shared<KvBlock>(config(), dtype(), request.max_new_tokens);
+    slot.context.own = new_block(request.max_new_tokens);
     key.prompt = request.prompt_number;
     key.sample = slot.sample;
     const uint32_t draw = 0;
@@ -234,11 +251,23 @@ struct Engine::State {
                       request.prompt_ids.size(), request.max_new_tokens, model::max_tokens(config())),
           "lower rollout.max_new_tokens (generate: --max-new-tokens), eval.max_new_tokens or prompt.max_prompt_tokens");
   }
+
+  void check_memory(const Request& request, const Prefix& common) const {
+    const int64_t tokens = std::ssize(held.ids) + std::ssize(common.ids) + std::ssize(request.prompt_ids) -
+                           std::ssize(prefix_of(request.prompt_ids, common).ids) + request.max_new_tokens;
+    const int64_t bytes = kv_bytes(config(), dtype(), tokens);
+    if (bytes > memory.limit_bytes)
+      throw core::user_error(
+          fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB, the limit is {} MiB",
+                      request.prompt_ids.size(), request.max_new_tokens, (bytes + (1 << 20) - 1) >> 20,
+                      options.kv_cache_mib),
+          "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
+  }
 };
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
                EngineOptions options)
-    : state_(new State{decoder, weights, tokenizer, options, {}, {}, {}}) {
+    : state_(new State{decoder, weights, tokenizer, options, {options.kv_cache_mib << 20}, {}, {}, {}}) {
   validate(options);
 }
 
@@ -252,7 +281,8 @@ void Engine::hold_prefix(const std::vector<TokenId>& ids) {
   state_->held = {};
   if (ids.empty()) return;
   state_->pack_weights();
-  state_->held = state_->make_prefix(ids);
+  state_->held.ids = ids;
+  state_->compute(state_->held);
 }
 
 void Engine::release() {
@@ -265,7 +295,6 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   c10::NoGradGuard no_grad;
   validate(sampling);
   State& state = *state_;
-  state.pack_weights();
   std::vector<std::vector<Generation>> results(requests.size());
   std::vector<const std::vector<TokenId>*> prompts;
   for (size_t r = 0; r < requests.size(); ++r) {
@@ -274,8 +303,12 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
     prompts.push_back(&requests[r].prompt_ids);
   }
 
+  Prefix common = state.common_prefix(prompts);
+  for (const Request& request : requests) state.check_memory(request, common);
+
   core::Stopwatch prefill_watch;
-  const Prefix common = state.common_prefix(prompts);
+  state.pack_weights();
+  state.compute(common);
   state.stats.prefill_s += prefill_watch.seconds();
 
   std::vector<Slot> slots;
@@ -291,9 +324,11 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
         core::Stopwatch watch;
         state.prefill_prompts(requests, common, next_request, state.options.max_sequences - std::ssize(slots), ready);
         state.stats.prefill_s += watch.seconds();
+        if (ready.empty()) break;  // no room until sequences end
       }
       ReadyPrompt& prompt = ready.front();
       const Request& request = requests[prompt.request];
+      if (!state.has_room(request.max_new_tokens)) break;
       bool ended = false;
       Slot slot = state.start(prompt, request, sampling, key, ended);
       if (prompt.next_sample == request.num_samples) ready.pop_front();
@@ -302,7 +337,10 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
       else
         slots.push_back(std::move(slot));
     }
-    if (slots.empty()) continue;
+    if (slots.empty()) {
+      TT_CHECK(ready.empty() && next_request == requests.size(), "sequences wait for memory, and none is running");
+      continue;
+    }
     core::Stopwatch watch;
     const std::vector<SampledToken> tokens = state.decode(slots, requests, sampling, key);
     size_t kept = 0;

@@ -11,12 +11,22 @@
 
 namespace thinktune::infer {
 
-KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity)
+int64_t kv_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens) {
+  return 2 * config.num_layers * tokens * config.num_kv_heads * config.head_dim *
+         static_cast<int64_t>(c10::elementSize(dtype));
+}
+
+KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity, KvMemory& memory)
     : storage_(at::empty({config.num_layers, 2, capacity, config.num_kv_heads, config.head_dim}, dtype)),
       base_(static_cast<char*>(storage_.mutable_data_ptr())),
       row_bytes_(config.num_kv_heads * config.head_dim * storage_.element_size()),
       plane_bytes_(row_bytes_ * capacity),
-      capacity_(capacity) {}
+      capacity_(capacity),
+      memory_(memory) {
+  memory_.used_bytes += static_cast<int64_t>(storage_.nbytes());
+}
+
+KvBlock::~KvBlock() { memory_.used_bytes -= static_cast<int64_t>(storage_.nbytes()); }
 
 ops::KvSegment KvBlock::segment(int64_t layer, int64_t first, int64_t tokens) const {
   const char* keys = base_ + 2 * layer * plane_bytes_ + first * row_bytes_;

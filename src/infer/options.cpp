@@ -15,6 +15,10 @@ void describe(core::Fields& f, EngineOptions& o) {
   f.integer("max_sequences", o.max_sequences, {1, 65536},
             "sequences decoded at a time; the others wait. Does not change what is sampled");
   f.integer("prefill_tokens", o.prefill_tokens, {1, 1 << 24}, "prompt tokens computed at a time");
+  f.integer(
+      "kv_cache_mib", o.kv_cache_mib, {1, 1 << 24},
+      "MiB for keys and values; a sequence waits until its prompt and all tokens that it may get fit in. Does not "
+      "change what is sampled");
 }
 
 void validate(const EngineOptions& options) { core::check_ranges(options, "engine"); }

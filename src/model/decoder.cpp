@@ -9,20 +9,31 @@
 #include "thinktune/core/error.h"
 #include "thinktune/ops/fused.h"
 #include "thinktune/ops/linear.h"
+#include "thinktune/ops/recomputed.h"
 
 namespace thinktune::model {
 namespace {
 
-// Cosines and sines of all tokens' angles, [T, R/2].
-struct Angles {
-  at::Tensor cos, sin;
-};
+using Angles = Decoder::Angles;
 
 Angles angles(const at::Tensor& positions_T, const at::Tensor& frequencies, double factor, const at::Tensor& like) {
   const at::ScalarType dtype = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor angle = at::outer(positions_T.to(at::kDouble), frequencies);
   const auto table = [&](const at::Tensor& t) { return (factor == 1.0 ? t : t * factor).to(like.device(), dtype); };
   return {table(at::cos(angle)), table(at::sin(angle))};
+}
+
+// Where the family has no such norm: x itself.
+at::Tensor norm(const ModelConfig& c, const at::Tensor& x_TD, const at::Tensor& weight_D) {
+  if (!weight_D.defined()) return x_TD;
+  return ops::rms_norm(x_TD, weight_D, {c.rms_norm_eps, c.norm_weight_plus_one, c.norm_round_before_weight});
+}
+
+// [T, heads, H]
+at::Tensor head_norm(const ModelConfig& c, const at::Tensor& x, int64_t heads, const at::Tensor& weight) {
+  if (c.qk_norm == QkNorm::None) return x.view({x.size(0), heads, c.head_dim});
+  const int64_t width = c.qk_norm == QkNorm::Head ? c.head_dim : heads * c.head_dim;
+  return norm(c, x.reshape({-1, width}), weight).view({x.size(0), heads, c.head_dim});
 }
 
 // The first R dimensions of each head are turned, the others stay.
@@ -44,44 +55,57 @@ Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
   local_frequencies_ = frequency_tensor(config_, config_.local_rope);
 }
 
+at::Tensor Decoder::embed(const Weights& weights, const at::Tensor& ids_T) const {
+  const at::Tensor x_TD = at::embedding(weights.embedding, ids_T);
+  // The reference rounds the scale to the weights' dtype first.
+  if (config_.embedding_scale != 1.0) return x_TD * at::scalar_tensor(config_.embedding_scale, x_TD.options()).item();
+  return x_TD;
+}
+
+Decoder::Positions Decoder::turned(const at::Tensor& positions_T, const at::Tensor& like) const {
+  const ModelConfig& c = config_;
+  const Angles everywhere = angles(positions_T, frequencies_, c.rope.attention_factor, like);
+  if (c.local_rope == c.rope) return {everywhere, everywhere};
+  return {everywhere, angles(positions_T, local_frequencies_, c.local_rope.attention_factor, like)};
+}
+
+at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, at::Tensor x_TD, const Positions& positions,
+                          Attention& attention) const {
+  const ModelConfig& c = config_;
+  const int64_t T = x_TD.size(0), N = c.num_heads, K = c.num_kv_heads, H = c.head_dim;
+  const Angles& turn_by = window_of(c, layer) > 0 ? positions.in_windows : positions.everywhere;
+  const auto activation = c.activation == MlpActivation::Silu ? ops::Activation::Silu : ops::Activation::GeluTanh;
+
+  const at::Tensor qkv = ops::linear(norm(c, x_TD, w.attention_norm), w.qkv, w.qkv_bias);
+  const std::vector<at::Tensor> parts = qkv.split_with_sizes({N * H, K * H, K * H}, 1);
+  const at::Tensor q_TNH = turn(head_norm(c, parts[0], N, w.q_norm), turn_by);
+  const at::Tensor k_TKH = turn(head_norm(c, parts[1], K, w.k_norm), turn_by);
+  const at::Tensor v_TKH = parts[2].view({T, K, H});
+  const at::Tensor attended = attention.attend(layer, q_TNH, k_TKH, v_TKH).reshape({T, N * H});
+  x_TD = x_TD + norm(c, ops::linear(attended, w.output), w.attention_out_norm);
+  const at::Tensor gate_up_T2F = ops::linear(norm(c, x_TD, w.mlp_norm), w.gate_up);
+  return x_TD + norm(c, ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
+}
+
 at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
                             Attention& attention) const {
-  const ModelConfig& c = config_;
-  const int64_t T = ids_T.size(0), N = c.num_heads, K = c.num_kv_heads, H = c.head_dim;
-  TT_CHECK(positions_T.size(0) == T, "{} ids but {} positions", T, positions_T.size(0));
-  const ops::RmsNormForm form{c.rms_norm_eps, c.norm_weight_plus_one, c.norm_round_before_weight};
-  const auto norm = [&](const at::Tensor& x_TD, const at::Tensor& weight_D) {  // where the family has none: x itself
-    return weight_D.defined() ? ops::rms_norm(x_TD, weight_D, form) : x_TD;
-  };
-  const auto head_norm = [&](const at::Tensor& x, int64_t heads, const at::Tensor& weight) {  // [T, heads, H]
-    if (c.qk_norm == QkNorm::None) return x.view({T, heads, H});
-    const int64_t width = c.qk_norm == QkNorm::Head ? H : heads * H;
-    return norm(x.reshape({-1, width}), weight).view({T, heads, H});
-  };
-  const ops::Activation activation =
-      c.activation == MlpActivation::Silu ? ops::Activation::Silu : ops::Activation::GeluTanh;
-  const Angles everywhere = angles(positions_T, frequencies_, c.rope.attention_factor, weights.embedding);
-  const Angles local = c.local_rope == c.rope
-                           ? everywhere
-                           : angles(positions_T, local_frequencies_, c.local_rope.attention_factor, weights.embedding);
+  TT_CHECK(positions_T.size(0) == ids_T.size(0), "{} ids but {} positions", ids_T.size(0), positions_T.size(0));
+  const Positions positions = turned(positions_T, weights.embedding);
+  at::Tensor x_TD = embed(weights, ids_T);
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer)
+    x_TD = block(layer, weights.layers[static_cast<size_t>(layer)], x_TD, positions, attention);
+  return norm(config_, x_TD, weights.final_norm);
+}
 
-  at::Tensor x_TD = at::embedding(weights.embedding, ids_T);
-  // The reference rounds the scale to the weights' dtype first.
-  if (c.embedding_scale != 1.0) x_TD = x_TD * at::scalar_tensor(c.embedding_scale, x_TD.options()).item();
-  for (int64_t layer = 0; layer < c.num_layers; ++layer) {
-    const LayerWeights& w = weights.layers[static_cast<size_t>(layer)];
-    const Angles& positions = window_of(c, layer) > 0 ? local : everywhere;
-    const at::Tensor qkv = ops::linear(norm(x_TD, w.attention_norm), w.qkv, w.qkv_bias);
-    const std::vector<at::Tensor> parts = qkv.split_with_sizes({N * H, K * H, K * H}, 1);
-    const at::Tensor q_TNH = turn(head_norm(parts[0], N, w.q_norm), positions);
-    const at::Tensor k_TKH = turn(head_norm(parts[1], K, w.k_norm), positions);
-    const at::Tensor v_TKH = parts[2].view({T, K, H});
-    const at::Tensor attended = attention.attend(layer, q_TNH, k_TKH, v_TKH).reshape({T, N * H});
-    x_TD = x_TD + norm(ops::linear(attended, w.output), w.attention_out_norm);
-    const at::Tensor gate_up_T2F = ops::linear(norm(x_TD, w.mlp_norm), w.gate_up);
-    x_TD = x_TD + norm(ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
-  }
-  return norm(x_TD, weights.final_norm);
+at::Tensor Decoder::forward_checkpointed(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
+                                         const std::shared_ptr<Attention>& attention) const {
+  TT_CHECK(positions_T.size(0) == ids_T.size(0), "{} ids but {} positions", ids_T.size(0), positions_T.size(0));
+  const Positions positions = turned(positions_T, weights.embedding);
+  at::Tensor x_TD = embed(weights, ids_T);
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer)
+    x_TD = ops::recomputed(x_TD, [this, layer, w = weights.layers[static_cast<size_t>(layer)], positions, attention](
+                                     const at::Tensor& x) { return block(layer, w, x, positions, *attention); });
+  return norm(config_, x_TD, weights.final_norm);
 }
 
 at::Tensor Decoder::logits(const Weights& weights, const at::Tensor& hidden_TD) const {

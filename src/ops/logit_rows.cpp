@@ -67,10 +67,15 @@ void row_gradients_cpu(const LogitRows& rows, const LogprobTransform& transform,
 
 namespace {
 
+// 1 at each row's target, if it is among the row's logits.
+at::Tensor onehot(const at::Tensor& logits_CV, const at::Tensor& targets_C) {
+  return at::arange(logits_CV.size(1), targets_C.options()) == targets_C.unsqueeze(1);
+}
+
 // The logits divided by the temperature, −infinity where dropped.
 at::Tensor kept_scaled(const at::Tensor& logits_CV, const at::Tensor& targets_C, const at::Tensor& threshold_C,
                        double temperature) {
-  const at::Tensor dropped_CV = (logits_CV < threshold_C.unsqueeze(1)).scatter(1, targets_C.unsqueeze(1), false);
+  const at::Tensor dropped_CV = (logits_CV < threshold_C.unsqueeze(1)) & ~onehot(logits_CV, targets_C);
   return (logits_CV / temperature).masked_fill(dropped_CV, -std::numeric_limits<double>::infinity());
 }
 
@@ -112,7 +117,7 @@ void row_gradients_composite(const LogitRows& rows, const LogprobTransform& tran
   const at::Tensor logprob_CV =
       kept_scaled(logits_CV, rows.targets_C, rows.threshold_C, transform.temperature) - column(rows.log_normalizer_C);
   const at::Tensor p_CV = logprob_CV.exp();
-  const at::Tensor onehot_CV = at::zeros_like(p_CV).scatter_(1, rows.targets_C.unsqueeze(1), 1.0);
+  const at::Tensor onehot_CV = onehot(logits_CV, rows.targets_C).to(p_CV.scalar_type());
   const at::Tensor of_entropy_CV =
       at::where(p_CV == 0, at::zeros_like(p_CV), -p_CV * (logprob_CV + column(rows.entropy_C)));
   rows.logits_CV.copy_((column(grad_logprob_C) * (onehot_CV - p_CV) + column(grad_entropy_C) * of_entropy_CV) /

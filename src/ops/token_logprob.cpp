@@ -1,10 +1,12 @@
-// Chunks of tokens: one product gives the chunk's logits, one pass its statistics; backward computes the logits again
-// and turns them, in place, into their gradient.
+// Chunks of tokens: one product gives the chunk's logits, one pass its statistics; backward computes the logits again,
+// part of the vocabulary by part of the vocabulary, and turns them, in place, into their gradient.
 //
-// Letters: T tokens, V vocabulary, D width, R rows with a gradient that is not zero.
+// Letters: T tokens, V vocabulary, D width, R rows with a gradient that is not zero; C and B of a part of T and V.
 #include "thinktune/ops/token_logprob.h"
 
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
 
 #include "element.h"
 #include "logit_rows.h"
@@ -29,7 +31,9 @@ void check(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Ten
            c10::toString(targets_T.scalar_type()));
   TT_CHECK(hidden_TD.device() == head_VD.device() && hidden_TD.device() == targets_T.device(),
            "token_logprob: inputs on different devices");
-  TT_CHECK(options.chunk_tokens > 0, "token_logprob: chunk_tokens is {}", options.chunk_tokens);
+  TT_CHECK(options.chunk_tokens > 0 && options.backward_tokens > 0 && options.backward_vocabulary > 0,
+           "token_logprob: chunk_tokens is {}, backward_tokens {}, backward_vocabulary {}", options.chunk_tokens,
+           options.backward_tokens, options.backward_vocabulary);
   TT_CHECK(options.softcap >= 0, "token_logprob: softcap is {}", options.softcap);
   const LogprobTransform& t = options.transform;
   TT_CHECK(t.temperature > 0 && t.top_k >= 0 && t.top_p > 0 && t.top_p <= 1,
@@ -56,79 +60,89 @@ LogitRows narrow(const LogitRows& all, int64_t begin, int64_t count, const at::T
           part(all.entropy_C), part(all.threshold_C), part(all.log_normalizer_C)};
 }
 
-// f(begin, logits_CV) for each chunk, with the chunk's logits (capped) in one buffer that all chunks share.
-template <class F>
-void over_chunks(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const TokenLogprobOptions& options, F f) {
-  const int64_t num_tokens = hidden_TD.size(0), chunk_tokens = options.chunk_tokens;
-  const at::Tensor head_DV = head_VD.t();
-  at::Tensor buffer = at::empty({std::min(chunk_tokens, num_tokens), head_VD.size(0)}, hidden_TD.options());
-  for (int64_t begin = 0; begin < num_tokens; begin += chunk_tokens) {
-    const int64_t count = std::min(chunk_tokens, num_tokens - begin);
-    at::Tensor logits_CV = buffer.narrow(0, 0, count);
-    at::mm_out(logits_CV, hidden_TD.narrow(0, begin, count), head_DV);
-    if (options.softcap > 0) logits_CV.div_(options.softcap).tanh_().mul_(options.softcap);
-    f(begin, logits_CV);
-  }
+// Rows of whole logits held at a time: a bound in bytes too, whatever the vocabulary.
+int64_t chunk_rows(int64_t vocabulary, const TokenLogprobOptions& options) {
+  constexpr int64_t kMaxLogits = int64_t{1} << 24;
+  return std::clamp(kMaxLogits / vocabulary, int64_t{1}, options.chunk_tokens);
+}
+
+// The (capped) logits of a part of the tokens and a part of the vocabulary, into `buffer`.
+at::Tensor compute_logits(const at::Tensor& hidden_CD, const at::Tensor& head_BD, double softcap,
+                          const at::Tensor& buffer) {
+  const int64_t rows = hidden_CD.size(0), entries = head_BD.size(0);
+  at::Tensor logits_CB = buffer.narrow(0, 0, rows * entries).view({rows, entries});
+  at::mm_out(logits_CB, hidden_CD, head_BD.t());
+  if (softcap > 0) logits_CB.div_(softcap).tanh_().mul_(softcap);
+  return logits_CB;
 }
 
 LogitRows compute_forward(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Tensor& targets_T,
                           const TokenLogprobOptions& options) {
   const LogitRows all = empty_rows(hidden_TD, targets_T);
-  over_chunks(hidden_TD, head_VD, options, [&](int64_t begin, const at::Tensor& logits_CV) {
-    row_statistics(narrow(all, begin, logits_CV.size(0), logits_CV), options.transform);
-  });
+  const int64_t num_tokens = hidden_TD.size(0), vocabulary = head_VD.size(0);
+  const int64_t chunk = std::min(num_tokens, chunk_rows(vocabulary, options));
+  const at::Tensor buffer = at::empty({chunk * vocabulary}, hidden_TD.options());
+  for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
+    const int64_t count = std::min(chunk, num_tokens - begin);
+    const at::Tensor logits_CV = compute_logits(hidden_TD.narrow(0, begin, count), head_VD, options.softcap, buffer);
+    row_statistics(narrow(all, begin, count, logits_CV), options.transform);
+  }
   return all;
 }
 
-// Σ over chunks of d_logitsᵀ · hidden. A product of bf16 comes out rounded to bf16, once a chunk; the sum over chunks
-// is f32.
-class HeadGradient {
- public:
-  explicit HeadGradient(const at::Tensor& head_VD) : head_VD_(head_VD) {}
-
-  void add(const at::Tensor& dlogits_CV, const at::Tensor& hidden_CD) {
-    if (!sum_VD_.defined())
-      sum_VD_ = at::mm(dlogits_CV.t(), hidden_CD).to(accum_dtype(head_VD_));
-    else if (head_VD_.scalar_type() == accum_dtype(head_VD_))
-      sum_VD_.addmm_(dlogits_CV.t(), hidden_CD);
-    else
-      sum_VD_.add_(at::mm(dlogits_CV.t(), hidden_CD));
-  }
-
-  at::Tensor result() const {
-    return sum_VD_.defined() ? sum_VD_.to(head_VD_.scalar_type()) : at::zeros_like(head_VD_);
-  }
-
- private:
-  at::Tensor head_VD_;
-  at::Tensor sum_VD_;
-};
+// sum += a · b. Products of bf16 come out rounded to bf16, each of them; the sum is f32.
+void add_product(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
+  if (a.scalar_type() == sum.scalar_type())
+    sum.addmm_(a, b);
+  else
+    sum.add_(at::mm(a, b));
+}
 
 struct Gradients {
   at::Tensor hidden;  // undefined if not asked for
   at::Tensor head;
 };
 
+// Part of the vocabulary by part of the vocabulary, and in it part of the tokens by part of the tokens: each gives its
+// share of the gradient of its tokens and of its part of the head.
 Gradients compute_backward(const at::Tensor& hidden_RD, const at::Tensor& head_VD, const LogitRows& rows,
-                           const TokenLogprobOptions& options, const at::Tensor& grad_logprob_R,
+                           const TokenLogprobOptions& options, bool truncates, const at::Tensor& grad_logprob_R,
                            const at::Tensor& grad_entropy_R, bool wants_hidden, bool wants_head) {
+  const int64_t num_tokens = hidden_RD.size(0), vocabulary = head_VD.size(0), width = head_VD.size(1);
+  // With a truncated distribution the chunks are those of forward: a product may round a row differently in another
+  // shape, and the border token would fall out of the set.
+  const int64_t block = truncates ? vocabulary : std::min(vocabulary, options.backward_vocabulary);
+  const int64_t chunk = truncates ? chunk_rows(vocabulary, options) : options.backward_tokens;
+  const auto accumulating = hidden_RD.options().dtype(accum_dtype(hidden_RD));
+  at::Tensor hidden_sum_RD, head_sum_BD;
   Gradients gradients;
-  if (wants_hidden) gradients.hidden = at::empty_like(hidden_RD);
-  HeadGradient head_gradient(head_VD);
-  over_chunks(hidden_RD, head_VD, options, [&](int64_t begin, const at::Tensor& logits_CV) {
-    const int64_t count = logits_CV.size(0);
-    at::Tensor slope_CV;  // of the cap: 1 − tanh²
-    if (options.softcap > 0) slope_CV = 1 - (logits_CV / options.softcap).square_();
-    row_gradients(narrow(rows, begin, count, logits_CV), options.transform, grad_logprob_R.narrow(0, begin, count),
-                  grad_entropy_R.narrow(0, begin, count));
-    if (slope_CV.defined()) logits_CV.mul_(slope_CV);
-    if (wants_hidden) {
-      at::Tensor part = gradients.hidden.narrow(0, begin, count);
-      at::mm_out(part, logits_CV, head_VD);
+  if (wants_hidden) hidden_sum_RD = at::zeros({num_tokens, width}, accumulating);
+  if (wants_head) gradients.head = at::empty_like(head_VD);
+  const at::Tensor buffer = at::empty({std::min(chunk, num_tokens) * block}, hidden_RD.options());
+  for (int64_t first = 0; first < vocabulary; first += block) {
+    const int64_t entries = std::min(block, vocabulary - first);
+    const at::Tensor head_BD = head_VD.narrow(0, first, entries);
+    if (wants_head) head_sum_BD = at::zeros({entries, width}, accumulating);
+    for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
+      const int64_t count = std::min(chunk, num_tokens - begin);
+      const at::Tensor hidden_CD = hidden_RD.narrow(0, begin, count);
+      const at::Tensor logits_CB = compute_logits(hidden_CD, head_BD, options.softcap, buffer);
+      at::Tensor slope_CB;  // of the cap: 1 − tanh²
+      if (options.softcap > 0) slope_CB = 1 - (logits_CB / options.softcap).square_();
+      LogitRows part = narrow(rows, begin, count, logits_CB);
+      if (first > 0) part.targets_C = part.targets_C - first;
+      row_gradients(part, options.transform, grad_logprob_R.narrow(0, begin, count),
+                    grad_entropy_R.narrow(0, begin, count));
+      if (slope_CB.defined()) logits_CB.mul_(slope_CB);
+      if (wants_hidden) {
+        at::Tensor sum_CD = hidden_sum_RD.narrow(0, begin, count);
+        add_product(sum_CD, logits_CB, head_BD);
+      }
+      if (wants_head) add_product(head_sum_BD, logits_CB.t(), hidden_CD);
     }
-    if (wants_head) head_gradient.add(logits_CV, hidden_RD.narrow(0, begin, count));
-  });
-  if (wants_head) gradients.head = head_gradient.result();
+    if (wants_head) gradients.head.narrow(0, first, entries).copy_(head_sum_BD);
+  }
+  if (wants_hidden) gradients.hidden = hidden_sum_RD.to(hidden_RD.scalar_type());
   return gradients;
 }
 
@@ -141,6 +155,8 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
     ctx->saved_data["temperature"] = options.transform.temperature;
     ctx->saved_data["truncates"] = truncates(options.transform);
     ctx->saved_data["chunk_tokens"] = options.chunk_tokens;
+    ctx->saved_data["backward_tokens"] = options.backward_tokens;
+    ctx->saved_data["backward_vocabulary"] = options.backward_vocabulary;
     ctx->saved_data["softcap"] = options.softcap;
     ctx->saved_data["entropy_gradient"] = options.entropy_gradient;
     if (!options.entropy_gradient) ctx->mark_non_differentiable({rows.entropy_C});
@@ -156,6 +172,8 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
     TokenLogprobOptions options;
     options.transform.temperature = ctx->saved_data["temperature"].toDouble();
     options.chunk_tokens = ctx->saved_data["chunk_tokens"].toInt();
+    options.backward_tokens = ctx->saved_data["backward_tokens"].toInt();
+    options.backward_vocabulary = ctx->saved_data["backward_vocabulary"].toInt();
     options.softcap = ctx->saved_data["softcap"].toDouble();
 
     at::Tensor grad_logprob = grads[0].to(at::kDouble).contiguous();
@@ -163,10 +181,10 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
                                                                            : at::zeros_like(grad_logprob);
 
     // Tokens without a gradient (groups of equal rewards, padding) need no logits. With a truncated distribution the
-    // chunks stay as they were: a product may round a row differently in other company, and the border token would fall
-    // out of the set.
+    // chunks stay as they were.
+    const bool truncates = ctx->saved_data["truncates"].toBool();
     at::Tensor used;
-    if (!ctx->saved_data["truncates"].toBool()) {
+    if (!truncates) {
       used = ((grad_logprob != 0) | (grad_entropy != 0)).nonzero().squeeze(1);
       if (used.size(0) == hidden.size(0)) used = at::Tensor();
     }
@@ -175,7 +193,7 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
                             &grad_logprob, &grad_entropy})
         *t = t->index_select(0, used);
     }
-    Gradients gradients = compute_backward(hidden, head, rows, options, grad_logprob, grad_entropy,
+    Gradients gradients = compute_backward(hidden, head, rows, options, truncates, grad_logprob, grad_entropy,
                                            ctx->needs_input_grad(0), ctx->needs_input_grad(1));
     if (used.defined() && gradients.hidden.defined())
       gradients.hidden = at::zeros_like(saved[0]).index_copy_(0, used, gradients.hidden);

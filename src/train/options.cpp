@@ -17,6 +17,10 @@ void describe(core::Fields& f, UpdateOptions& o) {
             "prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates, rounded up");
   f.integer("micro_batch_tokens", o.micro_batch_tokens, {1, 1 << 24},
             "tokens of one forward and backward pass; bounds memory");
+  f.boolean(
+      "gradient_checkpointing", o.gradient_checkpointing,
+      "keep only the input of each of the model's blocks, and compute the blocks again in the backward pass: less "
+      "memory for about a third more time. Does not change the result");
   f.choice("old_logprobs", o.old_logprobs, kOldLogprobsNames,
            "old log-probabilities of the ratio: policy (its forward pass at the start of the step) or sampler (as "
            "recorded while sampling)");

@@ -3,6 +3,10 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <memory>
 
 #include "thinktune/core/error.h"
 #include "thinktune/model/family.h"
@@ -45,6 +49,25 @@ Packing pack(const std::vector<rollout::TrainGroup>& groups) {
   return p;
 }
 
+// Widens the gradient that has arrived at a weight that computes, adds it to its master weight's, and lets it go: at no
+// time do all bf16 gradients exist.
+class WidenGradient final : public torch::autograd::PostAccumulateGradHook {
+ public:
+  explicit WidenGradient(at::Tensor master) : master_(std::move(master)) {}
+
+  void operator()(const at::Tensor& weight) override {
+    at::Tensor& sum = master_.mutable_grad();
+    if (sum.defined())
+      sum.add_(weight.grad());
+    else
+      sum = weight.grad().to(at::kFloat);
+    weight.mutable_grad() = at::Tensor();
+  }
+
+ private:
+  at::Tensor master_;
+};
+
 std::string first_not_finite(const model::ModelConfig& config, const model::Weights& weights) {
   for (const model::TensorName& name : model::tensor_names(config, weights))
     if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
@@ -55,12 +78,14 @@ std::string first_not_finite(const model::ModelConfig& config, const model::Weig
 
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
                                      const std::vector<rollout::TrainGroup>& groups,
-                                     const ops::TokenLogprobOptions& options, bool needs_gradient) {
-  c10::AutoGradMode gradient(needs_gradient);
+                                     const ops::TokenLogprobOptions& options, Gradient gradient) {
+  c10::AutoGradMode with_graph(gradient != Gradient::None);
   const Packing p = pack(groups);
-  model::PackedAttention attention(decoder.config(), p.groups);
-  const at::Tensor hidden_TD =
-      decoder.forward(weights, index_tensor(p.ids_T), model::packed_positions(p.groups), attention);
+  const auto attention = std::make_shared<model::PackedAttention>(decoder.config(), p.groups);
+  const at::Tensor ids_T = index_tensor(p.ids_T), positions_T = model::packed_positions(p.groups);
+  const at::Tensor hidden_TD = gradient == Gradient::Checkpointed
+                                   ? decoder.forward_checkpointed(weights, ids_T, positions_T, attention)
+                                   : decoder.forward(weights, ids_T, positions_T, *attention);
   return decoder.token_logprob(weights, hidden_TD.index_select(0, index_tensor(p.rows_M)), index_tensor(p.targets_M),
                                options);
 }
@@ -72,12 +97,20 @@ Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarT
                                    : model::cast(master_, compute);
   parameters_ = model::tensor_list(master_);
   for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
+  if (compute == at::kFloat) {
+    differentiable_ = master_;
+    return;
+  }
+  differentiable_ = model::map_weights(compute_, [](const at::Tensor& t) { return t.detach().requires_grad_(true); });
+  const std::vector<at::Tensor> leaves = model::tensor_list(differentiable_);
+  for (size_t i = 0; i < leaves.size(); ++i)
+    torch::autograd::impl::set_post_acc_grad_hooks(leaves[i], std::make_unique<WidenGradient>(parameters_[i]));
 }
 
 ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups,
-                                    const ops::TokenLogprobOptions& options) const {
-  // The cast is part of the graph: bf16 gradients of a micro-batch are widened and added up in f32.
-  return response_logprobs(decoder_, model::cast(master_, compute_.embedding.scalar_type()), groups, options, true);
+                                    const ops::TokenLogprobOptions& options, bool checkpointing) const {
+  return response_logprobs(decoder_, differentiable_, groups, options,
+                           checkpointing ? Gradient::Checkpointed : Gradient::Kept);
 }
 
 void Policy::zero_gradients() {

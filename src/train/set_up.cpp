@@ -10,6 +10,7 @@
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
 #include "thinktune/guidance/teacher_prompt.h"
+#include "thinktune/infer/kv_cache.h"
 
 namespace thinktune::train {
 namespace {
@@ -68,6 +69,22 @@ int64_t longest_reply(const Run& run) {
   return g.max_reply_tokens + (g.opinion == guidance::Opinion::Verifier ? form : 0);
 }
 
+at::ScalarType compute_dtype(const TrainOptions& o) {
+  return o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
+}
+
+// One sequence at least must fit into the sampler's bound.
+void check_memory(const Run& run, int64_t tokens, const char* what) {
+  const int64_t limit = run.options.engine.kv_cache_mib << 20;
+  const int64_t bytes = infer::kv_bytes(run.config, compute_dtype(run.options), tokens);
+  if (bytes > limit)
+    throw core::user_error(
+        fmt::format("the keys and values of {}, up to {} tokens, take {} MiB; engine.kv_cache_mib is "
+                    "{}",
+                    what, tokens, (bytes + (1 << 20) - 1) >> 20, limit >> 20),
+        "raise it, or lower the limits of prompts and responses");
+}
+
 void check_lengths(const Run& run, bool model_teaches) {
   const TrainOptions& o = run.options;
   const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
@@ -77,6 +94,7 @@ void check_lengths(const Run& run, bool model_teaches) {
         fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
                     o.prompt.max_prompt_tokens, response, model::max_tokens(run.config)),
         "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
+  check_memory(run, longest, "a prompt and its response");
   if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > model::max_tokens(run.config))
     throw core::user_error(
         fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
@@ -84,6 +102,8 @@ void check_lengths(const Run& run, bool model_teaches) {
         o.guidance.format == guidance::Format::Constrained
             ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
             : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
+  if (model_teaches)
+    check_memory(run, o.guidance.max_teacher_prompt_tokens + longest_reply(run), "a teacher's prompt and its reply");
 }
 
 }  // namespace
@@ -138,7 +158,7 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   set_up_data(run);
 
   run.decoder = std::make_unique<model::Decoder>(run.config);
-  const at::ScalarType compute = o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
+  const at::ScalarType compute = compute_dtype(o);
   model::Weights master = pretrained.load_weights(at::kFloat);
   if (model_teaches || o.loss.kl_coefficient != 0) {
     run.initial_weights = std::make_unique<model::Weights>(model::map_weights(

@@ -30,7 +30,8 @@ template <class Field>
 void fill(const model::Decoder& decoder, const model::Weights& weights, const TrainOptions& options, MicroBatch& micro,
           Field field) {
   const at::Tensor logprobs_M =
-      response_logprobs(decoder, weights, micro.groups, logprob_options(options), false).logprob_T.contiguous();
+      response_logprobs(decoder, weights, micro.groups, logprob_options(options), Gradient::None)
+          .logprob_T.contiguous();
   const float* next = logprobs_M.const_data_ptr<float>();
   for (rollout::TrainGroup& group : micro.groups)
     for (rollout::TrainSequence& sequence : group.sequences) {

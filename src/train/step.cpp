@@ -36,6 +36,7 @@ StepRecord train_step(Run& run, int64_t step) {
   add_reference_logprobs(run, mini_batches);
   record.seconds.old_logprobs = watch.restart();
 
+  run.engine->release();  // the memory of the sampler's copies is the update's now
   for (size_t update = 0; update < mini_batches.size(); ++update) {
     const MiniBatch& mini = mini_batches[update];
     record.updates.add_mini_batch(mini);
@@ -43,7 +44,8 @@ StepRecord train_step(Run& run, int64_t step) {
 
     run.policy->zero_gradients();
     for (const MicroBatch& micro : mini.micro_batches) {
-      const ops::TokenLogprobs logprobs = run.policy->logprobs(micro.groups, logprob_options(o));
+      const ops::TokenLogprobs logprobs =
+          run.policy->logprobs(micro.groups, logprob_options(o), o.update.gradient_checkpointing);
       const algo::LossInputs inputs = loss_inputs(micro, logprobs, o);
       const algo::LossParts parts = algo::policy_loss(inputs, mini.has_guided, o.loss);
       check_finite_loss(*run.policy, parts, step);

@@ -4,10 +4,10 @@
 
 #include <csignal>
 #include <fstream>
-#include <functional>
 
 #include "checkpoint/saved_run.h"
 #include "src/checkpoint/manifest.h"
+#include "support/errors.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/weights/safetensors.h"
@@ -37,16 +37,6 @@ void write_with_manifest(const fs::path& file, const std::string& text) {
   write(file, text);
   fs::remove(file.parent_path() / kManifestName);
   write_manifest(file.parent_path());
-}
-
-core::Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const core::Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return core::internal_error("nothing was thrown");
 }
 
 class DamageTest : public testing::Test {
@@ -172,14 +162,13 @@ TEST_F(DamageTest, AllOfThem) {
 TEST_F(DamageTest, TensorsThatDoNotFitAreNamed) {
   SavedRun other(2);
   other.tensors.second_moments.push_back(at::zeros({2}));
-  const core::Error missing = error_of([&] { load_tensors(newest_, other.tensors); });
-  EXPECT_EQ(missing.kind(), core::ErrorKind::Data);
-  EXPECT_THAT(missing.message(), HasSubstr("second_moment.14 is missing"));
+  const auto message = [&] {
+    return thinktune::test::message_of_error(core::ErrorKind::Data, [&] { load_tensors(newest_, other.tensors); });
+  };
+  EXPECT_THAT(message(), HasSubstr("second_moment.14 is missing"));
   other.tensors.second_moments.pop_back();
   other.tensors.first_moments[3] = at::zeros({3, 5});
-  const core::Error shape = error_of([&] { load_tensors(newest_, other.tensors); });
-  EXPECT_EQ(shape.kind(), core::ErrorKind::Data);
-  EXPECT_THAT(shape.message(), HasSubstr("first_moment.3 has another shape"));
+  EXPECT_THAT(message(), HasSubstr("first_moment.3 has another shape"));
 }
 
 // A limit on the size of a file stands in for a full disk: write() fails half way.
@@ -205,12 +194,11 @@ TEST_F(DamageTest, AFullDiskLeavesOlderCheckpointsAndNothingHalf) {
   ASSERT_LT(size("model.safetensors"), size("training_state.safetensors"));
   for (const rlim_t limit : {rlim_t{0}, size("model.safetensors") / 2, size("model.safetensors") + 100,
                              size("training_state.safetensors") - 1}) {
-    const core::Error error = error_of([&] {
+    const std::string message = thinktune::test::message_of_error(core::ErrorKind::User, [&] {
       const SmallDisk disk(limit);
       save(folder_, state_of(8), run_.tensors, 1);
     });
-    EXPECT_EQ(error.kind(), core::ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("File too large"));
+    EXPECT_THAT(message, HasSubstr("File too large"));
     EXPECT_THAT(names_in(folder_), ElementsAre("step-3", "step-5")) << "limit " << limit;
     EXPECT_NO_THROW(verify(folder_ / "step-3"));
     EXPECT_NO_THROW(verify(newest_));
@@ -221,9 +209,9 @@ TEST_F(DamageTest, AFullDiskLeavesOlderCheckpointsAndNothingHalf) {
 TEST_F(DamageTest, AFileInPlaceOfTheFolder) {
   write(temporary_.path() / "file", "text");
   for (const fs::path& folder : {temporary_.path() / "file", temporary_.path() / "file" / "below"}) {
-    const core::Error error = error_of([&] { save(folder, state_of(1), run_.tensors, 1); });
-    EXPECT_EQ(error.kind(), core::ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("cannot make the folder"));
+    EXPECT_THAT(
+        thinktune::test::message_of_error(core::ErrorKind::User, [&] { save(folder, state_of(1), run_.tensors, 1); }),
+        HasSubstr("cannot make the folder"));
   }
   EXPECT_EQ(core::read_file(temporary_.path() / "file", "file"), "text");
 }

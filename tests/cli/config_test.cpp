@@ -8,6 +8,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/error.h"
 
@@ -75,16 +76,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using toy::RunOptions;
 
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    return error.what();
-  }
-  return "no error";
-}
-
 RunOptions read(std::string_view text, const std::vector<std::string>& sets = {}) {
   ConfigDocument document = ConfigDocument::from_text(text, "config.json");
   for (const std::string& assignment : sets) document.set(assignment);
@@ -94,7 +85,7 @@ RunOptions read(std::string_view text, const std::vector<std::string>& sets = {}
 }
 
 std::string error_of(std::string_view text, const std::vector<std::string>& sets = {}) {
-  return message_of([&] { read(text, sets); });
+  return test::message_of_error(ErrorKind::User, [&] { read(text, sets); });
 }
 
 TEST(Config, ReadsEveryKindOfField) {
@@ -138,18 +129,13 @@ TEST(Config, KeepsTheOptionsThatItIsGivenAsDefaults) {
 TEST(Config, FromAFile) {
   const test::TempFolder folder;
   std::ofstream(folder.path() / "train.json") << "{\n\"seed\": 3,\n\"sed\": 4}\n";
-  EXPECT_EQ(message_of([&] {
-              RunOptions o;
-              read_options(ConfigDocument::from_file(folder.path() / "train.json"), o);
-            }),
+  RunOptions o;
+  EXPECT_EQ(test::message_of_error(ErrorKind::User,
+                                   [&] { read_options(ConfigDocument::from_file(folder.path() / "train.json"), o); }),
             "train.json:3: sed is not a known key; did you mean seed?");
-  try {
-    ConfigDocument::from_file(folder.path() / "missing.json");
-    FAIL() << "it was read";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::Data);
-    EXPECT_THAT(error.message(), HasSubstr("missing.json"));
-  }
+  EXPECT_THAT(
+      test::message_of_error(ErrorKind::Data, [&] { ConfigDocument::from_file(folder.path() / "missing.json"); }),
+      HasSubstr("missing.json"));
 }
 
 TEST(UnknownKey, SuggestsTheNearestOne) {
@@ -304,10 +290,9 @@ TEST(Syntax, NestingBombsAreRefused) {
   }
   nlohmann::json deep = 1;
   for (int i = 0; i < 1000; ++i) deep = nlohmann::json::array({std::move(deep)});
+  const nlohmann::json config{{"seed", deep}};
   RunOptions options;
-  EXPECT_EQ(message_of([&] {
-              read_options(nlohmann::json{{"seed", deep}}, options);
-            }),
+  EXPECT_EQ(test::message_of_error(ErrorKind::User, [&] { read_options(config, options); }),
             "config: seed is a list, but must be a whole number (any integer)");
 }
 

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <utility>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/error.h"
 
@@ -18,6 +19,7 @@ namespace thinktune::core {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::vector<std::string> names_in(const fs::path& folder) {
@@ -90,25 +92,14 @@ TEST(AtomicFile, LeavesNothingBehindWithoutCommit) {
 
 TEST(AtomicFile, RefusesAMissingFolder) {
   const test::TempFolder folder;
-  try {
-    AtomicFile file(folder.path() / "no-such-folder" / "a.txt");
-    FAIL() << "the file was made";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("no-such-folder/a.txt"));
-    EXPECT_THAT(error.message(), HasSubstr("No such file or directory"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { AtomicFile(folder.path() / "no-such-folder" / "a.txt"); }),
+              AllOf(HasSubstr("no-such-folder/a.txt"), HasSubstr("No such file or directory")));
 }
 
 TEST(AtomicFile, RefusesAFolderThatTakesNoFiles) {
   // /proc refuses new files even to root, who may write everywhere else.
-  try {
-    AtomicFile file("/proc/thinktune-test");
-    FAIL() << "the file was made";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("/proc/thinktune-test"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [] { AtomicFile("/proc/thinktune-test"); }),
+              HasSubstr("/proc/thinktune-test"));
 }
 
 TEST(AtomicFile, RefusesAReadOnlyFolderWithAHint) {
@@ -129,17 +120,11 @@ TEST(AtomicFile, AFullDiskLeavesTheOldFileUntouched) {
   const fs::path target = folder.path() / "a.txt";
   write_file_atomically(target, "old");
   const std::string large(100000, 'x');
-  {
+  const std::string message = test::message_of_error(ErrorKind::User, [&] {
     const FileSizeLimit limit(65536);
-    try {
-      write_file_atomically(target, large);
-      FAIL() << "more was written than fits";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::User);
-      EXPECT_THAT(error.message(), HasSubstr("a.txt"));
-      EXPECT_THAT(error.message(), HasSubstr(std::strerror(EFBIG)));
-    }
-  }
+    write_file_atomically(target, large);
+  });
+  EXPECT_THAT(message, AllOf(HasSubstr("a.txt"), HasSubstr(std::strerror(EFBIG))));
   EXPECT_EQ(read_file(target, "test"), "old");
   EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("a.txt"));
 }
@@ -175,20 +160,10 @@ TEST(AtomicFile, UseAfterCommitIsABug) {
 
 TEST(ReadFile, NamesWhatIsMissing) {
   const test::TempFolder folder;
-  try {
-    read_file(folder.path() / "config.json", "config");
-    FAIL() << "it was read";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::Data);
-    EXPECT_THAT(error.message(), HasSubstr("cannot open the config"));
-    EXPECT_THAT(error.message(), HasSubstr("config.json"));
-  }
-  try {
-    read_file(folder.path(), "config");
-    FAIL() << "it was read";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.message(), HasSubstr("is a folder, not a file"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(folder.path() / "config.json", "config"); }),
+              AllOf(HasSubstr("cannot open the config"), HasSubstr("config.json")));
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(folder.path(), "config"); }),
+              HasSubstr("is a folder, not a file"));
 }
 
 TEST(MappedFile, HoldsTheContent) {

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
@@ -74,13 +75,7 @@ class PromptBuilderTest : public ::testing::Test {
     return (folder_.path() / "examples.jsonl").string();
   }
   std::string message_of(const PromptOptions& options, core::ErrorKind kind) {
-    try {
-      PromptBuilder builder(options, tokenizer_, chat_);
-    } catch (const core::Error& e) {
-      EXPECT_EQ(e.kind(), kind);
-      return e.message();
-    }
-    return "accepted";
+    return test::message_of_error(kind, [&] { PromptBuilder(options, tokenizer_, chat_); });
   }
 
   ByteTokenizer tokenizer_;

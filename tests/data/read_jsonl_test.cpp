@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
@@ -21,14 +22,9 @@ class ReadJsonl : public ::testing::Test {
 
   // The file is refused with Error{Data} whose message has `place` ("problems.jsonl:2") and `what`.
   void expect_refused(const std::string& content, const std::string& place, const std::string& what) {
-    try {
-      read(content);
-      FAIL() << "accepted: " << content.substr(0, 100);
-    } catch (const core::Error& e) {
-      EXPECT_EQ(e.kind(), core::ErrorKind::Data);
-      EXPECT_THAT(e.message(), HasSubstr(place));
-      EXPECT_THAT(e.message(), HasSubstr(what));
-    }
+    SCOPED_TRACE(content.substr(0, 100));
+    EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { read(content); }),
+                testing::AllOf(HasSubstr(place), HasSubstr(what)));
   }
 
  private:

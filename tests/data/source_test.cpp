@@ -3,24 +3,14 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
-#include <functional>
 
+#include "support/errors.h"
 #include "support/paths.h"
 
 namespace thinktune::data {
 namespace {
 
 using testing::HasSubstr;
-
-core::Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const core::Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return core::internal_error("nothing was thrown");
-}
 
 TEST(DataSource, ExactlyOneSourceIsNeeded) {
   const std::pair<DataOptions, const char*> cases[] = {
@@ -33,9 +23,7 @@ TEST(DataSource, ExactlyOneSourceIsNeeded) {
       {{.generator = Generator::Arithmetic, .arithmetic = {.levels = {}}}, "levels"},
   };
   for (const auto& [options, expected] : cases) {
-    const core::Error error = error_of([&] { validate(options); });
-    EXPECT_EQ(error.kind(), core::ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr(expected));
+    EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { validate(options); }), HasSubstr(expected));
   }
   EXPECT_NO_THROW(validate(DataOptions{.generator = Generator::Arithmetic}));
   EXPECT_NO_THROW(validate(DataOptions{.train_file = "a.jsonl"})) << "looks at nothing outside the options";
@@ -74,9 +62,8 @@ TEST(DataSource, FilesGiveTheSplitsTheyAreNamedFor) {
 TEST(DataSource, AFileThatIsNotThereIsNamed) {
   const test::TempFolder folder;
   const std::string missing = (folder.path() / "missing.jsonl").string();
-  const core::Error error = error_of([&] { load_problems({.train_file = missing}); });
-  EXPECT_EQ(error.kind(), core::ErrorKind::Data);
-  EXPECT_THAT(error.message(), HasSubstr(missing));
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { load_problems({.train_file = missing}); }),
+              HasSubstr(missing));
 }
 
 }  // namespace

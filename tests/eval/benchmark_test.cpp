@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "src/eval/benchmark_parts.h"
+#include "support/errors.h"
 #include "support/temp_folder.h"
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
@@ -19,7 +20,9 @@ namespace thinktune::eval {
 namespace {
 
 namespace fs = std::filesystem;
+using core::ErrorKind;
 using nlohmann::json;
+using test::message_of_error;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -87,16 +90,6 @@ class BenchmarkTest : public testing::Test {
   void expect_same_bytes(const std::string& a, const std::string& b) const {
     for (const char* name : {"settings.json", "samples.jsonl", "summary.json"})
       EXPECT_TRUE(read(path(a, name)) == read(path(b, name))) << name;
-  }
-
-  template <class Act>
-  static std::string refusal(Act act) {
-    try {
-      act();
-    } catch (const core::Error& e) {
-      return e.what();
-    }
-    return "";
   }
 
   test::TempFolder folder_;
@@ -191,7 +184,7 @@ TEST_F(BenchmarkTest, AFinishedOneIsNotRunAgain) {
 TEST_F(BenchmarkTest, OtherSettingsInTheSameFolderAreRefused) {
   run("out", 8);
   const auto refused = [&](const std::string& part, const std::string& precision = "f32", int64_t limit = 8) {
-    EXPECT_THAT(refusal([&] { run("out", limit, precision); }),
+    EXPECT_THAT(message_of_error(ErrorKind::User, [&] { run("out", limit, precision); }),
                 AllOf(HasSubstr("holds an evaluation with other settings"), HasSubstr(part)));
   };
   overrides_.temperature = 0.5;
@@ -207,7 +200,8 @@ TEST_F(BenchmarkTest, OtherSettingsInTheSameFolderAreRefused) {
   std::ofstream(model_) << "stands for the model's file";
   EXPECT_EQ(run("out", 8).num_resumed, 8) << "nothing was touched";
   fs::remove(path("out", "settings.json"));
-  EXPECT_THAT(refusal([&] { run("out", 8); }), HasSubstr("not the settings that they were drawn with"));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [&] { run("out", 8); }),
+              HasSubstr("not the settings that they were drawn with"));
 }
 
 TEST_F(BenchmarkTest, ChangedSamplesAreRefused) {
@@ -217,7 +211,8 @@ TEST_F(BenchmarkTest, ChangedSamplesAreRefused) {
                                 const std::string& part) {
     text.replace(text.find(what), what.size(), by);
     std::ofstream(path("out", "samples.jsonl"), std::ios::binary) << text;
-    EXPECT_THAT(refusal([&] { run("out"); }), AllOf(HasSubstr("samples.jsonl:"), HasSubstr(part)));
+    EXPECT_THAT(message_of_error(ErrorKind::Data, [&] { run("out"); }),
+                AllOf(HasSubstr("samples.jsonl:"), HasSubstr(part)));
   };
   refused_with(samples, "\"p1\"", "\"p9\"", "sample 0 of p1 is expected here, this is sample 0 of p9");
   refused_with(samples, "\"verdict\"", "\"vrdict\"", ":1: not a sample as an evaluation writes it");
@@ -310,8 +305,9 @@ TEST_F(BenchmarkTest, ComparesTwoEvaluations) {
   test::bias_end_of_turn(weights_, 1.0);
   std::ofstream(model_) << "a trained model";
   run("b");
-  EXPECT_THAT(refusal([&] { compare_evaluations(folder_.path() / "a", folder_.path() / "b", 1); }),
-              AllOf(HasSubstr("no finished evaluation"), HasSubstr("summary.json")));
+  EXPECT_THAT(
+      message_of_error(ErrorKind::User, [&] { compare_evaluations(folder_.path() / "a", folder_.path() / "b", 1); }),
+      AllOf(HasSubstr("no finished evaluation"), HasSubstr("summary.json")));
   write_overview(folder_.path() / "b", {suite_.name});
   // A random model is never right: rewrite some verdicts as a trained one would have them.
   const auto set_success = [&](const std::string& folder, const std::vector<std::string>& ids) {
@@ -343,7 +339,8 @@ TEST_F(BenchmarkTest, RefusesToCompareWhatDiffers) {
     write_overview(folder_.path() / folder, {suite_.name});
   };
   const auto refused = [&](const std::string& other) {
-    return refusal([&] { compare_evaluations(folder_.path() / "a", folder_.path() / other, 1); });
+    return message_of_error(ErrorKind::User,
+                            [&] { compare_evaluations(folder_.path() / "a", folder_.path() / other, 1); });
   };
   finish("a");
   finish("few", 4);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/random.h"
 
@@ -13,12 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 std::string refusal(const std::string& text) {
-  try {
-    const CsvTable table(text, "data.csv");
-  } catch (const core::Error& e) {
-    return e.what();
-  }
-  return "";
+  return test::message_of_error(core::ErrorKind::Data, [&] { CsvTable(text, "data.csv"); });
 }
 
 TEST(Csv, ReadsQuotesCommasAndLineBreaks) {

@@ -7,12 +7,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "support/errors.h"
 #include "support/temp_folder.h"
 #include "thinktune/core/error.h"
 
 namespace thinktune::eval {
 namespace {
 
+using core::ErrorKind;
+using test::message_of_error;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -20,16 +23,6 @@ using ::testing::HasSubstr;
 const data::Problem kMath = {.id = "m", .problem = "How many {choices}?", .answer = "18"};
 const data::Problem kChoice = {
     .id = "c", .problem = "Which?", .answer = "B", .choices = {" Iron [title] ore", "Salt  [see fig.] water", "Tin"}};
-
-template <class Act>
-std::string refusal(Act act) {
-  try {
-    act();
-  } catch (const core::Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 Task task_of(const char* protocol, const char* suite, SuiteKind kind = SuiteKind::Math) {
   return resolve_task(find_protocol(protocol), suite, kind, {}).task;
@@ -66,8 +59,9 @@ TEST(Protocols, NamesAreUniqueAndTasksWhole) {
 TEST(Protocols, AreFoundByNameAndVersion) {
   EXPECT_EQ(find_protocol("lm-eval").full_name(), "lm-eval/1");
   EXPECT_EQ(&find_protocol("lm-eval/1"), &find_protocol("lm-eval"));
-  EXPECT_THAT(refusal([] { find_protocol("lm-eval/9"); }), AllOf(HasSubstr("lm-eval/9"), HasSubstr("simple-evals/1")));
-  EXPECT_THAT(refusal([] { find_protocol(""); }), HasSubstr("thinktuning/1"));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [] { find_protocol("lm-eval/9"); }),
+              AllOf(HasSubstr("lm-eval/9"), HasSubstr("simple-evals/1")));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [] { find_protocol(""); }), HasSubstr("thinktuning/1"));
 }
 
 TEST(Protocols, OursAsksEverySuite) {
@@ -76,9 +70,10 @@ TEST(Protocols, OursAsksEverySuite) {
 }
 
 TEST(Protocols, ASuiteThatIsNotDefinedIsRefusedWithThoseThatAre) {
-  EXPECT_THAT(refusal([] { task_of("simple-evals", "gsm8k"); }),
+  EXPECT_THAT(message_of_error(ErrorKind::User, [] { task_of("simple-evals", "gsm8k"); }),
               AllOf(HasSubstr("simple-evals/1 does not say how to ask gsm8k"), HasSubstr("math500, gpqa_diamond")));
-  EXPECT_THAT(refusal([] { task_of("lm-eval", "homework"); }), HasSubstr("does not say how to ask homework"));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [] { task_of("lm-eval", "homework"); }),
+              HasSubstr("does not say how to ask homework"));
 }
 
 // Word by word as published.
@@ -114,13 +109,14 @@ TEST(Protocols, WorkedExamplesComeFirst) {
 TEST(Protocols, WorkedExamplesAreTheFirstOfTheUsersFile) {
   const test::TempFolder folder;
   const Task task = task_of("lm-eval", "math500");
-  EXPECT_THAT(refusal([&] { load_examples(task, folder.path()); }),
+  EXPECT_THAT(message_of_error(ErrorKind::User, [&] { load_examples(task, folder.path()); }),
               AllOf(HasSubstr((folder.path() / "math500/fewshot.jsonl").string()), HasSubstr("four worked examples"),
                     HasSubstr("lm_eval/tasks/minerva_math/utils.py")));
   std::filesystem::create_directories(folder.path() / "math500");
   std::ofstream file(folder.path() / "math500/fewshot.jsonl");
   for (int i = 0; i < 3; ++i) file << "{\"problem\": \"p" << i << "\", \"solution\": \"s\"}\n" << std::flush;
-  EXPECT_THAT(refusal([&] { load_examples(task, folder.path()); }), HasSubstr("has 3 worked examples, 4 are asked"));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [&] { load_examples(task, folder.path()); }),
+              HasSubstr("has 3 worked examples, 4 are asked"));
   for (int i = 3; i < 6; ++i) file << "{\"problem\": \"p" << i << "\", \"solution\": \"s\"}\n" << std::flush;
   const auto examples = load_examples(task, folder.path());
   ASSERT_EQ(examples.size(), 4u);
@@ -145,14 +141,14 @@ TEST(ResolveTask, OverridesAreNamed) {
 }
 
 TEST(ResolveTask, RefusesWhatMakesNoSense) {
-  EXPECT_THAT(refusal([] { resolve_task(find_protocol("thinktuning"), "gsm8k", SuiteKind::Math, {.samples = 4}); }),
+  const auto refusal = [](const char* protocol, const char* suite, SuiteKind kind, const Overrides& overrides) {
+    return message_of_error(ErrorKind::User, [&] { resolve_task(find_protocol(protocol), suite, kind, overrides); });
+  };
+  EXPECT_THAT(refusal("thinktuning", "gsm8k", SuiteKind::Math, {.samples = 4}),
               AllOf(HasSubstr("4 samples of gsm8k at temperature 0"), HasSubstr("--temperature")));
-  EXPECT_THAT(
-      refusal([] { resolve_task(find_protocol("lighteval"), "math500", SuiteKind::Math, {.temperature = 0.0}); }),
-      HasSubstr("--samples 1"));
-  EXPECT_THAT(
-      refusal([] { resolve_task(find_protocol("lm-eval"), "arc_easy", SuiteKind::Choice, {.temperature = 0.5}); }),
-      HasSubstr("draws nothing: temperature cannot be changed"));
+  EXPECT_THAT(refusal("lighteval", "math500", SuiteKind::Math, {.temperature = 0.0}), HasSubstr("--samples 1"));
+  EXPECT_THAT(refusal("lm-eval", "arc_easy", SuiteKind::Choice, {.temperature = 0.5}),
+              HasSubstr("draws nothing: temperature cannot be changed"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "support/errors.h"
 #include "support/temp_folder.h"
 #include "thinktune/core/error.h"
 
@@ -15,6 +16,8 @@ namespace thinktune::eval {
 namespace {
 
 namespace fs = std::filesystem;
+using core::ErrorKind;
+using test::message_of_error;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -27,16 +30,6 @@ class Suites : public testing::Test {
     fs::create_directories(file.parent_path());
     std::ofstream(file, std::ios::binary) << text;
     return file;
-  }
-
-  template <class Act>
-  static std::string refusal(Act act) {
-    try {
-      act();
-    } catch (const core::Error& e) {
-      return e.what();
-    }
-    return "";
   }
 
   test::TempFolder folder_;
@@ -131,17 +124,18 @@ TEST_F(Suites, GpqasOrderIsAFunctionOfTheRecordsId) {
 TEST_F(Suites, GpqaNamesTheLineOfABadRecord) {
   const auto bad = [&](const std::map<std::string, std::string>& changes) {
     const fs::path file = write("bad.csv", gpqa_csv(3, changes));
-    return refusal([&] { read_gpqa(file); });
+    return message_of_error(ErrorKind::Data, [&] { read_gpqa(file); });
   };
   EXPECT_THAT(bad({{"Question", "  "}}), AllOf(HasSubstr("bad.csv:5"), HasSubstr("\"Question\" is empty")));
   EXPECT_THAT(bad({{"Incorrect Answer 3", ""}}), HasSubstr("\"Incorrect Answer 3\" is empty"));
   EXPECT_THAT(bad({{"Record ID", "rec0"}}), HasSubstr("the record \"rec0\" is already that of line 2"));
   const fs::path cut = write("cut.csv", gpqa_csv(2).substr(0, gpqa_csv(2).size() - 40));
-  EXPECT_THAT(refusal([&] { read_gpqa(cut); }), HasSubstr("never closed"));
+  EXPECT_THAT(message_of_error(ErrorKind::Data, [&] { read_gpqa(cut); }), HasSubstr("never closed"));
   const fs::path none = write("none.csv", gpqa_csv(0));
-  EXPECT_THAT(refusal([&] { read_gpqa(none); }), HasSubstr("no row below the header"));
+  EXPECT_THAT(message_of_error(ErrorKind::Data, [&] { read_gpqa(none); }), HasSubstr("no row below the header"));
   const fs::path other = write("other.csv", "Question,Correct Answer\na,b\n");
-  EXPECT_THAT(refusal([&] { read_gpqa(other); }), HasSubstr("the header has no column \"Record ID\""));
+  EXPECT_THAT(message_of_error(ErrorKind::Data, [&] { read_gpqa(other); }),
+              HasSubstr("the header has no column \"Record ID\""));
 }
 
 TEST_F(Suites, GpqaIsFoundUnderBothNames) {
@@ -153,14 +147,15 @@ TEST_F(Suites, GpqaIsFoundUnderBothNames) {
 
 TEST_F(Suites, AMissingFileIsExplained) {
   for (const SuiteInfo& info : suites()) {
-    const std::string text = refusal([&] { load_suite(info, folder_.path()); });
+    const std::string text = message_of_error(ErrorKind::User, [&] { load_suite(info, folder_.path()); });
     for (const std::string_view file : info.files) EXPECT_THAT(text, HasSubstr((folder_.path() / file).string()));
     EXPECT_THAT(text, AllOf(HasSubstr(std::string(info.source)), HasSubstr("put it there under that name")));
   }
 }
 
 TEST_F(Suites, UnknownNamesAreRefusedWithThoseThereAre) {
-  EXPECT_THAT(refusal([] { find_suite("math5000"); }), AllOf(HasSubstr("math5000"), HasSubstr("gpqa_diamond, gsm8k")));
+  EXPECT_THAT(message_of_error(ErrorKind::User, [] { find_suite("math5000"); }),
+              AllOf(HasSubstr("math5000"), HasSubstr("gpqa_diamond, gsm8k")));
 }
 
 TEST_F(Suites, ReadsRowsWithChoices) {
@@ -176,7 +171,7 @@ TEST_F(Suites, ReadsRowsWithChoices) {
 TEST_F(Suites, RefusesChoicesThatCannotBeAsked) {
   const auto bad = [&](const std::string& row) {
     const fs::path file = write("own.jsonl", row + "\n");
-    return refusal([&] { load_own_suite(file); });
+    return message_of_error(ErrorKind::Data, [&] { load_own_suite(file); });
   };
   EXPECT_THAT(bad(R"({"problem": "?", "choices": ["x"], "answer": "A"})"), HasSubstr("a list of 2 to 26 texts"));
   EXPECT_THAT(bad(R"({"problem": "?", "choices": ["x", 2], "answer": "A"})"), HasSubstr("a list of 2 to 26 texts"));

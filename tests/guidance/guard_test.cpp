@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "thinktune/core/error.h"
 
 namespace thinktune::guidance {
@@ -106,12 +107,8 @@ TEST(Guard, ADamagedStateIsRefused) {
   for (const char* text :
        {"", "{", "[]", "{\"first\": []}",
         "{\"first\": 1, \"recent\": [], \"paused_until\": 0, \"num_pauses\": 0, \"warned\": false}"}) {
-    try {
-      guard_state_from_json(text);
-      ADD_FAILURE() << text;
-    } catch (const core::Error& error) {
-      EXPECT_EQ(error.kind(), core::ErrorKind::Data) << text;
-    }
+    SCOPED_TRACE(text);
+    thinktune::test::message_of_error(core::ErrorKind::Data, [&] { guard_state_from_json(text); });
   }
 }
 

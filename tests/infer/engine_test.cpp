@@ -8,6 +8,7 @@
 
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
+#include "thinktune/infer/kv_cache.h"
 #include "thinktune/model/packed_attention.h"
 
 namespace thinktune::infer {
@@ -100,7 +101,7 @@ TEST_F(EngineTest, SamplerAndTrainerAgreeInEveryFamily) {
 TEST_F(EngineTest, SamplesDoNotDependOnSlotsBatchingOrCompany) {
   const auto all = requests(3);
   const auto reference = make({.max_sequences = 64}).generate(all, {.temperature = 0.8}, {.seed = 1, .step = 4});
-  for (const EngineOptions& options : {EngineOptions{1, 2048}, EngineOptions{4, 1}, EngineOptions{7, 30}}) {
+  for (const EngineOptions& options : {EngineOptions{1, 2048, 1}, EngineOptions{4, 1, 1}, EngineOptions{7, 30, 1}}) {
     const auto results = make(options).generate(all, {.temperature = 0.8}, {.seed = 1, .step = 4});
     for (size_t r = 0; r < all.size(); ++r)
       for (size_t s = 0; s < results[r].size(); ++s)
@@ -245,6 +246,49 @@ TEST_F(EngineTest, ScoreEqualsGenerationLogprobs) {
   for (size_t r = 0; r + 1 < all.size(); ++r)
     for (size_t i = 0; i < scores[r].size(); ++i) EXPECT_NEAR(scores[r][i], results[r][0].logprobs[i], 1e-4);
   EXPECT_TRUE(scores.back().empty());
+}
+
+// Half a dozen sequences want 375 KiB each; without a bound they would all be decoded at a time.
+TEST_F(EngineTest, SequencesWaitForMemoryAndNoneFailsOrChanges) {
+  auto all = requests(3);
+  for (Request& request : all) {
+    request.max_new_tokens = 1500 - static_cast<int64_t>(request.prompt_number);
+    request.stop_texts = {"e", "a"};
+  }
+  Engine free = make();
+  const auto reference = free.generate(all, {.temperature = 0.8}, {.seed = 1});
+  EXPECT_GT(free.stats().kv_peak_bytes, 4 << 20);
+  for (const int64_t prefill_tokens : {1, 30, 2048}) {
+    Engine bounded = make({.prefill_tokens = prefill_tokens, .kv_cache_mib = 1});
+    const auto results = bounded.generate(all, {.temperature = 0.8}, {.seed = 1});
+    for (size_t r = 0; r < all.size(); ++r)
+      for (size_t s = 0; s < results[r].size(); ++s) EXPECT_EQ(results[r][s].ids, reference[r][s].ids);
+    EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
+    EXPECT_GT(bounded.stats().kv_peak_bytes, 1 << 19);
+  }
+}
+
+TEST_F(EngineTest, ASequenceThatNeverFitsIsRefusedBeforeAnythingIsComputed) {
+  const int64_t row = kv_bytes(decoder_.config(), at::kFloat, 1);
+  std::vector<Request> all = requests(1);
+  std::vector<TokenId> held;  // begins none of the prompts
+  for (int i = 0; i < 96; ++i) held.push_back(200 + i % 50);
+  const auto fitting = (1 << 20) / row - std::ssize(held) - std::ssize(all[1].prompt_ids);
+  all[1].max_new_tokens = fitting;
+  all[1].stop_texts = {"e", "a"};
+  Engine engine = make({.kv_cache_mib = 1});
+  engine.hold_prefix(held);
+  EXPECT_NO_THROW(engine.generate({all[1]}, {.temperature = 1}, {.seed = 4}));
+  engine.reset_stats();
+  all[1].max_new_tokens = fitting + 1;
+  try {
+    engine.generate(all, {.temperature = 1}, {.seed = 4});
+    ADD_FAILURE() << "generated without room";
+  } catch (const core::Error& error) {
+    EXPECT_EQ(error.kind(), core::ErrorKind::User);
+    EXPECT_NE(std::string(error.what()).find("kv_cache_mib"), std::string::npos);
+  }
+  EXPECT_EQ(engine.stats().prompt_tokens, 0);
 }
 
 TEST_F(EngineTest, TooLongAndNotFiniteAreErrors) {

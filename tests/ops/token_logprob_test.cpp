@@ -2,6 +2,7 @@
 
 #include "kernels/sampling_transform.h"
 #include "src/ops/logit_rows.h"
+#include "support/peak_memory.h"
 #include "tensor_checks.h"
 #include "thinktune/core/error.h"
 
@@ -171,14 +172,34 @@ TEST(TokenLogprob, ChunksDoNotShow) {
   const OneThread one_thread;
   const Inputs in = make_inputs(29, 16, 301, at::kDouble);
   std::vector<std::vector<at::Tensor>> results;
-  for (int64_t chunk : {1, 4, 28, 29, 1000}) {
+  for (int64_t chunk : {1000, 1, 4, 28, 29}) {
     const at::Tensor hidden = leaf(in.hidden_TD), head = leaf(in.head_VD);
-    const TokenLogprobs out = token_logprob(hidden, head, in.targets_T, {.chunk_tokens = chunk});
+    const TokenLogprobs out =
+        token_logprob(hidden, head, in.targets_T,
+                      {.chunk_tokens = chunk, .backward_tokens = chunk + 1, .backward_vocabulary = 5 * chunk});
     results.push_back(gradients({out.logprob_T}, {normals({29}, at::kDouble, 5)}, {hidden, head}));
     results.back().push_back(out.logprob_T);
     results.back().push_back(out.entropy_T);
     for (size_t i = 0; i < 4; ++i) expect_near(results.back()[i], results.front()[i], 1e-14, 1e-13);
   }
+}
+
+// Forward and backward of 4,096 tokens: whole logits would be 2.5 GB, and so would their gradients.
+TEST(TokenLogprob, MemoryDoesNotGrowWithTokensTimesVocabulary) {
+  constexpr int64_t kTokens = 4096, kWidth = 32, kVocabulary = 152064, kMega = 1 << 20;
+  const Inputs in = make_inputs(kTokens, kWidth, kVocabulary, at::kFloat);
+  const at::Tensor hidden = leaf(in.hidden_TD), head = leaf(in.head_VD);
+  const test::PeakMemory meter;
+  { at::ones({64 * kMega}, at::kByte); }
+  if (!meter.rise()) GTEST_SKIP() << "the system does not tell how much memory is resident";
+  ASSERT_GE(*meter.rise(), 60 * kMega) << "the meter does not see what is allocated";
+
+  const test::PeakMemory peak;
+  const TokenLogprobs out = token_logprob(hidden, head, in.targets_T, {});
+  gradients({out.logprob_T}, {normals({kTokens}, at::kFloat, 5)}, {hidden, head});
+  const int64_t head_gradient = kVocabulary * kWidth * 4, logits = int64_t{1} << 26;  // 2^24 numbers at a time
+  EXPECT_LE(*peak.rise(), head_gradient + logits + 32 * kMega);
+  std::printf("vocabulary %ld, %ld tokens: %.0f MB\n", kVocabulary, kTokens, static_cast<double>(*peak.rise()) / 1e6);
 }
 
 TEST(TokenLogprob, TokensWithoutGradientCostNothingAndChangeNothing) {

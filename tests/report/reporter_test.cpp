@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
@@ -212,25 +213,15 @@ TEST_F(ReporterTest, AResumedRunsFilesEqualTheUndisturbedOnes) {
 TEST_F(ReporterTest, ANewRunDoesNotWriteOverAnotherOne) {
   { Reporter(run(), {}, decode, RunStart::New).step(make_report(1), make_groups(1)); }
   const std::string before = core::read_file(run() / "metrics.jsonl", "test");
-  try {
-    Reporter reporter(run(), {}, decode, RunStart::New);
-    FAIL() << "it was opened";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("holds the results of another run"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { Reporter(run(), {}, decode, RunStart::New); }),
+              HasSubstr("holds the results of another run"));
   EXPECT_EQ(core::read_file(run() / "metrics.jsonl", "test"), before);
 }
 
 TEST_F(ReporterTest, TwoRunsCannotShareAFolder) {
   Reporter first(run(), {}, decode, RunStart::New);
-  try {
-    Reporter second(run(), {}, decode, RunStart::Resumed);
-    FAIL() << "it was opened";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("another run is writing to"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { Reporter(run(), {}, decode, RunStart::Resumed); }),
+              HasSubstr("another run is writing to"));
 }
 
 TEST_F(ReporterTest, ResumingWithFewerRowsThanStepsSaysSo) {
@@ -247,13 +238,9 @@ TEST_F(ReporterTest, ADamagedRowIsNamed) {
     fs::remove_all(folder);
     fs::create_directories(folder);
     std::ofstream(folder / "metrics.jsonl") << "{\"step\":1}\n" << damaged << "{\"step\":2}\n";
-    try {
-      Reporter reporter(folder, {}, decode, RunStart::Resumed, 2);
-      FAIL() << "it was read: " << damaged;
-    } catch (const core::Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::Data);
-      EXPECT_THAT(error.message(), HasSubstr("metrics.jsonl:2: ")) << damaged;
-    }
+    SCOPED_TRACE(damaged);
+    EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { Reporter(folder, {}, decode, RunStart::Resumed, 2); }),
+                HasSubstr("metrics.jsonl:2: "));
   }
 }
 
@@ -384,13 +371,8 @@ TEST_F(ReporterTest, AFullDiskLeavesWholeRows) {
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit limit{before.size() + 50, old.rlim_max};  // the next row begins to fit, and does not
   ::setrlimit(RLIMIT_FSIZE, &limit);
-  try {
-    reporter.step(make_report(2), make_groups(2));
-    ADD_FAILURE() << "more was written than fits";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("metrics.jsonl"));
-  }
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { reporter.step(make_report(2), make_groups(2)); }),
+              HasSubstr("metrics.jsonl"));
   ::setrlimit(RLIMIT_FSIZE, &old);
   std::signal(SIGXFSZ, old_handler);
   EXPECT_EQ(core::read_file(run() / "metrics.jsonl", "test"), before);
@@ -399,13 +381,9 @@ TEST_F(ReporterTest, AFullDiskLeavesWholeRows) {
 }
 
 TEST_F(ReporterTest, RefusesAFolderThatCannotBeMade) {
-  try {
-    Reporter reporter("/proc/thinktune/run", {}, decode, RunStart::New);
-    FAIL() << "it was opened";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::User);
-    EXPECT_THAT(error.message(), HasSubstr("/proc/thinktune/run"));
-  }
+  EXPECT_THAT(
+      test::message_of_error(ErrorKind::User, [] { Reporter("/proc/thinktune/run", {}, decode, RunStart::New); }),
+      HasSubstr("/proc/thinktune/run"));
 }
 
 TEST_F(ReporterTest, ConsoleLineAndWarnings) {
@@ -447,12 +425,8 @@ TEST(StepLine, SaysWhatPeopleLookFor) {
 
 TEST(ReportOptions, AreChecked) {
   EXPECT_NO_THROW(validate(ReportOptions{}));
-  try {
-    validate(ReportOptions{.rollouts_every = -1});
-    FAIL() << "it was taken";
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.message(), "report.rollouts_every is -1, allowed is at least 0");
-  }
+  EXPECT_EQ(test::message_of_error(ErrorKind::User, [] { validate(ReportOptions{.rollouts_every = -1}); }),
+            "report.rollouts_every is -1, allowed is at least 0");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <thread>
 
+#include "support/errors.h"
 #include "support/temp_folder.h"
 #include "thinktune/core/error.h"
 #include "thinktune/reward/reward.h"
@@ -55,13 +56,7 @@ class CommandTest : public ::testing::Test {
   }
 
   static std::string refusal(const RewardOptions& options, const std::vector<std::string>& texts) {
-    try {
-      ask(options, texts);
-    } catch (const core::Error& e) {
-      EXPECT_EQ(e.kind(), core::ErrorKind::User);
-      return e.what();
-    }
-    return "no error";
+    return test::message_of_error(core::ErrorKind::User, [&] { ask(options, texts); });
   }
 
   test::TempFolder folder_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "thinktune/core/error.h"
 
 namespace thinktune::reward {
@@ -321,14 +322,8 @@ TEST(FindAnswer, AnotherQuestionBehindAnAnswerIsNotAnswered) {
 
 TEST(ReadRules, RefusesWhatIsNone) {
   EXPECT_EQ(read_rules({"box", "last_number"}, "s"), (std::vector<Rule>{Rule::Box, Rule::LastNumber}));
-  const auto message = [](const std::vector<std::string>& names) -> std::string {
-    try {
-      read_rules(names, "reward.answer.strict");
-    } catch (const core::Error& e) {
-      EXPECT_EQ(e.kind(), core::ErrorKind::User);
-      return e.what();
-    }
-    return "accepted";
+  const auto message = [](const std::vector<std::string>& names) {
+    return test::message_of_error(core::ErrorKind::User, [&] { read_rules(names, "reward.answer.strict"); });
   };
   EXPECT_THAT(message({"box", "boxes"}), ::testing::HasSubstr("reward.answer.strict: \"boxes\" is no rule"));
   EXPECT_THAT(message({"bx"}), ::testing::HasSubstr("the rules are box, tag, hashes, phrase, choice, math"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
@@ -65,14 +66,12 @@ TEST(ChatTemplateGolden, AllTemplatesAreExact) {
       num_continued += options.continue_final_message ? 1 : 0;
       if (c.contains("error")) {
         ++num_errors;
-        try {
-          ADD_FAILURE() << what << " was not refused: " << golden.chat.render_text(c["messages"], options);
-        } catch (const core::Error& error) {
-          EXPECT_EQ(error.kind(), core::ErrorKind::Data);
-          EXPECT_THAT(error.message(), testing::StartsWith("the chat template refuses this conversation (line "));
-          const std::string reason = c["error"];
-          EXPECT_THAT(error.message(), testing::HasSubstr(reason.substr(reason.find(": ") + 2))) << what;
-        }
+        SCOPED_TRACE(what);
+        const std::string reason = c["error"];
+        EXPECT_THAT(
+            test::message_of_error(core::ErrorKind::Data, [&] { golden.chat.render_text(c["messages"], options); }),
+            testing::AllOf(testing::StartsWith("the chat template refuses this conversation (line "),
+                           testing::HasSubstr(reason.substr(reason.find(": ") + 2))));
         continue;
       }
       EXPECT_EQ(golden.chat.render_text(c["messages"], options), c["expected"].get<std::string>()) << what;

@@ -11,14 +11,8 @@ using testing::HasSubstr;
 
 // Found when the template is read, not when it is used.
 std::string refused_source(const std::string& source) {
-  try {
-    test::parsed(source);
-    ADD_FAILURE() << "accepted: " << source;
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), core::ErrorKind::Data) << source;
-    return error.message();
-  }
-  return "";
+  SCOPED_TRACE(source);
+  return thinktune::test::message_of_error(core::ErrorKind::Data, [&] { test::parsed(source); });
 }
 
 TEST(JinjaErrors, UnfinishedTags) {

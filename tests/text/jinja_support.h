@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/errors.h"
 #include "thinktune/core/error.h"
 #include "thinktune/text/chat_template.h"
 
@@ -47,13 +48,8 @@ inline std::string rendered(const std::string& source, const RenderOptions& opti
 
 // The message of the Error{Data} that parsing or rendering throws.
 inline std::string refusal(const std::string& source, const RenderOptions& options = test::options()) {
-  try {
-    ADD_FAILURE() << source << " rendered as " << rendered(source, options);
-  } catch (const core::Error& error) {
-    EXPECT_EQ(error.kind(), core::ErrorKind::Data) << source;
-    return error.message();
-  }
-  return "";
+  SCOPED_TRACE(source);
+  return thinktune::test::message_of_error(core::ErrorKind::Data, [&] { rendered(source, options); });
 }
 
 struct Case {

@@ -22,24 +22,37 @@ TEST(Memory, WeightsAndOptimiserAreExact) {
   EXPECT_EQ(bytes_of(parts, "f32 weights"), 4 * parameters);
   EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * parameters);
   EXPECT_EQ(bytes_of(parts, "AdamW's two moments, f32"), 8 * parameters);
-  EXPECT_EQ(bytes_of(parts, "bf16 weights of the sampler"), 2 * parameters);
+  EXPECT_EQ(bytes_of(parts, "bf16 weights"), 2 * parameters);
   EXPECT_EQ(bytes_of(parts, "frozen first weights (teacher, KL)"), 2 * parameters);
+}
+
+TEST(Memory, ThePeakIsTheLargerOfSamplingAndUpdate) {
+  const std::vector<MemoryPart> parts = {
+      {"a", 100}, {"b", 5, MemoryPhase::Sampling}, {"c", 7, MemoryPhase::Sampling}, {"d", 11, MemoryPhase::Update}};
+  EXPECT_EQ(peak_bytes(parts), 112);
 }
 
 TEST(Memory, SettingsThatTakeMore) {
   const model::ModelConfig config = test::tiny_config();
   TrainOptions options;
-  const auto total = [&] { return total_bytes(memory_of_training(config, options)); };
+  const auto total = [&] {
+    int64_t bytes = 0;
+    for (const MemoryPart& part : memory_of_training(config, options)) bytes += part.bytes;
+    return bytes;
+  };
   const int64_t usual = total();
-  const int64_t copies = bytes_of(memory_of_training(config, options), "the sampler's copies laid out for products");
+  const int64_t copies = bytes_of(memory_of_training(config, options), "the teacher's copies laid out for products");
   EXPECT_GT(copies, 0);
   options.guidance.enabled = false;
   const int64_t without_teacher = total();
   // A teacher has its weights and a copy of its matrices for products, a KL term's reference only the weights.
+  const int64_t cache = bytes_of(memory_of_training(config, {}), "keys and values of the sampler, at most") -
+                        bytes_of(memory_of_training(config, options), "keys and values of the sampler, at most");
+  EXPECT_GE(cache, 0);
   const int64_t weights = 2 * model::num_parameters(config);
-  EXPECT_EQ(usual - without_teacher, weights + copies / 2);
+  EXPECT_EQ(usual - without_teacher, weights + copies + cache);
   options.loss.kl_coefficient = 0.1;
-  EXPECT_EQ(usual - total(), copies / 2);
+  EXPECT_EQ(usual - total(), copies + cache);
   const auto more = [&](auto change) {
     options = {};
     change();
@@ -47,8 +60,12 @@ TEST(Memory, SettingsThatTakeMore) {
   };
   EXPECT_GT(more([&] { options.precision = Precision::F32; }), 0);
   EXPECT_GT(more([&] { options.engine.max_sequences *= 2; }), 0);
+  options = {};
+  options.engine = {.max_sequences = 65536, .kv_cache_mib = 3};
+  EXPECT_EQ(bytes_of(memory_of_training(config, options), "keys and values of the sampler, at most"), 3 << 20);
   EXPECT_GT(more([&] { options.update.micro_batch_tokens *= 2; }), 0);
-  EXPECT_GT(more([&] { options.rollout.max_new_tokens *= 2; }), 0);
+  EXPECT_LT(more([&] { options.update.gradient_checkpointing = true; }), 0);
+  EXPECT_GT(more([&] { options.rollout.max_new_tokens *= 8; }), 0);
 }
 
 }  // namespace

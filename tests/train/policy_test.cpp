@@ -48,13 +48,14 @@ class PolicyTest : public testing::Test {
 TEST_F(PolicyTest, PackedEqualsOneSequenceAtATime) {
   for (const auto& [dtype, tolerance] : {std::pair{at::kFloat, 2e-5}, std::pair{at::kBFloat16, 0.1}}) {
     const Policy policy = make(dtype);
-    const at::Tensor packed_M = response_logprobs(decoder_, policy.compute_weights(), groups_, {}, false).logprob_T;
+    const at::Tensor packed_M =
+        response_logprobs(decoder_, policy.compute_weights(), groups_, {}, Gradient::None).logprob_T;
     EXPECT_FALSE(packed_M.requires_grad());
     int64_t row = 0;
     for (const rollout::TrainGroup& group : groups_)
       for (const rollout::TrainSequence& sequence : group.sequences) {
         const at::Tensor alone_M =
-            response_logprobs(decoder_, policy.compute_weights(), {{group.prompt_ids, {sequence}}}, {}, false)
+            response_logprobs(decoder_, policy.compute_weights(), {{group.prompt_ids, {sequence}}}, {}, Gradient::None)
                 .logprob_T;
         ASSERT_EQ(alone_M.size(0), std::ssize(sequence.ids));
         for (int64_t i = 0; i < alone_M.size(0); ++i, ++row)
@@ -69,7 +70,8 @@ TEST_F(PolicyTest, WithAndWithoutGradientTheNumbersAreTheSame) {
     const Policy policy = make(dtype);
     const at::Tensor with_M = policy.logprobs(groups_, {}).logprob_T;
     EXPECT_TRUE(with_M.requires_grad());
-    const at::Tensor without_M = response_logprobs(decoder_, policy.compute_weights(), groups_, {}, false).logprob_T;
+    const at::Tensor without_M =
+        response_logprobs(decoder_, policy.compute_weights(), groups_, {}, Gradient::None).logprob_T;
     EXPECT_LT((with_M.detach() - without_M).abs().max().item<double>(), dtype == at::kFloat ? 1e-5 : 0.1);
   }
 }
@@ -85,6 +87,22 @@ TEST_F(PolicyTest, InBf16TheGradientArrivesInTheF32MasterWeights) {
     const at::Tensor a = rounded[i].flatten(), b = exact[i].flatten();
     const double cosine = (a.dot(b) / (a.norm() * b.norm())).item<double>();
     EXPECT_GT(cosine, 0.99) << "tensor " << i;
+  }
+}
+
+TEST_F(PolicyTest, CheckpointingChangesNoBit) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    Policy keeps = make(dtype), checkpoints = make(dtype);
+    const at::Tensor kept_M = keeps.logprobs(groups_, {}).logprob_T;
+    const at::Tensor checkpointed_M = checkpoints.logprobs(groups_, {}, /*checkpointing=*/true).logprob_T;
+    EXPECT_TRUE(at::equal(kept_M, checkpointed_M));
+    kept_M.sum().backward();
+    checkpointed_M.sum().backward();
+    const auto expected = keeps.gradients(), gradients = checkpoints.gradients();
+    for (size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_GT(expected[i].abs().max().item<double>(), 0);
+      EXPECT_TRUE(at::equal(gradients[i], expected[i])) << "tensor " << i;
+    }
   }
 }
 

@@ -287,8 +287,14 @@ TEST_F(StepTest, PromptsAreNumberedByTheirPlaceInTheRun) {
 
 TEST_F(StepTest, ANaNWeightStopsBeforeTheUpdateAndIsNamed) {
   TrainOptions o = options();
-  o.precision = Precision::Bf16;  // the sampler reads the bf16 copy, so the loss is what meets the NaN
-  auto run = guided_run(o);
+  // The bf16 copy takes the NaN over when the student has sampled, so the loss is what meets it.
+  o.precision = Precision::Bf16;
+  Policy* policy = nullptr;
+  auto run = guided_run(o, [&](const std::string& gold, int64_t) {
+    policy->refresh_compute_weights();
+    return TeacherReply{guidance::format_reply("incorrect", "No.", "\\boxed{" + gold + "}"), true};
+  });
+  policy = run->policy.get();
   run->policy->parameters()[0].detach()[17][3].fill_(std::numeric_limits<float>::quiet_NaN());
   const auto before = copies(run->policy->parameters());
   const core::Error error = error_of([&] { train_step(*run, 2); });
@@ -314,7 +320,7 @@ TEST_F(StepTest, AnInfiniteGradientStopsBeforeTheUpdateAndIsNamed) {
     o.precision = precision;
     auto run = guided_run(o);
     // In the order of tensor_list: embedding, then six a layer (norm, qkv, output, norm, gate_up, down).
-    run->policy->parameters()[1 + 6 + 2].register_hook(
+    model::tensor_list(run->policy->differentiable_weights())[1 + 6 + 2].register_hook(
         [](at::Tensor g) { return g * std::numeric_limits<float>::infinity(); });
     const auto before = copies(run->policy->parameters());
     const core::Error error = error_of([&] { train_step(*run, 1); });
@@ -351,7 +357,7 @@ TEST_F(StepTest, OldLogprobsComeFromWhereTheOptionSays) {
     for (const MiniBatch& mini : minis)
       for (const MicroBatch& micro : mini.micro_batches) {
         const at::Tensor policy_M = response_logprobs(*run->decoder, run->policy->compute_weights(), micro.groups,
-                                                      logprob_options(run->options), false)
+                                                      logprob_options(run->options), Gradient::None)
                                         .logprob_T;
         const float* policy = policy_M.const_data_ptr<float>();
         for (const rollout::TrainGroup& group : micro.groups)

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "support/errors.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/random.h"
@@ -159,19 +160,6 @@ inline void write_bytes(const std::filesystem::path& path, std::string_view byte
 }
 
 inline std::string read_bytes(const std::filesystem::path& path) { return core::read_file(path, "test file"); }
-
-// The message of the Error{kind} that `action` throws; fails the test if it throws none, or another.
-template <class Action>
-std::string message_of_error(core::ErrorKind kind, Action action) {
-  try {
-    action();
-  } catch (const core::Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "no error was thrown";
-  return "";
-}
 
 inline const std::vector<weights::DType>& every_dtype() {
   using enum weights::DType;

@@ -35,7 +35,8 @@ struct EvalCommand {
   std::optional<int64_t> limit;  // the first so many problems of each suite
   std::optional<int64_t> seed;
   std::optional<int64_t> batch;  // sequences decoded at a time
-  std::string out;               // folder; empty: only the table
+  std::optional<int64_t> kv_cache_mib;
+  std::string out;  // folder; empty: only the table
 
   std::string config;  // a training config whose prompt, reward, data and eval sections are used; may be empty
   std::vector<std::string> set;

@@ -1,6 +1,8 @@
 // The batched sampler. A call takes any number of prompts with n samples each; a fixed number of slots is kept busy:
-// finished sequences leave, waiting ones enter. A prompt is computed once for its n samples, and what all prompts of a
-// call begin with is computed once for the call. Tokens depend on weights, prompt and random key alone.
+// finished sequences leave, waiting ones enter. Keys and values stay within a bound: a sequence enters when there is
+// room for all tokens that it may get, so none has to be given up. A prompt is computed once for its n samples, and
+// what all prompts of a call begin with is computed once for the call. Tokens depend on weights, prompt and random key
+// alone.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,6 +34,7 @@ void validate(const SamplingOptions& options);
 struct EngineOptions {
   int64_t max_sequences = 64;     // sequences decoded at a time
   int64_t prefill_tokens = 2048;  // prompt tokens computed at a time
+  int64_t kv_cache_mib = 4096;    // bound of the keys and values; sequences that would exceed it wait
 };
 void describe(core::Fields& fields, EngineOptions& options);
 void validate(const EngineOptions& options);
@@ -58,6 +61,7 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   double prefill_s = 0;
   double decode_s = 0;
+  int64_t kv_peak_bytes = 0;  // keys and values, as reserved
 };
 
 class Engine {
@@ -77,8 +81,9 @@ class Engine {
   // As release(): what follows is computed with the weights as they are then.
   void weights_changed() { release(); }
 
-  // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User} if prompt and new tokens
-  // together exceed the model's positions.
+  // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User}, before anything is
+  // computed, if prompt and new tokens of a request together exceed the model's positions or the bound of the keys and
+  // values.
   std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
                                                 const core::RandomKey& key);
 

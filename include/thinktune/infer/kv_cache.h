@@ -15,11 +15,24 @@
 
 namespace thinktune::infer {
 
+// Bytes of the keys and values of so many tokens in all layers.
+int64_t kv_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens);
+
+// What an engine's blocks take together, and may take.
+struct KvMemory {
+  int64_t limit_bytes = 0;
+  int64_t used_bytes = 0;
+};
+
 // Keys and values of consecutive tokens in all layers. Blocks are shared, never copied: what prompts begin with, a
 // prompt for its samples, a sample's own tail.
 class KvBlock {
  public:
-  KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity);
+  // `memory` counts the block as long as it lives; whether it fits is for the caller to know.
+  KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity, KvMemory& memory);
+  ~KvBlock();
+  KvBlock(const KvBlock&) = delete;
+  KvBlock& operator=(const KvBlock&) = delete;
 
   int64_t size() const { return size_; }
   void set_size(int64_t size) { size_ = size; }
@@ -43,6 +56,7 @@ class KvBlock {
   char* base_ = nullptr;
   int64_t row_bytes_ = 0, plane_bytes_ = 0;
   int64_t size_ = 0, capacity_ = 0;
+  KvMemory& memory_;
 };
 
 // What a sequence attends to: computed blocks in order of positions, then `own`, to which new tokens are added.

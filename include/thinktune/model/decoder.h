@@ -77,6 +77,11 @@ class Decoder {
   at::Tensor forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
                      Attention& attention) const;
 
+  // The same numbers; of each block only the input is kept for backward, which computes the block again. Gradients of
+  // the weights arrive in their .grad. The decoder must live until then.
+  at::Tensor forward_checkpointed(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
+                                  const std::shared_ptr<Attention>& attention) const;
+
   // [T, V], in the weights' dtype.
   at::Tensor logits(const Weights& weights, const at::Tensor& hidden_TD) const;
 
@@ -84,7 +89,21 @@ class Decoder {
   ops::TokenLogprobs token_logprob(const Weights& weights, const at::Tensor& hidden_TD, const at::Tensor& targets_T,
                                    ops::TokenLogprobOptions options) const;
 
+  // Cosines and sines of all tokens' angles, [T, rotary_dim / 2].
+  struct Angles {
+    at::Tensor cos, sin;
+  };
+
  private:
+  struct Positions {
+    Angles everywhere, in_windows;  // of layers without and with a window
+  };
+
+  at::Tensor embed(const Weights& weights, const at::Tensor& ids_T) const;
+  Positions turned(const at::Tensor& positions_T, const at::Tensor& like) const;
+  at::Tensor block(int64_t layer, const LayerWeights& w, at::Tensor x_TD, const Positions& positions,
+                   Attention& attention) const;
+
   ModelConfig config_;
   at::Tensor frequencies_, local_frequencies_;  // [rotary_dim / 2], f64: the angle per position
 };

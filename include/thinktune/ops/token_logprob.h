@@ -25,15 +25,19 @@ struct TokenLogprobs {
 struct TokenLogprobOptions {
   LogprobTransform transform;
   double softcap = 0;             // c > 0: the model's logits are c · tanh(product / c) (Gemma 2)
-  int64_t chunk_tokens = 256;     // rows of logits held at a time
+  // Of [T, V], so much is held at a time. Whole rows: of chunk_tokens tokens, fewer where the vocabulary is large.
+  // Backward, unless the transform truncates: backward_tokens tokens by backward_vocabulary entries.
+  int64_t chunk_tokens = 256;
+  int64_t backward_tokens = 4096;
+  int64_t backward_vocabulary = 4096;
   bool entropy_gradient = false;  // entropy_T takes part in backward
 };
 
 // hidden_TD and head_VD: same float dtype (f32, f64 or bf16), targets_T: int64 in [0, V). Products in the input's
-// dtype, softmax statistics in f32 (f64 for f64). Differentiable in hidden_TD and head_VD: backward computes each
-// chunk's logits again, so memory stays [chunk_tokens, V]. A target that the transform would drop (the sampler's logits
-// and the trainer's differ in the last bits) is kept: its log-probability is finite. Throws Error{Internal} for shapes
-// or dtypes that do not fit.
+// dtype, softmax statistics in f32 (f64 for f64). Differentiable in hidden_TD and head_VD: backward computes the
+// logits again, so that memory does not grow with T, and beyond the head's gradient not with V. A target that the
+// transform would drop (the sampler's logits and the trainer's differ in the last bits) is kept: its log-probability is
+// finite. Throws Error{Internal} for shapes or dtypes that do not fit.
 TokenLogprobs token_logprob(const at::Tensor& hidden_TD, const at::Tensor& head_VD, const at::Tensor& targets_T,
                             const TokenLogprobOptions& options);
 

@@ -10,16 +10,19 @@
 
 namespace thinktune::train {
 
+enum class MemoryPhase : uint8_t { Always, Sampling, Update };
+
 struct MemoryPart {
   std::string what;
   int64_t bytes = 0;
+  MemoryPhase phase = MemoryPhase::Always;  // when it is there
 };
 
-// All that is alive at the peak of a step, by name. Weights and optimiser are exact, the cache is what it can become,
-// activations are counted from what the backward pass keeps of each token. For the quickstart the sum is 5.6 GB and the
-// process's peak over three steps 6.3 GB, LibTorch's own code and buffers included.
+// Everything that a step holds, by name. Weights and optimiser are exact, the cache is what it can become, activations
+// are counted from what the backward pass keeps of each token. LibTorch's own code and buffers come on top.
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options);
 
-int64_t total_bytes(const std::vector<MemoryPart>& parts);
+// What is always there, and the larger of sampling and update.
+int64_t peak_bytes(const std::vector<MemoryPart>& parts);
 
 }  // namespace thinktune::train

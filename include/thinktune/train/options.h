@@ -55,6 +55,7 @@ struct UpdateOptions {
       32;  // prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates
   int64_t micro_batch_tokens =
       4096;  // tokens of one forward and backward pass; bounds memory, does not change the result
+  bool gradient_checkpointing = false;  // keep only each block's input, and compute blocks again in backward
   OldLogprobs old_logprobs = OldLogprobs::Policy;
   double mismatch_warning =
       2.0;  // warn when a sampled token's log-probability differs by more between sampler and trainer

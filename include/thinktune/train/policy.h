@@ -15,11 +15,15 @@
 
 namespace thinktune::train {
 
+// Whether a result can be differentiated with respect to the weights, and what is kept for that of each block of the
+// model: all that its backward reads, or only its input.
+enum class Gradient { None, Kept, Checkpointed };
+
 // Log-probabilities of all response tokens of `groups` under `weights`. The responses of a group share their prompt's
-// pass. With `needs_gradient` the result is differentiable with respect to `weights`.
+// pass.
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
                                      const std::vector<rollout::TrainGroup>& groups,
-                                     const ops::TokenLogprobOptions& options, bool needs_gradient);
+                                     const ops::TokenLogprobOptions& options, Gradient gradient);
 
 class Policy {
  public:
@@ -30,13 +34,16 @@ class Policy {
   const model::Weights& compute_weights() const {
     return compute_;
   }  // what the sampler reads; same storage for the whole run
+  // The leaves of logprobs(): the same storage; what arrives at them is widened and added to the master weights'
+  // gradients (f32: they are the master weights).
+  const model::Weights& differentiable_weights() const { return differentiable_; }
   const std::vector<at::Tensor>& parameters() const {
     return parameters_;
   }  // master weights, in the order of model::tensor_list
 
   // With gradient towards the master weights.
-  ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups,
-                              const ops::TokenLogprobOptions& options) const;
+  ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
+                              bool checkpointing = false) const;
 
   void zero_gradients();
   std::vector<at::Tensor> gradients() const;  // f32, zeros where nothing arrived
@@ -52,6 +59,7 @@ class Policy {
   const model::Decoder& decoder_;
   model::Weights master_;
   model::Weights compute_;
+  model::Weights differentiable_;
   std::vector<at::Tensor> parameters_;
 };
 

@@ -1,0 +1,41 @@
+// How far this process's memory rises.
+#pragma once
+
+#include <cstdint>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace thinktune::test {
+
+// From construction on: the highest resident memory above the resident memory at that moment.
+class PeakMemory {
+ public:
+  PeakMemory() {
+    std::ofstream("/proc/self/clear_refs") << "5";  // the high-water mark begins anew at what is resident now
+    before_ = bytes_of("VmRSS:");
+  }
+
+  // Nothing where the system does not tell.
+  std::optional<int64_t> rise() const {
+    const std::optional<int64_t> peak = bytes_of("VmHWM:");
+    if (!before_ || !peak) return std::nullopt;
+    return *peak - *before_;
+  }
+
+ private:
+  static std::optional<int64_t> bytes_of(const std::string& field) {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;)
+      if (word == field) {
+        int64_t kib = 0;
+        status >> kib;
+        return kib * 1024;
+      }
+    return std::nullopt;
+  }
+
+  std::optional<int64_t> before_;
+};
+
+}  // namespace thinktune::test
