@@ -27,29 +27,42 @@ TT_INLINE void prefetch(const E* row, int64_t head_size) {
   for (int64_t h = 0; h < head_size; h += 64 / static_cast<int64_t>(sizeof(E))) __builtin_prefetch(row + h);
 }
 
-// scores_GP[g][p] = q_g · key_p, −infinity behind the last position.
+// scores_GP[g][p] = q_g · key_p, −infinity behind the last position. A few keys at a time: each part of a query is read
+// once for all of them, their sums do not wait for each other, and are folded while they are in registers.
 template <class E, int G>
 TT_INLINE void block_scores(const Block<E>& block, const Block<E>& ahead, const Accum<E>* q_GH,
                             Accum<E> (*scores_GP)[kDecodeBlock]) {
   using A = Accum<E>;
   constexpr int64_t lanes = kLanes<A>;
   const int64_t num_positions = block.num_positions, head_size = block.head_size, padded = block.padded;
+  constexpr int kKeys = TT_VECTOR_BYTES == 64 && lanes >= 4 ? 4 : 2;  // G · kKeys sums: of 32 registers there, of 16 elsewhere
   for (int64_t p = 0; p < num_positions; p += lanes) {
-    Vec<A> dots[G][lanes];
-    for (int64_t j = 0; j < lanes; ++j) {
-      const E* key = block.keys[p + j] + block.offset;
-      prefetch(ahead.keys[p + j] + block.offset, head_size);
-      Vec<A> dot[G] = {};
-      over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
-        const Vec<A> k = load(key + h, part);
+    Vec<A> folded[G][lanes / kKeys];
+    for (int64_t j = 0; j < lanes; j += kKeys) {
+      const E* keys[kKeys];
 #pragma GCC unroll 4
-        for (int g = 0; g < G; ++g) dot[g] += load(q_GH + g * padded + h, Whole{}) * k;
+      for (int i = 0; i < kKeys; ++i) {
+        keys[i] = block.keys[p + j + i] + block.offset;
+        prefetch(ahead.keys[p + j + i] + block.offset, head_size);
+      }
+      Vec<A> dots[G][kKeys] = {};
+      over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
+        Vec<A> k[kKeys];
+#pragma GCC unroll 4
+        for (int i = 0; i < kKeys; ++i) k[i] = load(keys[i] + h, part);
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) {
+          const Vec<A> q = load(q_GH + g * padded + h, Whole{});
+#pragma GCC unroll 4
+          for (int i = 0; i < kKeys; ++i) dots[g][i] += q * k[i];
+        }
       });
 #pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) dots[g][j] = dot[g];
+      for (int g = 0; g < G; ++g) folded[g][j / kKeys] = sum_tree<A, kKeys>(dots[g]);
     }
+#pragma GCC unroll 4
     for (int g = 0; g < G; ++g) {
-      Vec<A> scores = sum_tree<A, lanes>(dots[g]);
+      Vec<A> scores = sum_tree<A, lanes / kKeys, kKeys>(folded[g]);
       if (p + lanes > num_positions)
         scores = fill<A>(scores, static_cast<A>(-__builtin_inf()), Part{num_positions - p});
       store(scores_GP[g] + p, scores, Whole{});

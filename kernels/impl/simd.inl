@@ -225,11 +225,13 @@ using FirstIndices = __make_integer_seq<Indices, int, n>;
 template <int n>
 using FirstIndices = Indices<int, __integer_pack(n)...>;
 #endif
-template <class A, int n>
+// folded: so many vectors are already in each of v.
+template <class A, int n, int folded = 1>
 TT_INLINE Vec<A> sum_tree(const Vec<A>* v) {
   constexpr int lanes = kLanes<A>;
   if constexpr (n == 1)
     return v[0];
   else
-    return fold<2 * lanes / n>(sum_tree<A, n / 2>(v), sum_tree<A, n / 2>(v + n / 2), FirstIndices<lanes>{});
+    return fold<2 * lanes / (n * folded)>(sum_tree<A, n / 2, folded>(v), sum_tree<A, n / 2, folded>(v + n / 2),
+                                          FirstIndices<lanes>{});
 }
