@@ -73,15 +73,16 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
 }
 
 template <class E>
-void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, Accum<E>* scratch, E* out,
-                              Accum<E>* lse) {
-  table<E>().packed_attention_forward(q, k, v, shape, scratch, out, lse);
+void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, PackedPart part,
+                              Accum<E>* scratch, E* out, Accum<E>* lse) {
+  table<E>().packed_attention_forward(q, k, v, shape, part, scratch, out, lse);
 }
 
 template <class E>
 void packed_attention_backward(const E* q, const E* k, const E* v, const E* out, const Accum<E>* lse, const E* dout,
-                               const PackedShape& shape, Accum<E>* scratch, E* dq, E* dk, E* dv) {
-  table<E>().packed_attention_backward(q, k, v, out, lse, dout, shape, scratch, dq, dk, dv);
+                               const PackedShape& shape, PackedPart part, Accum<E>* scratch, E* dq, E* dk, E* dv,
+                               const PromptSums<E>& prompt) {
+  table<E>().packed_attention_backward(q, k, v, out, lse, dout, shape, part, scratch, dq, dk, dv, prompt);
 }
 
 template <class E>
@@ -118,9 +119,11 @@ void exp_row(const E* x, int64_t n, E* out) {
   template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                               \
   template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                    \
   template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&, Accum<E>*, E*);              \
-  template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, Accum<E>*, E*, Accum<E>*);  \
+  template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, PackedPart, Accum<E>*, E*,  \
+                                         Accum<E>*);                                                                   \
   template void packed_attention_backward(const E*, const E*, const E*, const E*, const Accum<E>*, const E*,           \
-                                          const PackedShape&, Accum<E>*, E*, E*, E*);                                  \
+                                          const PackedShape&, PackedPart, Accum<E>*, E*, E*, E*,                       \
+                                          const PromptSums<E>&);                                                       \
   template RowMax<Accum<E>> row_max(const E*, int64_t);                                                                \
   template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                                  \
   template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                        \

@@ -27,6 +27,12 @@ struct PackedShape {
   int64_t window = 0;  // w > 0: a token sees itself and the w - 1 tokens before it
 };
 
+// Sequences [begin, end) of a group: 0 is the prompt, b + 1 is response b.
+struct PackedPart {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 // Scores are computed for blocks of query rows against blocks of key columns.
 inline constexpr int64_t kPackedRows = 48;
 inline constexpr int64_t kPackedColumns = 64;
@@ -35,16 +41,25 @@ inline constexpr int64_t kPackedColumns = 64;
 int64_t packed_attention_scratch(const PackedShape& shape, bool backward);
 
 // A response attends to the prompt and to itself. Row t of q and out: G · H elements from q + t · q_stride on; of k and
-// v: H elements. lse[t · lse_stride + g]: log Σ exp of the scores of head g. A row's result is a function of the rows
-// that it sees alone.
+// v: H elements. lse[t · lse_stride + g]: log Σ exp of the scores of head g. The rows of the part's sequences are
+// written; each is a function of the rows that it sees alone.
 template <class E>
-void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, Accum<E>* scratch, E* out,
-                              Accum<E>* lse);
+void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, PackedPart part,
+                              Accum<E>* scratch, E* out, Accum<E>* lse);
 
-// dq, dk, dv from dout; the gradients of the prompt's keys and values are summed over the prompt and then the responses
-// in order.
+// What a part adds to the gradients of the prompt's keys and values, summed over its sequences in order: row t is H
+// elements from dk + t · stride on.
+template <class E>
+struct PromptSums {
+  Accum<E>* dk;
+  Accum<E>* dv;
+  int64_t stride;
+};
+
+// dq of the part's sequences, dk and dv of its responses, and its share of the prompt's.
 template <class E>
 void packed_attention_backward(const E* q, const E* k, const E* v, const E* out, const Accum<E>* lse, const E* dout,
-                               const PackedShape& shape, Accum<E>* scratch, E* dq, E* dk, E* dv);
+                               const PackedShape& shape, PackedPart part, Accum<E>* scratch, E* dq, E* dk, E* dv,
+                               const PromptSums<E>& prompt);
 
 }  // namespace thinktune::kernels

@@ -353,71 +353,82 @@ struct PackedBuffers {
   }
 };
 
-// f(own stretch, prompt or null, row of the stretch's first token) for the prompt and then each response.
-template <class A, class F>
-TT_INLINE void over_sequences(const PackedShape& shape, Stretch<A>& prompt, Stretch<A>& response, F f) {
+// The prompt's stretch is laid out by lay(own, row), and so is that of each response of the part; attend(own, prompt,
+// row) gets each sequence of the part in order, the prompt itself with null. row: of the stretch's first token.
+template <class A, class Lay, class Attend>
+TT_INLINE void over_sequences(const PackedShape& shape, PackedPart part, Stretch<A>& prompt, Stretch<A>& response,
+                              Lay lay, Attend attend) {
   prompt.tokens = shape.prompt_tokens;
-  f(prompt, static_cast<const Stretch<A>*>(nullptr), int64_t{0});
+  lay(prompt, int64_t{0});
+  if (part.begin == 0 && part.end > 0) attend(prompt, static_cast<const Stretch<A>*>(nullptr), int64_t{0});
   int64_t row = shape.prompt_tokens;
-  for (int64_t b = 0; b < shape.num_responses; ++b) {
+  for (int64_t b = 0; b + 1 < part.end; ++b) {
     response.tokens = shape.response_tokens[b];
-    f(response, static_cast<const Stretch<A>*>(&prompt), row);
+    if (b + 1 >= part.begin) {
+      lay(response, row);
+      attend(response, static_cast<const Stretch<A>*>(&prompt), row);
+    }
     row += response.tokens;
   }
 }
 
 template <class E>
-void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, Accum<E>* scratch, E* out,
-                              Accum<E>* lse) {
+void packed_attention_forward(const E* q, const E* k, const E* v, const PackedShape& shape, PackedPart part,
+                              Accum<E>* scratch, E* out, Accum<E>* lse) {
   using A = Accum<E>;
   PackedBuffers<E> buffers(shape, scratch, false);
   const int64_t step = block_tokens(shape), head_size = shape.head_size, padded = buffers.work.padded;
-  over_sequences<A>(
-      shape, buffers.prompt, buffers.response, [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
-        lay_out(k + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded, own.k_HS,
-                static_cast<A*>(nullptr));
-        lay_out(v + row * shape.kv_stride, shape.kv_stride, own.tokens, head_size, padded, static_cast<A*>(nullptr),
-                own.v_SH);
-        for (int64_t t = 0; t < own.tokens; t += step) {
-          const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
-          forward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + at * shape.q_stride,
-                           out + at * shape.q_stride, lse + at * shape.lse_stride);
-        }
-      });
+  const int64_t stride = shape.kv_stride;
+  const auto lay = [&](const Stretch<A>& own, int64_t row) {
+    lay_out(k + row * stride, stride, own.tokens, head_size, padded, own.k_HS, static_cast<A*>(nullptr));
+    lay_out(v + row * stride, stride, own.tokens, head_size, padded, static_cast<A*>(nullptr), own.v_SH);
+  };
+  const auto attend = [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
+    for (int64_t t = 0; t < own.tokens; t += step) {
+      const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
+      forward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + at * shape.q_stride,
+                       out + at * shape.q_stride, lse + at * shape.lse_stride);
+    }
+  };
+  over_sequences<A>(shape, part, buffers.prompt, buffers.response, lay, attend);
 }
 
-template <class E>
-void store_stretch(const Accum<E>* x_SH, int64_t tokens, int64_t head_size, int64_t padded, int64_t stride, E* rows) {
+// rows: of E, or of what is summed in.
+template <class A, class Row>
+void store_stretch(const A* x_SH, int64_t tokens, int64_t head_size, int64_t padded, int64_t stride, Row* rows) {
   for (int64_t t = 0; t < tokens; ++t)
-    over_row<Accum<E>>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
+    over_row<A>(head_size, [&](int64_t h, auto part) TT_INLINE_LAMBDA {
       store(rows + t * stride + h, load(x_SH + t * padded + h, Whole{}), part);
     });
 }
 
 template <class E>
 void packed_attention_backward(const E* q, const E* k, const E* v, const E* out, const Accum<E>* lse, const E* dout,
-                               const PackedShape& shape, Accum<E>* scratch, E* dq, E* dk, E* dv) {
+                               const PackedShape& shape, PackedPart part, Accum<E>* scratch, E* dq, E* dk, E* dv,
+                               const PromptSums<E>& prompt_sums) {
   using A = Accum<E>;
   PackedBuffers<E> buffers(shape, scratch, true);
   const int64_t step = block_tokens(shape), head_size = shape.head_size, padded = buffers.work.padded;
   const int64_t stride = shape.kv_stride;
-  const auto store_gradients = [&](const Stretch<A>& own, int64_t row) {
-    store_stretch<E>(own.dk_SH, own.tokens, head_size, padded, stride, dk + row * stride);
-    store_stretch<E>(own.dv_SH, own.tokens, head_size, padded, stride, dv + row * stride);
+  const auto lay = [&](const Stretch<A>& own, int64_t row) {
+    lay_out(k + row * stride, stride, own.tokens, head_size, padded, own.k_HS, own.k_SH);
+    lay_out(v + row * stride, stride, own.tokens, head_size, padded, own.v_HS, static_cast<A*>(nullptr));
+    clear(own.dk_SH, own.tokens * padded);
+    clear(own.dv_SH, own.tokens * padded);
   };
-  over_sequences<A>(
-      shape, buffers.prompt, buffers.response, [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
-        lay_out(k + row * stride, stride, own.tokens, head_size, padded, own.k_HS, own.k_SH);
-        lay_out(v + row * stride, stride, own.tokens, head_size, padded, own.v_HS, static_cast<A*>(nullptr));
-        clear(own.dk_SH, own.tokens * padded);
-        clear(own.dv_SH, own.tokens * padded);
-        for (int64_t t = 0; t < own.tokens; t += step) {
-          const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
-          const int64_t offset = at * shape.q_stride;
-          backward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + offset, out + offset,
-                            lse + at * shape.lse_stride, dout + offset, dq + offset);
-        }
-        if (prompt != nullptr) store_gradients(own, row);
-      });
-  store_gradients(buffers.prompt, 0);
+  const auto attend = [&](const Stretch<A>& own, const Stretch<A>* prompt, int64_t row) {
+    for (int64_t t = 0; t < own.tokens; t += step) {
+      const int64_t tokens = own.tokens - t < step ? own.tokens - t : step, at = row + t;
+      const int64_t offset = at * shape.q_stride;
+      backward_block<E>(buffers.work, query_block(shape, prompt, own, t, tokens), q + offset, out + offset,
+                        lse + at * shape.lse_stride, dout + offset, dq + offset);
+    }
+    if (prompt == nullptr) return;
+    store_stretch(own.dk_SH, own.tokens, head_size, padded, stride, dk + row * stride);
+    store_stretch(own.dv_SH, own.tokens, head_size, padded, stride, dv + row * stride);
+  };
+  over_sequences<A>(shape, part, buffers.prompt, buffers.response, lay, attend);
+  const Stretch<A>& prompt = buffers.prompt;
+  store_stretch(prompt.dk_SH, prompt.tokens, head_size, padded, prompt_sums.stride, prompt_sums.dk);
+  store_stretch(prompt.dv_SH, prompt.tokens, head_size, padded, prompt_sums.stride, prompt_sums.dv);
 }

@@ -17,6 +17,7 @@ struct Case {
   std::vector<E> q, k, v, dout;    // inputs
   std::vector<E> out, dq, dk, dv;  // what the kernel writes, canaries behind it
   std::vector<A> lse;
+  std::vector<A> dk_sums, dv_sums;  // [P, parts, H], canaries behind them
   std::vector<double> right_out, right_dq, right_dk, right_dv;
 
   Case(int64_t prompt, std::vector<int64_t> responses_, int64_t heads, int64_t head_size, double softcap,
@@ -48,15 +49,37 @@ struct Case {
     dq = out;
     dk.assign(tokens * shape.kv_stride + kCanaries, canary);
     dv = dk;
+    // The prompt and the first responses, an empty part, and the other responses.
+    const int64_t num_sequences = std::ssize(responses) + 1, middle = (num_sequences + 1) / 2,
+                  head_size = shape.head_size;
+    const PackedPart parts[] = {{0, middle}, {middle, middle}, {middle, num_sequences}};
+    const int64_t num_parts = std::ssize(parts), num_sums = shape.prompt_tokens * num_parts * head_size;
+    dk_sums.assign(num_sums + kCanaries, A(-7));
+    dv_sums = dk_sums;
     for (const bool backward : {false, true}) {
       const int64_t size = packed_attention_scratch(shape, backward);
-      std::vector<A> scratch(size + kCanaries, A(-7));
-      if (backward)
-        packed_attention_backward(q.data(), k.data(), v.data(), out.data(), lse.data(), dout.data(), shape,
-                                  scratch.data(), dq.data(), dk.data(), dv.data());
-      else
-        packed_attention_forward(q.data(), k.data(), v.data(), shape, scratch.data(), out.data(), lse.data());
-      for (int64_t i = size; i < size + kCanaries; ++i) ASSERT_EQ(scratch[i], A(-7)) << "scratch " << i - size;
+      for (int64_t i = 0; i < num_parts; ++i) {
+        std::vector<A> scratch(size + kCanaries, A(-7));
+        if (backward)
+          packed_attention_backward<E>(
+              q.data(), k.data(), v.data(), out.data(), lse.data(), dout.data(), shape, parts[i], scratch.data(),
+              dq.data(), dk.data(), dv.data(),
+              {dk_sums.data() + i * head_size, dv_sums.data() + i * head_size, num_parts * head_size});
+        else
+          packed_attention_forward(q.data(), k.data(), v.data(), shape, parts[i], scratch.data(), out.data(),
+                                   lse.data());
+        for (int64_t c = size; c < size + kCanaries; ++c) ASSERT_EQ(scratch[c], A(-7)) << "scratch " << c - size;
+      }
+    }
+    for (auto [sums, rows] : {std::pair{&dk_sums, &dk}, std::pair{&dv_sums, &dv}}) {
+      for (int64_t i = num_sums; i < num_sums + kCanaries; ++i) ASSERT_EQ((*sums)[i], A(-7)) << "sums " << i - num_sums;
+      for (int64_t t = 0; t < shape.prompt_tokens; ++t)
+        for (int64_t h = 0; h < head_size; ++h) {
+          A sum = 0;
+          for (int64_t i = 0; i < num_parts; ++i) sum += (*sums)[(t * num_parts + i) * head_size + h];
+          ASSERT_EQ(widen((*rows)[t * shape.kv_stride + h]), widen(narrow<E>(A(-7)))) << "the prompt's are the sums'";
+          (*rows)[t * shape.kv_stride + h] = narrow<E>(sum);
+        }
     }
   }
 

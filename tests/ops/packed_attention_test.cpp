@@ -31,8 +31,12 @@ at::Tensor attend(const Inputs& in) { return packed_attention(in.q, in.k, in.v, 
 
 // Ragged on purpose: responses of no token, of one, one short of a block of columns, a block, one more, a prime;
 // prompts below, at and above a block.
-const std::vector<PackedGroup> kRagged = {
-    {65, {63, 0, 1, 64, 65}}, {1, {1, 2}}, {64, {}}, {3, {131, 7}}, {130, {17, 17, 17}}};
+const std::vector<PackedGroup> kRagged = {{65, {63, 0, 1, 64, 65}},
+                                          {1, {1, 2}},
+                                          {64, {}},
+                                          {3, {131, 7}},
+                                          {130, {17, 17, 17}},
+                                          {40, {100, 120, 0, 90, 200, 150, 30, 60}}};  // three parts
 
 struct Form {
   int64_t heads, kv_heads, head_size;
