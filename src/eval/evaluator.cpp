@@ -50,8 +50,8 @@ EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
   core::Stopwatch watch;
   EvalResult result;
   result.groups = infer::sample_groups(engine, tokenizer, prompts, drawing.samples, drawing.max_new_tokens,
-                                       drawing.sampling, drawing.key);
-  reward::judge(result.groups, reward);
+                                       drawing.sampling, drawing.key,
+                                       [&](const auto& rollouts) { reward::judge(rollouts, reward); });
   std::vector<ProblemScore> problems;
   for (const rollout::Group& group : result.groups) {
     ProblemScore& problem = problems.emplace_back();

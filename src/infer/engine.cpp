@@ -316,7 +316,9 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   size_t next_request = 0;
   const auto finish = [&](Slot& slot) {
     state.stats.generated_tokens += std::ssize(slot.generation.ids);
-    results[slot.request][slot.sample] = std::move(slot.generation);
+    Generation& result = results[slot.request][slot.sample];
+    result = std::move(slot.generation);
+    if (const auto& on_end = requests[slot.request].on_end) on_end(slot.sample, result);
   };
   while (next_request < requests.size() || !ready.empty() || !slots.empty()) {
     while (std::ssize(slots) < state.options.max_sequences && (!ready.empty() || next_request < requests.size())) {

@@ -1,20 +1,24 @@
 #include "thinktune/infer/sample_groups.h"
 
+#include "thinktune/core/batch_worker.h"
+
 namespace thinktune::infer {
 namespace {
 
-rollout::Rollout to_rollout(Generation generation, const text::Tokenizer& tokenizer) {
+// The text is left to the thread that judges it.
+rollout::Rollout to_rollout(const Generation& generation) {
   rollout::Rollout rollout;
-  rollout.ids = std::move(generation.ids);
-  rollout.sampler_logprobs = std::move(generation.logprobs);
+  rollout.ids = generation.ids;
+  rollout.sampler_logprobs = generation.logprobs;
   rollout.origin.assign(rollout.ids.size(), rollout::Origin::Student);
-  std::vector<TokenId> words = rollout.ids;
-  if (generation.stop == Stop::EndOfTurn) {
-    rollout.finish = rollout::Finish::EndOfTurn;
-    words.pop_back();
-  }
-  rollout.text = tokenizer.decode(words);
+  if (generation.stop == Stop::EndOfTurn) rollout.finish = rollout::Finish::EndOfTurn;
   return rollout;
+}
+
+std::string words_of(const rollout::Rollout& rollout, const text::Tokenizer& tokenizer) {
+  std::vector<TokenId> words = rollout.ids;
+  if (rollout.finish == rollout::Finish::EndOfTurn) words.pop_back();
+  return tokenizer.decode(words);
 }
 
 }  // namespace
@@ -22,20 +26,27 @@ rollout::Rollout to_rollout(Generation generation, const text::Tokenizer& tokeni
 std::vector<rollout::Group> sample_groups(Engine& engine, const text::Tokenizer& tokenizer,
                                           const std::vector<rollout::Prompt>& prompts, int64_t group_size,
                                           int64_t max_new_tokens, const SamplingOptions& sampling,
-                                          const core::RandomKey& key) {
-  std::vector<Request> requests;
+                                          const core::RandomKey& key, const OnSampled& on_sampled) {
+  std::vector<rollout::Group> groups;
   for (const rollout::Prompt& prompt : prompts)
-    requests.push_back({.prompt_ids = prompt.ids,
+    groups.push_back({prompt, std::vector<rollout::Rollout>(static_cast<size_t>(group_size))});
+  core::BatchWorker<rollout::Sampled> beside([&](const std::vector<rollout::Sampled>& rollouts) {
+    for (const rollout::Sampled& sampled : rollouts) sampled.rollout->text = words_of(*sampled.rollout, tokenizer);
+    on_sampled(rollouts);
+  });
+
+  std::vector<Request> requests;
+  for (rollout::Group& group : groups)
+    requests.push_back({.prompt_ids = group.prompt.ids,
                         .num_samples = group_size,
                         .max_new_tokens = max_new_tokens,
-                        .prompt_number = prompt.number});
-  auto generations = engine.generate(requests, sampling, key);
-  std::vector<rollout::Group> groups(prompts.size());
-  for (size_t p = 0; p < prompts.size(); ++p) {
-    groups[p].prompt = prompts[p];
-    for (Generation& generation : generations[p])
-      groups[p].rollouts.push_back(to_rollout(std::move(generation), tokenizer));
-  }
+                        .prompt_number = group.prompt.number,
+                        .on_end = [&group, &beside](uint32_t sample, const Generation& generation) {
+                          group.rollouts[sample] = to_rollout(generation);
+                          beside.add({&group.prompt, &group.rollouts[sample]});
+                        }});
+  engine.generate(requests, sampling, key);
+  beside.finish();
   return groups;
 }
 

@@ -91,33 +91,27 @@ class WeightedReward final : public Reward {
   std::optional<CommandReward> command_;
 };
 
-template <class Condition>
-void judge_where(std::vector<rollout::Group>& groups, Reward& reward, Condition condition) {
-  std::vector<Response> responses;
-  std::vector<rollout::Rollout*> judged;
-  for (rollout::Group& group : groups)
-    for (rollout::Rollout& rollout : group.rollouts) {
-      if (!condition(rollout)) continue;
-      judged.push_back(&rollout);
-      responses.push_back({.id = group.prompt.id,
-                           .problem = group.prompt.problem,
-                           .gold = group.prompt.gold,
-                           .text = rollout.text,
-                           .num_tokens = std::ssize(rollout.ids),
-                           .ended = rollout.finish == rollout::Finish::EndOfTurn});
-    }
-  std::vector<Judgement> judgements = reward.judge(responses);
-  for (size_t i = 0; i < judged.size(); ++i) judged[i]->judgement = std::move(judgements[i]);
-}
-
 }  // namespace
 
-void judge(std::vector<rollout::Group>& groups, Reward& reward) {
-  judge_where(groups, reward, [](const rollout::Rollout&) { return true; });
+void judge(const std::vector<rollout::Sampled>& rollouts, Reward& reward) {
+  std::vector<Response> responses;
+  for (const auto& [prompt, rollout] : rollouts)
+    responses.push_back({.id = prompt->id,
+                         .problem = prompt->problem,
+                         .gold = prompt->gold,
+                         .text = rollout->text,
+                         .num_tokens = std::ssize(rollout->ids),
+                         .ended = rollout->finish == rollout::Finish::EndOfTurn});
+  std::vector<Judgement> judgements = reward.judge(responses);
+  for (size_t i = 0; i < rollouts.size(); ++i) rollouts[i].rollout->judgement = std::move(judgements[i]);
 }
 
 void judge_guided(std::vector<rollout::Group>& groups, Reward& reward) {
-  judge_where(groups, reward, [](const rollout::Rollout& rollout) { return rollout.guidance.guided; });
+  std::vector<rollout::Sampled> guided;
+  for (rollout::Group& group : groups)
+    for (rollout::Rollout& rollout : group.rollouts)
+      if (rollout.guidance.guided) guided.push_back({&group.prompt, &rollout});
+  judge(guided, reward);
 }
 
 std::unique_ptr<Reward> make_reward(const RewardOptions& options) {

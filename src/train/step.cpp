@@ -15,11 +15,12 @@ StepRecord train_step(Run& run, int64_t step) {
   StepRecord record;
   core::Stopwatch watch;
 
-  // The student answers each prompt n times, and is judged on what it said by itself.
+  // The student answers each prompt n times, and is judged on what it said by itself: each answer while others are
+  // being sampled.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
   record.groups = infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, prompts, o.rollout.group_size,
-                                       o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step));
-  reward::judge(record.groups, *run.reward);
+                                       o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step),
+                                       [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
   record.seconds.sample = watch.restart();
 
   // The teacher reads some of the answers, says what it thinks, goes on from there; the joined text is judged again.

@@ -39,21 +39,23 @@ struct EngineOptions {
 void describe(core::Fields& fields, EngineOptions& options);
 void validate(const EngineOptions& options);
 
-struct Request {
-  std::vector<TokenId> prompt_ids;  // at least one
-  int64_t num_samples = 1;
-  int64_t max_new_tokens = 1;
-  uint64_t prompt_number = 0;           // keys the random numbers, with the sample's number
-  std::vector<std::string> stop_texts;  // generation ends with the token that completes one of them
-  std::function<void(uint32_t sample, TokenId id)> on_token;  // called with each new token as it comes; may be empty
-};
-
 enum class Stop : uint8_t { EndOfTurn, StopText, Length };
 
 struct Generation {
   std::vector<TokenId> ids;     // the token that ended it included
   std::vector<float> logprobs;  // under the sampling transform (greedy: under temperature 1)
   Stop stop = Stop::Length;
+};
+
+struct Request {
+  std::vector<TokenId> prompt_ids;  // at least one
+  int64_t num_samples = 1;
+  int64_t max_new_tokens = 1;
+  uint64_t prompt_number = 0;           // keys the random numbers, with the sample's number
+  std::vector<std::string> stop_texts;  // generation ends with the token that completes one of them
+  // Called with each new token as it comes, and with each sample as it ends; may be empty.
+  std::function<void(uint32_t sample, TokenId id)> on_token;
+  std::function<void(uint32_t sample, const Generation& generation)> on_end;
 };
 
 struct EngineStats {

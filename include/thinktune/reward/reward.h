@@ -143,9 +143,9 @@ class Reward {
 // Throws as validate() does, and Error{User} if the command's program is not to be found.
 std::unique_ptr<Reward> make_reward(const RewardOptions& options);
 
-// Fills the judgements of `groups`; throws as Reward::judge does.
-void judge(std::vector<rollout::Group>& groups, Reward& reward);         // every rollout
-void judge_guided(std::vector<rollout::Group>& groups, Reward& reward);  // those the teacher changed
+// Fill judgements; throw as Reward::judge does.
+void judge(const std::vector<rollout::Sampled>& rollouts, Reward& reward);
+void judge_guided(std::vector<rollout::Group>& groups, Reward& reward);  // the rollouts that the teacher changed
 
 // Strict and lenient verdict on a text's final answer, without a reward: all of a Judgement but `success`, `reward` and
 // `parts`. Pure, from any thread. A gold answer that is one capital letter, A to J, is a choice: "(B)", "B.",

@@ -90,6 +90,12 @@ struct Group {
   std::vector<Rollout> rollouts;
 };
 
+// A rollout that has just been sampled, and the prompt that it answers.
+struct Sampled {
+  const Prompt* prompt = nullptr;
+  Rollout* rollout = nullptr;
+};
+
 // One response as the loss sees it. Vectors have one entry a response token.
 struct TrainSequence {
   std::vector<TokenId> ids;
