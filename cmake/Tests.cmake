@@ -64,8 +64,18 @@ foreach(check IN LISTS checks)
   set_tests_properties(house.${name} PROPERTIES LABELS unit)
 endforeach()
 
-# Measurements, built only on request: ninja text_benchmark.
-add_executable(text_benchmark EXCLUDE_FROM_ALL tests/text/tokenizer_benchmark.cpp)
-target_link_libraries(text_benchmark PRIVATE thinktune_text)
-add_executable(reward_benchmark EXCLUDE_FROM_ALL tests/reward/reward_benchmark.cpp)
+# Measurements, built only on request: ninja tokenizer_benchmark.
+add_executable(tokenizer_benchmark EXCLUDE_FROM_ALL tests/bench/tokenizer_benchmark.cpp)
+target_link_libraries(tokenizer_benchmark PRIVATE thinktune_text)
+add_executable(reward_benchmark EXCLUDE_FROM_ALL tests/bench/reward_benchmark.cpp)
 target_link_libraries(reward_benchmark PRIVATE thinktune_reward nlohmann_json::nlohmann_json)
+find_package(benchmark QUIET)
+if(benchmark_FOUND)
+  add_executable(operations_benchmark EXCLUDE_FROM_ALL tests/bench/operations_benchmark.cpp)
+  target_link_libraries(operations_benchmark PRIVATE thinktune_infer thinktune_optim thinktune_test_support benchmark::benchmark)
+  tt_use_torch_headers(operations_benchmark)
+else()
+  add_custom_target(operations_benchmark
+    COMMAND ${CMAKE_COMMAND} -E echo "Google Benchmark is missing: run scripts/setup.sh --bench, then configure again"
+    COMMAND ${CMAKE_COMMAND} -E false)
+endif()

@@ -24,6 +24,7 @@ build_packages=(
   libsentencepiece-dev libutf8proc-dev libboost-dev
 )
 fuzz_packages=(clang-14 libclang-rt-14-dev)
+bench_packages=(libbenchmark-dev)
 
 # Installs those that are missing; returns 1, saying why, if that cannot be done.
 install_packages() { # package…

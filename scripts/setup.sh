@@ -6,23 +6,28 @@
 #   scripts/setup.sh --python   also a Python environment with transformers (only scripts/check_checkpoint.py needs it)
 #   scripts/setup.sh --checker  also a Python environment with math-verify (only check_rewards.py and check_eval.py need it)
 #   scripts/setup.sh --tests    also the models and tokenizers that some tests read (they skip where these cannot be had)
+#   scripts/setup.sh --bench    also Google Benchmark (only the target operations_benchmark needs it)
 #
 # THINKTUNE_CACHE names the cache folder (default ~/.cache/thinktune); checkouts share it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-want_python=0 want_checker=0 want_tests=0
+want_python=0 want_checker=0 want_tests=0 want_bench=0
 for argument in "$@"; do
   case "$argument" in
     --python) want_python=1 ;;
     --checker) want_checker=1 ;;
     --tests) want_tests=1 ;;
-    *) stop "setup.sh does not know '$argument'; it takes --python, --checker, --tests or nothing" ;;
+    --bench) want_bench=1 ;;
+    *) stop "setup.sh does not know '$argument'; it takes --python, --checker, --tests, --bench or nothing" ;;
   esac
 done
 
 install_packages "${build_packages[@]}" || stop "without the Debian packages nothing can be built"
+if ((want_bench)); then
+  install_packages "${bench_packages[@]}" || stop "without ${bench_packages[*]} the operations cannot be timed"
+fi
 
 # --- LibTorch and the model, in one virtual environment of our own. One process at a time fills the cache.
 exec 9>"$THINKTUNE_CACHE/lock"

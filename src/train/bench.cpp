@@ -58,7 +58,7 @@ class ProductTimes {
       for (const int64_t width : {w.size(0), w.size(1)})
         inputs.try_emplace(width, at::full({rows, width}, 0.5, plain_.embedding.options()));
     double best_s = 0;
-    constexpr int kRounds = 3;  // the first one prepares
+    constexpr int kRounds = 7;  // the first one prepares
     for (int round = 0; round < kRounds; ++round) {
       core::Stopwatch watch;
       for (const at::Tensor& w : matrices) {

@@ -1,4 +1,4 @@
-// MB/s of a tokenizer on a text, one thread: text_benchmark TOKENIZER TEXT [repeats]. Not part of the tests.
+// MB/s of a tokenizer on a text, one thread: tokenizer_benchmark TOKENIZER TEXT [repeats]. Not part of the tests.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 int main(int argc, char** argv) {
   using namespace thinktune;
   if (argc < 3) {
-    fmt::print(stderr, "usage: text_benchmark TOKENIZER TEXT [repeats]\n");
+    fmt::print(stderr, "usage: tokenizer_benchmark TOKENIZER TEXT [repeats]\n");
     return 2;
   }
   try {
