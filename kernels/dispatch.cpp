@@ -110,6 +110,12 @@ void exp_row(const E* x, int64_t n, E* out) {
   table<E>().exp_row(x, n, out);
 }
 
+template <class E>
+void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_t num_rows, int64_t width,
+                int64_t out_stride, E* out) {
+  table<E>().round_rows(sums, sums_stride, bias, num_rows, width, out_stride, out);
+}
+
 #define TT_INSTANTIATE(E)                                                                                              \
   template void rms_norm_forward(const E*, const E*, const RmsNormForm&, int64_t, int64_t, E*, Accum<E>*);             \
   template void rms_norm_backward(const E*, const E*, const RmsNormForm&, const Accum<E>*, const E*, int64_t, int64_t, \
@@ -128,7 +134,8 @@ void exp_row(const E* x, int64_t n, E* out) {
   template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                                  \
   template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                        \
   template void row_gradient(E*, int64_t, const RowGradient&);                                                         \
-  template void exp_row(const E*, int64_t, E*);
+  template void exp_row(const E*, int64_t, E*);                                                                        \
+  template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);
 TT_INSTANTIATE(float)
 TT_INSTANTIATE(Bf16)
 TT_INSTANTIATE(double)

@@ -23,7 +23,8 @@ constexpr Table<E> make_table() {
           .row_group_max = &row_group_max<E>,
           .row_exp_sums = &row_exp_sums<E>,
           .row_gradient = &row_gradient<E>,
-          .exp_row = &exp_row<E>};
+          .exp_row = &exp_row<E>,
+          .round_rows = &round_rows<E>};
 }
 
 extern const Tables kTables;

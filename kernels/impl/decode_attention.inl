@@ -35,7 +35,8 @@ TT_INLINE void block_scores(const Block<E>& block, const Block<E>& ahead, const 
   using A = Accum<E>;
   constexpr int64_t lanes = kLanes<A>;
   const int64_t num_positions = block.num_positions, head_size = block.head_size, padded = block.padded;
-  constexpr int kKeys = TT_VECTOR_BYTES == 64 && lanes >= 4 ? 4 : 2;  // G · kKeys sums: of 32 registers there, of 16 elsewhere
+  constexpr int kKeys =
+      TT_VECTOR_BYTES == 64 && lanes >= 4 ? 4 : 2;  // G · kKeys sums: of 32 registers there, of 16 elsewhere
   for (int64_t p = 0; p < num_positions; p += lanes) {
     Vec<A> folded[G][lanes / kKeys];
     for (int64_t j = 0; j < lanes; j += kKeys) {

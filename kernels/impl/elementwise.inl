@@ -1,4 +1,4 @@
-// See kernels/rope.h, kernels/glu.h for the formulas.
+// See kernels/rope.h, kernels/glu.h, kernels/round_rows.h for the formulas.
 
 template <class E>
 void rope(const E* x, const Accum<E>* cos, const Accum<E>* sin, const RopeShape& shape, bool forward, E* y) {
@@ -73,4 +73,15 @@ template <class E>
 void exp_row(const E* x, int64_t n, E* out) {
   over_row<Accum<E>>(
       n, [&](int64_t i, auto part) TT_INLINE_LAMBDA { store(out + i, exp_lanes(load(x + i, part)), part); });
+}
+
+template <class E>
+void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_t num_rows, int64_t width,
+                int64_t out_stride, E* out) {
+  for (int64_t row = 0; row < num_rows; ++row, sums += sums_stride, out += out_stride) {
+    over_row<Accum<E>>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      const Vec<Accum<E>> sum = load(sums + i, part);
+      store(out + i, bias == nullptr ? sum : sum + load(bias + i, part), part);
+    });
+  }
 }

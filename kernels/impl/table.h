@@ -6,6 +6,7 @@
 #include "kernels/packed_attention.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
+#include "kernels/round_rows.h"
 #include "kernels/softmax_row.h"
 
 namespace thinktune::kernels {
@@ -26,6 +27,7 @@ struct Table {
   decltype(&kernels::row_exp_sums<E>) row_exp_sums;
   decltype(&kernels::row_gradient<E>) row_gradient;
   decltype(&kernels::exp_row<E>) exp_row;
+  decltype(&kernels::round_rows<E>) round_rows;
 };
 
 struct Tables {

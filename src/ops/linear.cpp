@@ -6,6 +6,7 @@
 
 #include "element.h"
 #include "kernels/instruction_set.h"
+#include "tile_product.h"
 
 namespace thinktune::ops {
 namespace {
@@ -23,8 +24,10 @@ bool has_packed_products(const at::Tensor& weight) {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
-  if (!weight_FD.is_mkldnn()) return at::linear(x_TD, weight_FD, bias_F);
+  const TiledWeight* tiles = tiled(weight_FD);
+  if (tiles == nullptr && !weight_FD.is_mkldnn()) return at::linear(x_TD, weight_FD, bias_F);
   TT_CHECK(!wants_gradient({x_TD}), "linear: a packed weight has no gradients");
+  if (tiles != nullptr) return tile_product(x_TD, *tiles, bias_F);
   static const auto product =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
@@ -39,7 +42,10 @@ at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at:
   return product.call(x_TD, weight_FD, bias, "none", no_scalars, "");
 }
 
+bool is_packed(const at::Tensor& weight) { return weight.is_mkldnn() || tiled(weight) != nullptr; }
+
 at::Tensor pack_weight(const at::Tensor& weight_FD) {
+  if (has_tile_products(weight_FD)) return tile_weight(weight_FD.detach());
   if (!has_packed_products(weight_FD)) return weight_FD;
   static const auto reorder = c10::Dispatcher::singleton()
                                   .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")

@@ -23,6 +23,8 @@ class SampleGroupsTest : public testing::Test {
     return sample_groups(engine_, *vocabulary_.tokenizer, prompts(), 4, 24, {}, {.seed = 3}, on_sampled);
   }
 
+  SampleGroupsTest() { test::bias_end_of_turn(weights_, 1.4); }  // some end by themselves, some do not
+
   model::Decoder decoder_{test::tiny_config()};
   model::Weights weights_ = test::random_weights(test::tiny_config(), 7, at::kFloat);
   model::Vocabulary vocabulary_ = test::byte_vocabulary(test::tiny_config());

@@ -1,0 +1,100 @@
+#include "tile_product.h"
+
+#include <ATen/OpaqueTensorImpl.h>
+#include <ATen/native/CPUBlas.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <memory>
+
+#include "element.h"
+#include "kernels/round_rows.h"
+
+namespace thinktune::ops {
+namespace {
+
+namespace blas = at::native::cpublas;
+using kernels::Bf16;
+using Handle = std::shared_ptr<const TiledWeight>;
+using Opaque = at::OpaqueTensorImpl<Handle>;
+
+constexpr int64_t kPanel = 64;  // outputs
+constexpr int64_t kRows = 128;  // of a block: as many as its sums leave room for in the fastest cache
+
+// Weights are read from end to end in each product: pages of 2 MiB where the system has them, for the processor to look
+// up few addresses.
+at::Tensor empty_panels(at::IntArrayRef sizes, const at::TensorOptions& options) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const auto bytes = static_cast<size_t>(c10::multiply_integers(sizes)) * sizeof(Bf16);
+  if (bytes < kHugePage) return at::empty(sizes, options);
+  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* memory = std::aligned_alloc(kHugePage, rounded);
+  if (memory == nullptr) throw std::bad_alloc();
+  madvise(memory, rounded, MADV_HUGEPAGE);  // a request: without it the pages are small
+  return at::from_blob(memory, sizes, std::free, options);
+}
+
+}  // namespace
+
+bool has_tile_products(const at::Tensor& weight_FD) {
+  return weight_FD.is_cpu() && weight_FD.scalar_type() == at::kBFloat16 && weight_FD.dim() == 2 &&
+         weight_FD.size(1) % 2 == 0 && at::globalContext().userEnabledMkldnn() && blas::could_pack(at::kBFloat16);
+}
+
+at::Tensor tile_weight(const at::Tensor& weight_FD) {
+  const int64_t F = weight_FD.size(0), D = weight_FD.size(1), num_panels = (F + kPanel - 1) / kPanel;
+  TiledWeight tiled{D, F, empty_panels({num_panels, D / 2, kPanel, 2}, weight_FD.options())};
+  auto* panels = static_cast<Bf16*>(tiled.panels.mutable_data_ptr());
+  const auto* weight = static_cast<const Bf16*>(weight_FD.const_data_ptr());
+  const int64_t stride_F = weight_FD.stride(0), stride_D = weight_FD.stride(1);
+  at::parallel_for(0, num_panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p)
+      for (int64_t d = 0; d < D; d += 2) {
+        Bf16* pairs = panels + (p * D + d) * kPanel;
+        for (int64_t f = 0; f < kPanel; ++f) {
+          const int64_t output = p * kPanel + f;
+          const Bf16* from = weight + output * stride_F + d * stride_D;
+          pairs[2 * f] = output < F ? from[0] : Bf16{0};
+          pairs[2 * f + 1] = output < F ? from[stride_D] : Bf16{0};
+        }
+      }
+  });
+  return at::detail::make_tensor<Opaque>(c10::DispatchKeySet(c10::DispatchKey::CPU), weight_FD.dtype(),
+                                         weight_FD.device(), std::make_shared<const TiledWeight>(std::move(tiled)),
+                                         weight_FD.sizes());
+}
+
+const TiledWeight* tiled(const at::Tensor& weight) {
+  const auto* opaque = dynamic_cast<const Opaque*>(weight.unsafeGetTensorImpl());
+  return opaque == nullptr ? nullptr : const_cast<Opaque*>(opaque)->unsafe_opaque_handle().get();
+}
+
+at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const at::Tensor& bias_F) {
+  const int64_t T = x_TD.size(0), D = weight.num_inputs, F = weight.num_outputs;
+  TT_CHECK(x_TD.dim() == 2 && x_TD.size(1) == D && x_TD.scalar_type() == at::kBFloat16,
+           "linear: x {} of type {}, a packed weight [{}, {}] of bf16", shape(x_TD), c10::toString(x_TD.scalar_type()),
+           F, D);
+  const at::Tensor x = x_TD.contiguous(), bias = bias_F.defined() ? bias_F.contiguous() : bias_F;
+  at::Tensor out_TF = at::empty({T, F}, x.options());
+  const auto* x_at = static_cast<const at::BFloat16*>(x.const_data_ptr());
+  const auto* panels = static_cast<const at::BFloat16*>(weight.panels.const_data_ptr());
+  const Bf16* bias_at = bias.defined() ? data<Bf16>(bias) : nullptr;
+  Bf16* out = mutable_data<Bf16>(out_TF);
+
+  const int64_t num_panels = weight.panels.size(0), num_blocks = (T + kRows - 1) / kRows * num_panels;
+  at::parallel_for(0, num_blocks, 1, [&](int64_t begin, int64_t end) {
+    alignas(64) float sums[kRows * kPanel];
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t row = block / num_panels * kRows, rows = std::min(kRows, T - row);
+      const int64_t panel = block % num_panels, first = panel * kPanel;
+      blas::brgemm(rows, kPanel, D, D, kPanel, kPanel, /*add_C=*/false, x_at + row * D, panels + panel * kPanel * D,
+                   sums);
+      kernels::round_rows<Bf16>(sums, kPanel, bias_at == nullptr ? nullptr : bias_at + first, rows,
+                                std::min(kPanel, F - first), F, out + row * F + first);
+    }
+    blas::brgemm_release();
+  });
+  return out_TF;
+}
+
+}  // namespace thinktune::ops

@@ -1,0 +1,31 @@
+// Products with a bf16 weight by the processor's matrix tiles (AMX), through oneDNN's kernel for one block of a
+// product. The loops around it are ours: every sum runs over all inputs in one order, whatever the number of rows and
+// threads, which oneDNN's whole products do not promise there. And a weight is read as it lies in memory.
+//
+// Letters: T rows, D inputs, F outputs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace thinktune::ops {
+
+// Panels of 64 outputs, in the order in which the tile instructions read them: [⌈F/64⌉, D/2, 64, 2], zeros behind F.
+struct TiledWeight {
+  int64_t num_inputs = 0;
+  int64_t num_outputs = 0;
+  at::Tensor panels;
+};
+
+// Whether this processor has tiles for such a weight: bf16, on the CPU, an even number of inputs.
+bool has_tile_products(const at::Tensor& weight_FD);
+
+// A copy in panels, as a tensor [F, D] that nothing but tile_product can read.
+at::Tensor tile_weight(const at::Tensor& weight_FD);
+
+// What tile_weight made; null for any other tensor.
+const TiledWeight* tiled(const at::Tensor& weight);
+
+// x·Wᵀ + bias, [T, F], summed in f32, rounded once. bias_F may be undefined.
+at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const at::Tensor& bias_F);
+
+}  // namespace thinktune::ops
