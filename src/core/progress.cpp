@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <utility>
@@ -43,6 +44,12 @@ std::string cut_to_width(const std::string& line, std::FILE* stream) {
   return line;
 }
 
+std::string bar(int64_t done, int64_t total) {
+  constexpr int64_t kColumns = 12;
+  const auto full = static_cast<size_t>(std::clamp<int64_t>(done * kColumns / total, 0, kColumns));
+  return "[" + std::string(full, '#') + std::string(kColumns - full, '.') + "]";
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine(ProgressOptions options) : options_(std::move(options)) {
@@ -62,6 +69,7 @@ ProgressLine::~ProgressLine() {
 
 std::string ProgressLine::text(double now_s) const {
   std::string line = options_.title.empty() ? "" : options_.title + ": ";
+  if (terminal_ && options_.total > 0) line += bar(done_, options_.total) + " ";
   line += options_.total > 0 ? fmt::format("{}/{}", done_, options_.total) : fmt::format("{}", done_);
   const double elapsed_s = now_s - started_s_;
   if (options_.total > 0 && done_ > 0 && done_ < options_.total)

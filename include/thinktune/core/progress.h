@@ -1,5 +1,6 @@
-// How far a long piece of work is. On a terminal one line is rewritten in place; elsewhere (a file, a pipe) a whole
-// line is printed now and then. Log lines that come in between push the rewritten line down instead of running into it.
+// How far a long piece of work is. On a terminal one line, with a bar, is rewritten in place; elsewhere (a file, a
+// pipe) a whole line is printed now and then. Log lines that come in between push the rewritten line down instead of
+// running into it.
 #pragma once
 
 #include <cstdint>
