@@ -170,6 +170,7 @@ void print_results(const std::vector<eval::BenchmarkResult>& results) {
     if (task.num_examples > 0)
       text += fmt::format(", the first {} worked examples of {}", task.num_examples, task.examples_file);
     for (const auto& [k, value] : r.metrics.pass_at_k) text += fmt::format(", pass@{} {}", k, percent(value));
+    for (const auto& [k, value] : r.metrics.majority_at_k) text += fmt::format(", maj@{} {}", k, percent(value));
     text += '\n';
     if (!r.resolved.changed.empty())
       text += fmt::format("  not the protocol's own: {}\n", fmt::join(r.resolved.changed, ", "));

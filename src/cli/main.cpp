@@ -104,7 +104,8 @@ void add_eval_protocol(CLI::App* sub, EvalCommand& command) {
   sub->add_option("--seed", command.seed, "Seed of sampled responses; default: 0")
       ->type_name("N")
       ->check(whole_number_from(0));
-  sub->add_option("--batch", command.batch, "Sequences decoded at a time; default: 64")
+  sub->add_option("--batch", command.batch,
+                  "Sequences decoded at a time; default: 64. What a stop loses is at most two rounds of them")
       ->type_name("N")
       ->check(whole_number_from(1));
   sub->add_option("--kv-cache-mib", command.kv_cache_mib,

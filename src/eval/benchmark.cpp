@@ -131,6 +131,7 @@ ordered_json to_json(const BenchmarkMetrics& m) {
   json["pass@1"] = to_json(m.pass_at_1);
   for (const auto& [name, estimate] : m.measures) json[name] = to_json(estimate);
   for (const auto& [k, value] : m.pass_at_k) json[fmt::format("pass@{}", k)] = value;
+  for (const auto& [k, value] : m.majority_at_k) json[fmt::format("maj@{}", k)] = value;
   if (m.has_majority) json[fmt::format("maj@{}", m.num_samples)] = to_json(m.majority);
   json["mean_tokens"] = m.mean_tokens;
   json["ended_share"] = m.ended_share;
