@@ -168,7 +168,10 @@ BenchmarkResult run_benchmark(const Subject& subject, const Suite& suite, const 
     const auto tell = [&](const ChunkProgress& chunk_done) {
       std::string note = so_far;
       if (chunk_done.tokens > 0) note += fmt::format("{}{} tokens", note.empty() ? "" : ", ", chunk_done.tokens);
-      progress.update(first - result.num_resumed + chunk_done.samples / task.samples, note);
+      const int64_t before = first - result.num_resumed;
+      progress.update(before + chunk_done.samples / task.samples, note,
+                      (static_cast<double>(before) + chunk_done.share * static_cast<double>(count)) /
+                          static_cast<double>(line.total));
     };
     tell({});
     rows.add_chunk(task.form == PromptForm::Score

@@ -16,6 +16,7 @@ namespace thinktune::eval {
 struct ChunkProgress {
   int64_t samples = 0;
   int64_t tokens = 0;
+  double share = 0;  // of the chunk's work, by whichever of samples and tokens is nearer to its end
 };
 using OnProgress = std::function<void(const ChunkProgress&)>;
 

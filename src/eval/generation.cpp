@@ -123,6 +123,13 @@ std::vector<ordered_json> run_generation_chunk(const Subject& subject, const Res
   std::vector<size_t> request_of;  // by problem; npos: the prompt is too long
   constexpr size_t kNone = static_cast<size_t>(-1);
   ChunkProgress done;
+  int64_t most_tokens = 0;
+  const int64_t num_samples = std::ssize(problems) * task.samples;
+  const auto tell = [&] {
+    const double by_tokens = static_cast<double>(done.tokens) / static_cast<double>(most_tokens);
+    done.share = std::max(by_tokens, static_cast<double>(done.samples) / static_cast<double>(num_samples));
+    on_progress(done);
+  };
   for (size_t p = 0; p < problems.size(); ++p) {
     const std::string question = render_question(task, problems[p], examples);
     infer::Request request;
@@ -135,12 +142,13 @@ std::vector<ordered_json> run_generation_chunk(const Subject& subject, const Res
     request.stop_texts = task.stop;
     request.on_token = [&](uint32_t, TokenId) {
       ++done.tokens;
-      on_progress(done);
+      tell();
     };
     request.on_end = [&](uint32_t, const infer::Generation&) {
       ++done.samples;
-      on_progress(done);
+      tell();
     };
+    most_tokens += task.samples * std::max<int64_t>(request.max_new_tokens, 0);
     request_of.push_back(room >= 1 ? requests.size() : kNone);
     if (room >= 1)
       requests.push_back(std::move(request));
@@ -205,6 +213,7 @@ std::vector<ordered_json> run_scoring_chunk(const Subject& subject, const Resolv
       rows.push_back(scored_row(task, problem, sums));
     }
     ++done.samples;
+    done.share = static_cast<double>(done.samples) / static_cast<double>(problems.size());
     on_progress(done);
   }
   return rows;

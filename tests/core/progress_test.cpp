@@ -90,6 +90,15 @@ TEST_F(Progress, CountsWithoutATotal) {
   EXPECT_EQ(written(), "\r\033[Kwork: 7, 5.00 s");
 }
 
+TEST_F(Progress, AShareSaysMoreThanWholePieces) {
+  ProgressLine line(options(Terminal::Yes));
+  now_s_ += 10;
+  line.update(0, "", 0.25);
+  now_s_ += 10;
+  line.update(6, "", 0.5);  // the pieces say more
+  EXPECT_EQ(written(), "\r\033[Kwork: [###.........] 0/10, 30.0 s left\r\033[Kwork: [#######.....] 6/10, 13.3 s left");
+}
+
 TEST_F(Progress, CutsALineThatWouldWrapBetweenCharacters) {
   auto wide = options(Terminal::Yes);
   wide.title = "";

@@ -170,7 +170,10 @@ TEST_F(BenchmarkTest, TheProgressLineFollowsEachProblem) {
     for (size_t done = 1; done < total; ++done)
       EXPECT_THAT(lines, Contains(AllOf(HasSubstr(fmt::format("] {}/{}, ", done, total)), HasSubstr(" left"))));
     EXPECT_THAT(lines, Contains(HasSubstr(fmt::format("[############] {}/{}, ", total, total))));
-    EXPECT_THAT(lines, Contains(HasSubstr(scores ? "" : ", 7 tokens")));
+    if (!scores) {
+      // Long before the first problem is done its tokens move the bar.
+      EXPECT_THAT(lines, Contains(AllOf(HasSubstr("[#...........] 0/11, "), HasSubstr(" left, 50 tokens"))));
+    }
   }
 }
 
