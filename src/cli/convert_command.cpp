@@ -51,6 +51,11 @@ int run_convert(const ConvertCommand& command) {
   if (fs::exists(out) && (is_gguf_name(out) || !fs::is_directory(out) || !fs::is_empty(out)))
     throw core::user_error(fmt::format("{} is there already, and is not overwritten", out.string()),
                            "remove it, or give another name");
+  for (const char* extension : {".safetensors", ".bin", ".pt", ".pth", ".json"})
+    if (!fs::is_directory(out) && out.extension() == extension)
+      throw core::user_error(
+          fmt::format("{} is the name of one file, and a model of Hugging Face's is a folder", out.string()),
+          "give NAME.gguf or the name of a folder");
   core::Stopwatch watch;
   const model::Pretrained model(command.in);
   const bool to_gguf = is_gguf_name(out);

@@ -170,6 +170,7 @@ void print_results(const std::vector<eval::BenchmarkResult>& results) {
     if (task.num_examples > 0)
       text += fmt::format(", the first {} worked examples of {}", task.num_examples, task.examples_file);
     for (const auto& [k, value] : r.metrics.pass_at_k) text += fmt::format(", pass@{} {}", k, percent(value));
+    for (const auto& [k, value] : r.metrics.majority_at_k) text += fmt::format(", maj@{} {}", k, percent(value));
     text += '\n';
     if (!r.resolved.changed.empty())
       text += fmt::format("  not the protocol's own: {}\n", fmt::join(r.resolved.changed, ", "));
@@ -224,18 +225,18 @@ void refuse_options_of_the_other_way(const EvalCommand& c, bool by_protocol) {
     refuse(!c.output.empty(), "--output", "every answer is in samples.jsonl of the folder that --out names");
     return;
   }
-  refuse(c.overrides.samples.has_value(), "--samples", "without --suite or --protocol: --set eval.samples=…");
+  refuse(c.overrides.samples.has_value(), "--samples", "with --config or --set: --set eval.samples=…");
   refuse(c.overrides.temperature.has_value(), "--temperature",
-         "without --suite or --protocol: --set eval.sampling.temperature=…");
-  refuse(c.overrides.top_p.has_value(), "--top-p", "without --suite or --protocol: --set eval.sampling.top_p=…");
+         "with --config or --set: --set eval.sampling.temperature=…");
+  refuse(c.overrides.top_p.has_value(), "--top-p", "with --config or --set: --set eval.sampling.top_p=…");
   refuse(c.overrides.max_new_tokens.has_value(), "--max-new-tokens",
-         "without --suite or --protocol: --set eval.max_new_tokens=…");
-  refuse(c.limit.has_value(), "--limit", "without --suite or --protocol: --set eval.num_problems=…");
-  refuse(c.seed.has_value(), "--seed", "without --suite or --protocol: --set seed=…");
-  refuse(c.batch.has_value(), "--batch", "without --suite or --protocol: --set engine.max_sequences=…");
-  refuse(c.kv_cache_mib.has_value(), "--kv-cache-mib", "without --suite or --protocol: --set engine.kv_cache_mib=…");
+         "with --config or --set: --set eval.max_new_tokens=…");
+  refuse(c.limit.has_value(), "--limit", "with --config or --set: --set eval.num_problems=…");
+  refuse(c.seed.has_value(), "--seed", "with --config or --set: --set seed=…");
+  refuse(c.batch.has_value(), "--batch", "with --config or --set: --set engine.max_sequences=…");
+  refuse(c.kv_cache_mib.has_value(), "--kv-cache-mib", "with --config or --set: --set engine.kv_cache_mib=…");
   refuse(!c.data_dir.empty(), "--data-dir", "it is where --suite finds its data");
-  refuse(!c.out.empty(), "--out", "it goes with --suite or --protocol; else --output FILE.jsonl");
+  refuse(!c.out.empty(), "--out", "it goes by a protocol; with --config or --set: --output FILE.jsonl");
 }
 
 void print_ids(const char* what, const std::vector<std::string>& ids) {
@@ -246,7 +247,8 @@ void print_ids(const char* what, const std::vector<std::string>& ids) {
 }  // namespace
 
 int run_eval(const EvalCommand& command) {
-  const bool by_protocol = !command.suites.empty() || !command.protocol.empty();
+  const bool has_config = !command.config.empty() || !command.set.empty() || !command.output.empty();
+  const bool by_protocol = !command.suites.empty() || !command.protocol.empty() || !has_config;
   refuse_options_of_the_other_way(command, by_protocol);
   return by_protocol ? run_by_protocol(command) : run_by_config(command);
 }

@@ -104,7 +104,8 @@ void add_eval_protocol(CLI::App* sub, EvalCommand& command) {
   sub->add_option("--seed", command.seed, "Seed of sampled responses; default: 0")
       ->type_name("N")
       ->check(whole_number_from(0));
-  sub->add_option("--batch", command.batch, "Sequences decoded at a time; default: 64")
+  sub->add_option("--batch", command.batch,
+                  "Sequences decoded at a time; default: 64. What a stop loses is at most two rounds of them")
       ->type_name("N")
       ->check(whole_number_from(1));
   sub->add_option("--kv-cache-mib", command.kv_cache_mib,
@@ -119,8 +120,9 @@ void add_eval(CLI::App& app, EvalCommand& command, EvalCompareCommand& compare_c
   CLI::App* sub = app.add_subcommand("eval", "Measure a model on benchmarks or problems, with its 95 % interval");
   sub->add_option("--model", command.model, kModelHelp)->type_name("PATH");
   add_eval_protocol(sub, command);
-  sub->add_option("--data", command.data,
-                  "Problems of your own: JSONL rows {\"id\", \"problem\", \"answer\"[, \"choices\"]}")
+  sub->add_option(
+         "--data", command.data,
+         "Problems of your own in place of --suite: JSONL rows {\"id\", \"problem\", \"answer\"[, \"choices\"]}")
       ->type_name("FILE");
   sub->add_option("--config", command.config,
                   "Training config whose prompt, rollout, reward, data and eval sections are used")
@@ -132,7 +134,7 @@ void add_eval(CLI::App& app, EvalCommand& command, EvalCompareCommand& compare_c
       ->take_all();
   add_precision(sub, command.precision);
   add_chat_template(sub, command.chat_template);
-  sub->add_option("--output", command.output, "With --config: write every answer to this JSONL file")
+  sub->add_option("--output", command.output, "With --config or --set: write every answer to this JSONL file")
       ->type_name("FILE");
   add_eval_compare(*sub, compare_command, action);
   sub->footer(
@@ -142,7 +144,7 @@ void add_eval(CLI::App& app, EvalCommand& command, EvalCompareCommand& compare_c
       "  thinktune eval compare before after\n"
       "  thinktune eval --model MODEL --suite gsm8k --data-dir data --protocol lm-eval\n"
       "  thinktune eval --model MODEL --suite aime2024 --data-dir data --samples 16 --temperature 0.6\n"
-      "  thinktune eval --model MODEL --data my.jsonl --protocol thinktuning\n"
+      "  thinktune eval --model MODEL --data my.jsonl --out mine\n"
       "The folder of --out gets summary.json and, for each suite, samples.jsonl (every answer), settings.json,\n"
       "summary.json and timing.json.\n\n"
       "As the training run measured itself, before and after:\n"

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <limits>
 #include <utility>
@@ -43,6 +44,12 @@ std::string cut_to_width(const std::string& line, std::FILE* stream) {
   return line;
 }
 
+std::string bar(double share) {
+  constexpr size_t kColumns = 12;
+  const auto full = std::min(kColumns, static_cast<size_t>(share * kColumns + 1e-9));
+  return "[" + std::string(full, '#') + std::string(kColumns - full, '.') + "]";
+}
+
 }  // namespace
 
 ProgressLine::ProgressLine(ProgressOptions options) : options_(std::move(options)) {
@@ -62,11 +69,11 @@ ProgressLine::~ProgressLine() {
 
 std::string ProgressLine::text(double now_s) const {
   std::string line = options_.title.empty() ? "" : options_.title + ": ";
+  if (terminal_ && options_.total > 0) line += bar(share_) + " ";
   line += options_.total > 0 ? fmt::format("{}/{}", done_, options_.total) : fmt::format("{}", done_);
   const double elapsed_s = now_s - started_s_;
-  if (options_.total > 0 && done_ > 0 && done_ < options_.total)
-    line += fmt::format(", {} left", human_duration(elapsed_s / static_cast<double>(done_) *
-                                                    static_cast<double>(options_.total - done_)));
+  if (options_.total > 0 && share_ > 0 && share_ < 1)
+    line += fmt::format(", {} left", human_duration(elapsed_s / share_ * (1 - share_)));
   else
     line += fmt::format(", {}", human_duration(elapsed_s));
   if (!note_.empty()) line += fmt::format(", {}", note_);
@@ -93,8 +100,9 @@ void ProgressLine::erase() {
   std::fflush(options_.stream);
 }
 
-void ProgressLine::update(int64_t done, std::string_view note) {
+void ProgressLine::update(int64_t done, std::string_view note, double share) {
   done_ = done;
+  share_ = options_.total > 0 ? std::max(share, static_cast<double>(done) / static_cast<double>(options_.total)) : 0;
   note_ = note;
   const double now_s = options_.now_s();
   if (now_s - shown_s_ < (terminal_ ? options_.redraw_every_s : options_.print_every_s)) return;

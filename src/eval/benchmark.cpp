@@ -131,6 +131,7 @@ ordered_json to_json(const BenchmarkMetrics& m) {
   json["pass@1"] = to_json(m.pass_at_1);
   for (const auto& [name, estimate] : m.measures) json[name] = to_json(estimate);
   for (const auto& [k, value] : m.pass_at_k) json[fmt::format("pass@{}", k)] = value;
+  for (const auto& [k, value] : m.majority_at_k) json[fmt::format("maj@{}", k)] = value;
   if (m.has_majority) json[fmt::format("maj@{}", m.num_samples)] = to_json(m.majority);
   json["mean_tokens"] = m.mean_tokens;
   json["ended_share"] = m.ended_share;
@@ -156,21 +157,27 @@ BenchmarkResult run_benchmark(const Subject& subject, const Suite& suite, const 
 
   std::string title = fmt::format("{} ({})", suite.name, resolved.protocol);
   if (result.num_resumed > 0) title += fmt::format(", going on after {}", result.num_resumed);
-  core::ProgressLine progress({.title = title, .total = num_problems - result.num_resumed});
+  core::ProgressOptions line = options.progress;
+  line.title = title;
+  line.total = num_problems - result.num_resumed;
+  core::ProgressLine progress(line);
   for (int64_t first = result.num_resumed; first < num_problems; first += chunk) {
     const auto count = static_cast<size_t>(std::min(chunk, num_problems - first));
     const std::span<const data::Problem> problems(suite.problems.data() + first, count);
-    const auto note = [&](int64_t tokens) {
-      const std::string so_far = first > 0 ? fmt::format("pass@1 {:.1f} % so far", 100 * rows.mean()) : "";
-      if (tokens % 64 == 0)
-        progress.update(first - result.num_resumed,
-                        so_far + (tokens > 0 ? fmt::format("{}{} tokens", first > 0 ? ", " : "", tokens) : ""));
+    const std::string so_far = first > 0 ? fmt::format("pass@1 {:.1f} % so far", 100 * rows.mean()) : "";
+    const auto tell = [&](const ChunkProgress& chunk_done) {
+      std::string note = so_far;
+      if (chunk_done.tokens > 0) note += fmt::format("{}{} tokens", note.empty() ? "" : ", ", chunk_done.tokens);
+      const int64_t before = first - result.num_resumed;
+      progress.update(before + chunk_done.samples / task.samples, note,
+                      (static_cast<double>(before) + chunk_done.share * static_cast<double>(count)) /
+                          static_cast<double>(line.total));
     };
-    note(0);
+    tell({});
     rows.add_chunk(task.form == PromptForm::Score
-                       ? run_scoring_chunk(subject, resolved, problems, examples)
+                       ? run_scoring_chunk(subject, resolved, problems, examples, tell)
                        : run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples,
-                                              options.seed, note));
+                                              options.seed, tell));
   }
   progress.finish();
 

@@ -11,16 +11,24 @@
 
 namespace thinktune::eval {
 
-// A chunk's rows, in order of problems and samples. `first`: index of the first problem in the suite. `on_tokens` is
-// called with the number of tokens of the chunk so far.
-using OnTokens = std::function<void(int64_t)>;
+// How far a chunk is. Told with each new token and each sample that is done; a problem without choices to draw from
+// (one that is scored, one without room for an answer) is done as a whole.
+struct ChunkProgress {
+  int64_t samples = 0;
+  int64_t tokens = 0;
+  double share = 0;  // of the chunk's work, by whichever of samples and tokens is nearer to its end
+};
+using OnProgress = std::function<void(const ChunkProgress&)>;
+
+// A chunk's rows, in order of problems and samples. `first`: index of the first problem in the suite.
 std::vector<nlohmann::ordered_json> run_generation_chunk(const Subject& subject, const ResolvedTask& resolved,
                                                          std::span<const data::Problem> problems, uint64_t first,
                                                          const std::vector<data::Example>& examples, uint64_t seed,
-                                                         const OnTokens& on_tokens);
+                                                         const OnProgress& on_progress);
 std::vector<nlohmann::ordered_json> run_scoring_chunk(const Subject& subject, const ResolvedTask& resolved,
                                                       std::span<const data::Problem> problems,
-                                                      const std::vector<data::Example>& examples);
+                                                      const std::vector<data::Example>& examples,
+                                                      const OnProgress& on_progress);
 
 // The prompt's tokens. A raw text stands behind what the tokenizer puts before every text, never before what it puts
 // behind.

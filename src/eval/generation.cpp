@@ -117,12 +117,19 @@ std::vector<TokenId> encode_raw(const text::Tokenizer& tokenizer, const std::str
 std::vector<ordered_json> run_generation_chunk(const Subject& subject, const ResolvedTask& resolved,
                                                std::span<const data::Problem> problems, uint64_t first,
                                                const std::vector<data::Example>& examples, uint64_t seed,
-                                               const OnTokens& on_tokens) {
+                                               const OnProgress& on_progress) {
   const Task& task = resolved.task;
   std::vector<infer::Request> requests;
   std::vector<size_t> request_of;  // by problem; npos: the prompt is too long
   constexpr size_t kNone = static_cast<size_t>(-1);
-  int64_t tokens = 0;
+  ChunkProgress done;
+  int64_t most_tokens = 0;
+  const int64_t num_samples = std::ssize(problems) * task.samples;
+  const auto tell = [&] {
+    const double by_tokens = static_cast<double>(done.tokens) / static_cast<double>(most_tokens);
+    done.share = std::max(by_tokens, static_cast<double>(done.samples) / static_cast<double>(num_samples));
+    on_progress(done);
+  };
   for (size_t p = 0; p < problems.size(); ++p) {
     const std::string question = render_question(task, problems[p], examples);
     infer::Request request;
@@ -133,9 +140,20 @@ std::vector<ordered_json> run_generation_chunk(const Subject& subject, const Res
     request.max_new_tokens = std::min(task.max_new_tokens, room);
     request.prompt_number = first + p;
     request.stop_texts = task.stop;
-    request.on_token = [&](uint32_t, TokenId) { on_tokens(++tokens); };
+    request.on_token = [&](uint32_t, TokenId) {
+      ++done.tokens;
+      tell();
+    };
+    request.on_end = [&](uint32_t, const infer::Generation&) {
+      ++done.samples;
+      tell();
+    };
+    most_tokens += task.samples * std::max<int64_t>(request.max_new_tokens, 0);
     request_of.push_back(room >= 1 ? requests.size() : kNone);
-    if (room >= 1) requests.push_back(std::move(request));
+    if (room >= 1)
+      requests.push_back(std::move(request));
+    else
+      done.samples += task.samples;
   }
   const core::RandomKey key = {.seed = seed, .stream = core::Stream::Evaluation, .step = hash_of(task.suite)};
   const auto generations =
@@ -167,10 +185,10 @@ ScoredChoice best_choices(const std::vector<double>& sums, const std::vector<std
 
 std::vector<ordered_json> run_scoring_chunk(const Subject& subject, const ResolvedTask& resolved,
                                             std::span<const data::Problem> problems,
-                                            const std::vector<data::Example>& examples) {
+                                            const std::vector<data::Example>& examples, const OnProgress& on_progress) {
   const Task& task = resolved.task;
-  std::vector<std::vector<TokenId>> prompts, continuations;
-  std::vector<uint8_t> too_long;
+  std::vector<ordered_json> rows;
+  ChunkProgress done;
   for (const data::Problem& problem : problems) {
     const std::string question = render_question(task, problem, examples);
     const std::vector<TokenId> prompt = encode_raw(subject.tokenizer, question);
@@ -182,29 +200,21 @@ std::vector<ordered_json> run_scoring_chunk(const Subject& subject, const Resolv
       longest = std::max(longest, std::ssize(joined));
       own.emplace_back(joined.begin() + std::min(std::ssize(prompt), std::ssize(joined)), joined.end());
     }
-    too_long.push_back(longest > model::max_tokens(subject.config));
-    if (too_long.back() != 0) continue;
-    for (auto& continuation : own) {
-      prompts.push_back(prompt);
-      continuations.push_back(std::move(continuation));
+    if (longest > model::max_tokens(subject.config)) {
+      rows.push_back(too_long_to_score(task, problem));
+    } else {
+      std::vector<double> sums;
+      for (const std::vector<float>& logprobs :
+           subject.engine.score(std::vector<std::vector<TokenId>>(own.size(), prompt), own)) {
+        double sum = 0;
+        for (const float logprob : logprobs) sum += static_cast<double>(logprob);
+        sums.push_back(sum);
+      }
+      rows.push_back(scored_row(task, problem, sums));
     }
-  }
-  const std::vector<std::vector<float>> logprobs = subject.engine.score(prompts, continuations);
-  std::vector<ordered_json> rows;
-  size_t next = 0;
-  for (size_t p = 0; p < problems.size(); ++p) {
-    if (too_long[p] != 0) {
-      rows.push_back(too_long_to_score(task, problems[p]));
-      continue;
-    }
-    std::vector<double> sums;
-    for (size_t c = 0; c < problems[p].choices.size(); ++c) {
-      double sum = 0;
-      for (const float logprob : logprobs[next]) sum += static_cast<double>(logprob);
-      sums.push_back(sum);
-      ++next;
-    }
-    rows.push_back(scored_row(task, problems[p], sums));
+    ++done.samples;
+    done.share = static_cast<double>(done.samples) / static_cast<double>(problems.size());
+    on_progress(done);
   }
   return rows;
 }

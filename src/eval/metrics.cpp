@@ -1,5 +1,7 @@
 #include "thinktune/eval/metrics.h"
 
+#include <numeric>
+
 #include "thinktune/core/error.h"
 
 namespace thinktune::eval {
@@ -48,7 +50,7 @@ double ProblemScore::mean() const {
   return static_cast<double>(num_successes(*this)) / static_cast<double>(samples.size());
 }
 
-bool majority_is_right(const ProblemScore& problem,
+bool majority_is_right(std::span<const SampleScore> samples,
                        const std::function<bool(const std::string&, const std::string&)>& same) {
   struct Votes {
     const SampleScore* first;
@@ -56,7 +58,7 @@ bool majority_is_right(const ProblemScore& problem,
     bool right;  // one of them is: an answer may be right in one form and not in another
   };
   std::vector<Votes> groups;
-  for (const SampleScore& sample : problem.samples) {
+  for (const SampleScore& sample : samples) {
     if (!sample.answered) continue;
     bool joined = false;
     for (Votes& group : groups) {
@@ -73,6 +75,25 @@ bool majority_is_right(const ProblemScore& problem,
     if (winner == nullptr || group.count > winner->count) winner = &group;
   return winner != nullptr && winner->right;
 }
+
+namespace {
+
+// A problem's share of groups of k samples whose majority is right.
+std::vector<double> majority_shares(const std::vector<ProblemScore>& problems, int64_t k, const SameAnswer& same) {
+  std::vector<double> shares;
+  for (size_t p = 0; p < problems.size(); ++p) {
+    const std::span<const SampleScore> samples = problems[p].samples;
+    const int64_t num_groups = std::ssize(samples) / k;
+    int64_t num_right = 0;
+    for (int64_t group = 0; group < num_groups; ++group)
+      num_right += majority_is_right(samples.subspan(static_cast<size_t>(group * k), static_cast<size_t>(k)),
+                                     [&](const auto& a, const auto& b) { return same(p, a, b); });
+    shares.push_back(static_cast<double>(num_right) / static_cast<double>(num_groups));
+  }
+  return shares;
+}
+
+}  // namespace
 
 BenchmarkMetrics compute_metrics(const std::vector<ProblemScore>& problems,
                                  const std::vector<std::string>& measure_names, const SameAnswer& same) {
@@ -96,11 +117,14 @@ BenchmarkMetrics compute_metrics(const std::vector<ProblemScore>& problems,
   }
   if (n > 1) {
     metrics.has_majority = true;
-    std::vector<double> wins;
-    for (size_t p = 0; p < problems.size(); ++p)
-      wins.push_back(majority_is_right(problems[p], [&](const auto& a, const auto& b) { return same(p, a, b); }) ? 1
-                                                                                                                 : 0);
-    metrics.majority = estimate_share(wins, 1);
+    for (const auto& [k, ignored] : metrics.pass_at_k) {
+      const std::vector<double> shares = majority_shares(problems, k, same);
+      if (k == n)
+        metrics.majority = estimate_share(shares, 1);
+      else
+        metrics.majority_at_k.emplace_back(
+            k, std::accumulate(shares.begin(), shares.end(), 0.0) / static_cast<double>(shares.size()));
+    }
   }
   add_rates(problems, metrics);
   return metrics;

@@ -118,7 +118,7 @@ void check_choices(const Suite& suite) {
     if (!problem.messages.empty())
       throw core::data_error(
           fmt::format("{}: the problem \"{}\" brings its own messages", suite.file.string(), problem.id),
-          "a protocol writes the prompt: give \"problem\" alone, or evaluate without --protocol");
+          "a protocol writes the prompt: give \"problem\" alone, or evaluate by a --config, which asks with them");
   }
 }
 

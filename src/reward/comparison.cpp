@@ -2,6 +2,9 @@
 #include "reward/comparison.h"
 
 #include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
 
 namespace thinktune::reward {
 namespace {
@@ -63,6 +66,32 @@ Comparison::Item Comparison::split_name(NodeId id) {
   return {kNoNode, id};
 }
 
+// "\frac13 \approx 0.333", "x = \sqrt3 \approx 1.73": a value, and what it is when rounded or cut. A plain number in
+// front is no such value: "41 \approx 42" would be two answers.
+bool Comparison::split_rounding(NodeId id, NodeId& exact, NodeId& rounded) {
+  if (tree_.kind(id) != Kind::Relation) return false;
+  const std::vector<Relate> relations(tree_.relations(id).begin(), tree_.relations(id).end());
+  const std::vector<NodeId> sides(tree_.children(id).begin(), tree_.children(id).end());
+  if (relations.back() != Relate::Approximately || !std::all_of(relations.begin(), relations.end(), is_equality))
+    return false;
+  const auto digits_of = [&](NodeId side) { return tree_.kind(side) == Kind::Negative ? tree_.child(side, 0) : side; };
+  const NodeId value = sides[sides.size() - 2], digits = digits_of(sides.back());
+  if (tree_.kind(digits) != Kind::Number || tree_.kind(digits_of(value)) == Kind::Number || tree_[value].has_symbol)
+    return false;
+  double v = 0, r = 0;
+  if (!identity_.approximate(value, v) || !identity_.approximate(sides.back(), r)) return false;
+  const int64_t exponent = tree_.number(digits).exponent;
+  const double off = exponent < 0 ? std::pow(10.0, static_cast<double>(exponent)) : 0.5;
+  if (!(std::abs(v - r) <= off)) return false;
+  exact = sides.size() == 2 ? value
+                            : tree_.add_relation(std::span(sides).first(sides.size() - 1),
+                                                 std::span(relations).first(relations.size() - 1));
+  rounded = sides.back();
+  if (is_name(sides[0]))
+    rounded = tree_.add_relation(std::vector{sides[0], sides.back()}, std::vector{Relate::Approximately});
+  return true;
+}
+
 bool Comparison::same_name(NodeId a, NodeId b) {
   if (a == kNoNode || b == kNoNode || a == b) return true;
   if (tree_.kind(a) != tree_.kind(b) || tree_[a].count != tree_[b].count || tree_[a].detail != tree_[b].detail) {
@@ -76,6 +105,15 @@ bool Comparison::same_name(NodeId a, NodeId b) {
 
 Ruling Comparison::compare_values(NodeId a, NodeId g) {
   if (!budget_.spend(1)) return {Verdict::Unparsed, "too large to decide"};
+  NodeId exact = kNoNode, rounded = kNoNode;
+  if (split_rounding(a, exact, rounded)) {
+    const Ruling by_value = compare_values(exact, g);
+    return by_value.verdict == Verdict::Right ? by_value : compare_values(rounded, g);
+  }
+  if (split_rounding(g, exact, rounded)) {
+    const Ruling by_value = compare_values(a, exact);
+    return by_value.verdict == Verdict::Right ? by_value : compare_values(a, rounded);
+  }
   Ruling ruling;
   if ((is_range(a) || is_range(g)) && compare_ranges(a, g, ruling)) return ruling;
   const bool a_relation = tree_.kind(a) == Kind::Relation, g_relation = tree_.kind(g) == Kind::Relation;

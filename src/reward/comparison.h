@@ -46,6 +46,7 @@ class Comparison {
   Ruling compare_matrices(NodeId a, NodeId g);
   bool is_name(NodeId id, int depth = 0);
   Item split_name(NodeId id);
+  bool split_rounding(NodeId id, NodeId& exact, NodeId& rounded);
   bool same_name(NodeId a, NodeId b);
   bool is_collection(NodeId id) const;
   std::vector<Item> items_of(NodeId id);

@@ -110,6 +110,11 @@ class Side {
   Side& operator=(const Side&) = delete;
 
   std::span<Token> tokens() const { return rest_; }
+  // The value of a choice: what stands behind "(B)" or "B)"; nothing if there is no letter.
+  std::span<Token> behind_choice() const {
+    const size_t mark = !rest_.empty() && rest_[0].is_symbol("(") ? 3 : 2;
+    return rest_.size() > mark && choice(true) != '\0' ? rest_.subspan(mark) : std::span<Token>{};
+  }
   const std::string& text() const { return text_; }
 
   // "C" and "(C)" are the choice C, and so is, if `with_text`, "(C) 15" or "C. 15"; 0 if it is none.
@@ -174,18 +179,28 @@ Ruling compare_sides(const Side& answer, const Side& gold, const EqualityOptions
   }
   Expressions tree;
   Budget budget(options.max_steps);
-  const auto read = [&](const Side& side, const char*& error) {
-    const NodeId words = is_all_words(side.tokens()) ? set_of_words(lower_case(side.text()), tree) : kNoNode;
-    if (words != kNoNode) return words;
-    Parser parser(side.tokens(), tree, options.mixed_numbers);
+  const auto parse = [&](std::span<Token> tokens, const char*& error) {
+    Parser parser(tokens, tree, options.mixed_numbers);
     const NodeId id = parser.answer();
     error = parser.error();
     return id;
   };
+  // "(B) 24" is 24 where the other side is no choice. "(B)\frac12" is that only where the letter is text: else it is a
+  // product.
+  const auto read = [&](const Side& side, const Side& other, const char*& error) {
+    const NodeId words = is_all_words(side.tokens()) ? set_of_words(lower_case(side.text()), tree) : kNoNode;
+    if (words != kNoNode) return words;
+    const std::span<Token> value = other.choice(true) == '\0' ? side.behind_choice() : std::span<Token>{};
+    NodeId id = kNoNode;
+    if (!value.empty() && side.tokens()[1].in_text) id = parse(value, error);
+    if (id == kNoNode) id = parse(side.tokens(), error);
+    const char* ignored = nullptr;
+    return id == kNoNode && !value.empty() ? parse(value, ignored) : id;
+  };
   const char* error = nullptr;
   const char* gold_error = nullptr;
-  const NodeId a = read(answer, error);
-  const NodeId g = read(gold, gold_error);
+  const NodeId a = read(answer, gold, error);
+  const NodeId g = read(gold, answer, gold_error);
   if (a == kNoNode && both_words) return {Verdict::Wrong, "other words than the gold answer"};
   if (a == kNoNode) return {Verdict::Unparsed, error};
   if (g == kNoNode)

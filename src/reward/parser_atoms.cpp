@@ -188,12 +188,18 @@ NodeId Parser::set() {
   if (!nested.ok()) return kNoNode;
   open_bars_ = 0;
   if (accept("\\}")) return tree_.add(Kind::EmptySet, {});
+  // {x | x > 2} and {x : x > 2} are what their condition says.
+  bool condition = next_is(TokenKind::Letter) && (next_is("|", 1) || next_is(":", 1));
+  if (condition) at_ += 2;
   NodeId id = list();
   if (id == kNoNode) return id;
-  if (accept_command("\\mid")) {  // {x | x > 2} is what its condition says
+  if (!condition && accept_command("\\mid")) {
+    condition = true;
     id = list();
-    return id == kNoNode || accept("\\}") ? id : fail("a set that is no list");
+  } else if (condition && tree_.kind(id) != Kind::Relation && tree_.kind(id) != Kind::List) {
+    return fail("a set that is no list");
   }
+  if (condition) return id == kNoNode || accept("\\}") ? id : fail("a set that is no list");
   if (!accept("\\}")) return fail("a set that is no list");
   if (tree_.kind(id) != Kind::List) return tree_.add(Kind::Set, {id});
   const std::vector<NodeId> items(tree_.children(id).begin(), tree_.children(id).end());

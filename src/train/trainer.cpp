@@ -28,6 +28,7 @@ report::BenchmarkReport to_report(const eval::EvalResult& result) {
   benchmark.metrics.add("standard_error", result.metrics.pass_at_1.standard_error);
   for (const auto& [name, estimate] : result.metrics.measures) benchmark.metrics.add("accuracy_" + name, estimate.mean);
   for (const auto& [k, value] : result.metrics.pass_at_k) benchmark.metrics.add(fmt::format("pass_at_{}", k), value);
+  for (const auto& [k, value] : result.metrics.majority_at_k) benchmark.metrics.add(fmt::format("maj_at_{}", k), value);
   if (result.metrics.has_majority)
     benchmark.metrics.add(fmt::format("maj_at_{}", result.metrics.num_samples), result.metrics.majority.mean);
   benchmark.metrics.add("num_problems", static_cast<double>(result.groups.size()));

@@ -142,6 +142,8 @@ TEST_F(Convert, NamesOfWhatIsWritten) {
   fs::create_directories(in("folder.gguf"));
   expect_refused(convert(model_.string(), in("folder.gguf")), {"is there already"});
   expect_refused(convert(model_.string(), ""), {"the name of what is to be written is empty"});
+  expect_refused(convert(model_.string(), in("x.safetensors")), {"x.safetensors is the name of one file"});
+  EXPECT_FALSE(fs::exists(in("x.safetensors")));
   fs::create_directories(in("empty"));
   expect_success(convert(model_.string(), in("empty")));
 }

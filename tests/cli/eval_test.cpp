@@ -78,6 +78,12 @@ TEST_F(Eval, SeveralSamplesOfOnesOwnFile) {
   EXPECT_EQ(read_rows(out("own") + "/train/samples.jsonl").size(), 6u);
 }
 
+// Without a config the default protocol asks for the box in which it then looks.
+TEST_F(Eval, OnesOwnFileIsASuiteWithoutFurtherWords) {
+  expect_success(eval({"--data", data_.string(), "--max-new-tokens", "5", "--out", out("own")}));
+  EXPECT_EQ(json::parse(read_text(out("own") + "/train/summary.json")).at("protocol"), "thinktuning/1");
+}
+
 TEST_F(Eval, ComparesTwoModels) {
   const fs::path other = folder_.path() / "other";
   test::write_tiny_model(other, 8);
@@ -111,8 +117,14 @@ TEST_F(Eval, WhatIsMissingOrUnknownIsSaid) {
 TEST_F(Eval, OptionsOfTheOtherWayAreRefused) {
   expect_refused(eval(suite("gsm8k", {"--config", config_.string()})), {"--config has no meaning here"});
   expect_refused(eval(suite("gsm8k", {"--output", out("x")})), {"--output has no meaning here", "samples.jsonl"});
-  expect_refused(eval({"--data", data_.string(), "--samples", "2"}), {"--samples has no meaning here", "eval.samples"});
-  expect_refused(eval({"--data", data_.string(), "--out", out("x")}), {"--out has no meaning here", "--output"});
+  const auto by_config = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--config", config_.string(), "--data", data_.string()});
+    return eval(std::move(arguments));
+  };
+  expect_refused(by_config({"--samples", "2"}), {"--samples has no meaning here", "eval.samples"});
+  expect_refused(by_config({"--out", out("x")}), {"--out has no meaning here", "--output"});
+  expect_refused(eval({"--data", data_.string(), "--output", out("x"), "--limit", "2"}),
+                 {"--limit has no meaning here"});
   expect_refused(eval(suite("gsm8k", {"--data", data_.string()})), {"--suite and --data are both there"});
 }
 

@@ -43,12 +43,14 @@ TEST_F(Progress, RewritesOneLineOnATerminalNotTooOften) {
     line.finish();
     line.finish();
   }
-  EXPECT_EQ(written(), "\r\033[Kwork: 1/10, 0.00 s left\r\033[Kwork: 4/10, 3.00 s left, half\r\033[K");
+  EXPECT_EQ(
+      written(),
+      "\r\033[Kwork: [#...........] 1/10, 0.00 s left\r\033[Kwork: [####........] 4/10, 3.00 s left, half\r\033[K");
 }
 
 TEST_F(Progress, ATerminalIsLeftCleanWithoutFinish) {
   { ProgressLine(options(Terminal::Yes)).update(1); }
-  EXPECT_EQ(written(), "\r\033[Kwork: 1/10, 0.00 s left\r\033[K");
+  EXPECT_EQ(written(), "\r\033[Kwork: [#...........] 1/10, 0.00 s left\r\033[K");
 }
 
 TEST_F(Progress, PrintsWholeLinesNowAndThenElsewhere) {
@@ -88,6 +90,15 @@ TEST_F(Progress, CountsWithoutATotal) {
   EXPECT_EQ(written(), "\r\033[Kwork: 7, 5.00 s");
 }
 
+TEST_F(Progress, AShareSaysMoreThanWholePieces) {
+  ProgressLine line(options(Terminal::Yes));
+  now_s_ += 10;
+  line.update(0, "", 0.25);
+  now_s_ += 10;
+  line.update(6, "", 0.5);  // the pieces say more
+  EXPECT_EQ(written(), "\r\033[Kwork: [###.........] 0/10, 30.0 s left\r\033[Kwork: [#######.....] 6/10, 13.3 s left");
+}
+
 TEST_F(Progress, CutsALineThatWouldWrapBetweenCharacters) {
   auto wide = options(Terminal::Yes);
   wide.title = "";
@@ -95,7 +106,7 @@ TEST_F(Progress, CutsALineThatWouldWrapBetweenCharacters) {
   std::string note;
   for (int i = 0; i < 100; ++i) note += "ä";
   line.update(1, note);
-  const std::string head = "1/10, 0.00 s left, ";
+  const std::string head = "[#...........] 1/10, 0.00 s left, ";
   EXPECT_EQ(written(), "\r\033[K" + head + note.substr(0, 2 * (79 - head.size())));
 }
 
@@ -112,7 +123,7 @@ TEST_F(Progress, ALogLineTakesThePlaceOfTheProgressLine) {
     line.finish();  // the line is gone already: nothing to remove
   }
   EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              ::testing::MatchesRegex("\r\033\\[Kwork: 1/10, 0\\.00 s left\r\033\\[K[0-9:]* hello\n"));
+              ::testing::MatchesRegex("\r\033\\[Kwork: \\[#\\.*\\] 1/10, 0\\.00 s left\r\033\\[K[0-9:]* hello\n"));
   spdlog::set_default_logger(before);
 }
 

@@ -24,6 +24,7 @@ using core::ErrorKind;
 using nlohmann::json;
 using test::message_of_error;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -73,7 +74,26 @@ class BenchmarkTest : public testing::Test {
                           .seed = seed_,
                           .slots = 6,
                           .folder = folder.empty() ? fs::path() : folder_.path() / folder / suite_.name,
-                          .data_dir = folder_.path()});
+                          .data_dir = folder_.path(),
+                          .progress = progress_});
+  }
+
+  // What a terminal would be shown, line by line as it is rewritten.
+  std::vector<std::string> shown_lines() {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> screen(std::tmpfile(), std::fclose);
+    progress_ = {.redraw_every_s = 0, .stream = screen.get(), .terminal = core::ProgressOptions::Terminal::Yes};
+    run("");
+    std::string text(static_cast<size_t>(std::ftell(screen.get())), '\0');
+    std::rewind(screen.get());
+    EXPECT_EQ(std::fread(text.data(), 1, text.size(), screen.get()), text.size());
+    std::vector<std::string> lines;
+    const std::string erase = "\r\033[K";
+    for (size_t at = text.find(erase); at != std::string::npos;) {
+      const size_t begin = at + erase.size();
+      at = text.find(erase, begin);
+      lines.push_back(text.substr(begin, at - begin));
+    }
+    return lines;
   }
 
   std::vector<json> rows(const std::string& folder) const {
@@ -102,6 +122,7 @@ class BenchmarkTest : public testing::Test {
   Overrides overrides_;
   uint64_t seed_ = 1;
   std::function<void(Task&)> change_;
+  core::ProgressOptions progress_;
 };
 
 TEST_F(BenchmarkTest, WritesEverySampleAndWhatItMeasured) {
@@ -133,6 +154,27 @@ TEST_F(BenchmarkTest, WritesEverySampleAndWhatItMeasured) {
   EXPECT_TRUE(summary.at("metrics").contains("maj@3"));
   EXPECT_EQ(read(path("out", "summary.json")).find("seconds"), std::string::npos) << "the clock stays out of it";
   EXPECT_TRUE(json::parse(read(path("out", "timing.json"))).contains("seconds"));
+}
+
+// Six slots and three samples make chunks of four problems: the line does not wait for their ends.
+TEST_F(BenchmarkTest, TheProgressLineFollowsEachProblem) {
+  for (const bool scores : {false, true}) {
+    if (scores) {
+      suite_ = load_own_suite(folder_.path() / "choices.jsonl");
+      suite_.name = "arc_easy";
+      protocol_ = "lm-eval";
+      overrides_ = {};
+    }
+    const auto total = suite_.problems.size();
+    const std::vector<std::string> lines = shown_lines();
+    for (size_t done = 1; done < total; ++done)
+      EXPECT_THAT(lines, Contains(AllOf(HasSubstr(fmt::format("] {}/{}, ", done, total)), HasSubstr(" left"))));
+    EXPECT_THAT(lines, Contains(HasSubstr(fmt::format("[############] {}/{}, ", total, total))));
+    if (!scores) {
+      // Long before the first problem is done its tokens move the bar.
+      EXPECT_THAT(lines, Contains(AllOf(HasSubstr("[#...........] 0/11, "), HasSubstr(" left, 50 tokens"))));
+    }
+  }
 }
 
 TEST_F(BenchmarkTest, TwoRunsWriteTheSameBytes) {

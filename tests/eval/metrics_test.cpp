@@ -31,7 +31,7 @@ ProblemScore problem(const std::vector<std::string>& answers) {
 
 bool equal(size_t, const std::string& a, const std::string& b) { return a == b; }
 bool wins(const std::vector<std::string>& answers) {
-  return majority_is_right(problem(answers), [](const auto& a, const auto& b) { return a == b; });
+  return majority_is_right(problem(answers).samples, [](const auto& a, const auto& b) { return a == b; });
 }
 
 TEST(Majority, ByHand) {
@@ -52,15 +52,15 @@ TEST(Majority, VotesByEqualityNotByText) {
     const auto value = [](const std::string& t) { return t == "1/2" ? 0.5 : std::stod(t); };
     return value(a) == value(b);
   };
-  EXPECT_TRUE(majority_is_right(p, by_value));
-  EXPECT_FALSE(majority_is_right(p, [](const auto& a, const auto& b) { return a == b; }));
+  EXPECT_TRUE(majority_is_right(p.samples, by_value));
+  EXPECT_FALSE(majority_is_right(p.samples, [](const auto& a, const auto& b) { return a == b; }));
 }
 
 // Where an unworked form of the right answer is wrong, it votes for that answer all the same, whichever came first.
 TEST(Majority, DoesNotDependOnTheOrderOfForms) {
   const auto always = [](const std::string&, const std::string&) { return true; };
-  EXPECT_TRUE(majority_is_right(problem({"6*7-", "42+", "42+"}), always));
-  EXPECT_TRUE(majority_is_right(problem({"42+", "6*7-", "42+"}), always));
+  EXPECT_TRUE(majority_is_right(problem({"6*7-", "42+", "42+"}).samples, always));
+  EXPECT_TRUE(majority_is_right(problem({"42+", "6*7-", "42+"}).samples, always));
 }
 
 TEST(ComputeMetrics, OneSampleAProblem) {
@@ -97,6 +97,11 @@ TEST(ComputeMetrics, SeveralSamplesByHand) {
   EXPECT_DOUBLE_EQ(m.pass_at_k[2].second, 1);
   ASSERT_TRUE(m.has_majority);
   EXPECT_DOUBLE_EQ(m.majority.mean, 0.5);
+  ASSERT_EQ(m.majority_at_k.size(), 2u);
+  EXPECT_EQ(m.majority_at_k[0].first, 2);
+  EXPECT_DOUBLE_EQ(m.majority_at_k[0].second, 0.5) << "(1 1), (2 1): half; (4 4), (5 .): half; of equals the first";
+  EXPECT_EQ(m.majority_at_k[1].first, 4);
+  EXPECT_DOUBLE_EQ(m.majority_at_k[1].second, 0.5);
   EXPECT_DOUBLE_EQ(m.unparsed_share, 0.1);
 }
 

@@ -95,6 +95,10 @@ TEST(Equality, IntervalsAndInequalities) {
                 {"-1 < x < 1", "|x| < 1"},
                 {R"(|x| \ge 2)", R"((-\infty,-2]\cup[2,\infty))"},
                 {R"(\{x \mid x > 2\})", R"((2,\infty))"},
+                {R"(\{x | x > 2\})", R"((2,\infty))"},
+                {R"(\{x : x > 2\})", "x > 2"},
+                {R"(\{t:1 \le t < 3\})", "[1,3)"},
+                {R"(\{x | |x| < 1\})", "(-1,1)"},
                 {"1 < x, x < 5", "(1,5)"},
                 {"a < b + 1", "b > a - 1"},
                 {R"([\sqrt{2},2])", R"([\frac{2}{\sqrt2},2])"}});
@@ -112,6 +116,9 @@ TEST(Equality, IntervalsAndInequalities) {
                   {"(2,5)", "(5,2)"},
                   {"[1,2]", "[1,3]"},
                   {R"(\mathbb{R})", R"(\mathbb{Z})"},
+                  {R"(\{x | x > 2\})", "x < 2"},
+                  {R"(\{x : x > 2\})", "(2,3)"},
+                  {R"(\{x : y\})", "y"},
                   {R"((2,\infty))", R"([2,\infty))"}});
 }
 
@@ -175,6 +182,9 @@ TEST(Equality, TextsAndChoices) {
                 {"(C) 15", "C"},
                 {"C. 15 apples", R"(\text{(C)})"},
                 {"C)", "C"},
+                {R"(\textbf{(B)}\ 24)", "24"},
+                {R"(\text{(B) }\frac{1}{2})", "0.5"},
+                {"(D) 3, 4", "4, 3"},
                 {R"(\text{Evelyn})", "Evelyn"},
                 {"Yes", "yes"},
                 {"NO", "no"},
@@ -189,6 +199,10 @@ TEST(Equality, TextsAndChoices) {
                   {"even", "neve"},
                   {"A", "B"},
                   {"(A) 15", "B"},
+                  {"(A) 15", "16"},
+                  {"(A) 15", "(B) 15"},
+                  {"(A)(15)", "15"},
+                  {R"((A)\frac{1}{2})", "1/2"},
                   {"A", "a"},
                   {"yes", "no"},
                   {"true", "false"},

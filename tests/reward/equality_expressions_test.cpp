@@ -245,7 +245,15 @@ TEST(Equality, Equations) {
                 {"x = y = 5", "5"},
                 {R"(\cos A = \frac12)", "0.5"},
                 {R"(\lim_{x \to 0} \frac{\sin x}{x} = 1)", "1"},
-                {R"(x \approx 11)", "11"}});
+                {R"(x \approx 11)", "11"},
+                {R"(\frac{1}{3} \approx 0.333)", "1/3"},
+                {R"(\frac{1}{3} \approx 0.333)", "0.333"},
+                {R"(x = \frac13 \approx 0.333)", "1/3"},
+                {R"(x = \frac13 \approx 0.333)", "x = 0.333"},
+                {R"(\frac{10}{30} = \frac13 \approx 0.33)", "1/3"},
+                {R"(-\sqrt{3} \approx -1.73)", R"(-\sqrt{3})"},
+                {R"(\sqrt{3} \approx 1.8)", R"(\sqrt{3})"},
+                {R"(\frac{7}{2} \approx 4)", "3.5"}});
   expect_unequal({{"2x+4y=6", "x+2y=6"},
                   {"5x - 7y + 11z + 4 = 0", "x + y - z + 2 = 0"},
                   {"a+3z = 0", "0"},
@@ -259,6 +267,13 @@ TEST(Equality, Equations) {
                   {"x^2=4", "4"},
                   {"x*2=10", "10"},
                   {"1+1=3", "3"},
+                  {R"(41 \approx 42)", "42"},
+                  {R"(41 \approx 42)", "41"},
+                  {R"(\frac{5}{2} \approx 1000)", "1000"},
+                  {R"(\frac{5}{2} \approx 1000)", "5/2"},
+                  {R"(\frac{1}{3} \approx 0.333)", "0.33"},
+                  {R"(\frac{1}{3} \approx 0.5)", "0.5"},
+                  {R"(y = \frac13 \approx 0.333)", "x = 1/3"},
                   {"x=1", "x=2"}});
 }
 

@@ -1,5 +1,6 @@
-// How far a long piece of work is. On a terminal one line is rewritten in place; elsewhere (a file, a pipe) a whole
-// line is printed now and then. Log lines that come in between push the rewritten line down instead of running into it.
+// How far a long piece of work is. On a terminal one line, with a bar, is rewritten in place; elsewhere (a file, a
+// pipe) a whole line is printed now and then. Log lines that come in between push the rewritten line down instead of
+// running into it.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,9 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine();  // removes the line from a terminal, prints nothing
 
-  // `done` pieces are done. `note` stands at the end of the line.
-  void update(int64_t done, std::string_view note = "");
+  // `done` pieces are done. `note` stands at the end of the line. `share` of the work, in [0, 1], is done where that is
+  // more than the whole pieces tell: bar and time left go by it.
+  void update(int64_t done, std::string_view note = "", double share = 0);
 
   // On a terminal removes the line; elsewhere prints a last whole line if an earlier one was printed.
   void finish();
@@ -47,6 +49,7 @@ class ProgressLine {
   bool shown_ = false;
   bool finished_ = false;
   int64_t done_ = 0;
+  double share_ = 0;
   std::string note_;
 };
 

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "thinktune/core/progress.h"
 #include "thinktune/eval/metrics.h"
 #include "thinktune/eval/protocols.h"
 #include "thinktune/eval/suites.h"
@@ -43,6 +44,7 @@ struct BenchmarkOptions {
   int64_t slots = 64;              // sequences decoded at a time; two rounds of them are a chunk
   std::filesystem::path folder;    // of this suite; empty: nothing is written
   std::filesystem::path data_dir;  // for worked examples
+  core::ProgressOptions progress;  // where the line goes; its title and total are set here
 };
 
 struct BenchmarkResult {

@@ -35,7 +35,7 @@ struct EvalResult {
   double ended_share = 0;              // ended by themselves
   double unparsed_share = 0;           // no answer could be read
   double seconds = 0;
-  BenchmarkMetrics metrics;  // all of it: pass@k, maj@n, strict and lenient, standard error
+  BenchmarkMetrics metrics;  // all of it: pass@k, maj@k, strict and lenient, standard error
 };
 
 struct Drawing {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,7 @@ struct BenchmarkMetrics {
   std::vector<std::pair<int64_t, double>> pass_at_k;       // k = 2, 4, 8 … n, each unbiased, mean over problems
   bool has_majority = false;                               // n > 1
   Estimate majority;                                       // maj@n
+  std::vector<std::pair<int64_t, double>> majority_at_k;   // k as above, without n
   double mean_tokens = 0;                                  // of the samples that were begun
   double ended_share = 0;                                  // by themselves or at a stop text
   double truncated_share = 0;                              // cut at the limit
@@ -65,9 +67,11 @@ using SameAnswer = std::function<bool(size_t index, const std::string& a, const 
 // Majority: samples without an answer do not vote; an answer joins the first group whose first member is the same; the
 // largest group wins, of equals the one that was first seen; its first member's verdict is the problem's. Without any
 // vote the problem is lost.
-bool majority_is_right(const ProblemScore& problem,
+bool majority_is_right(std::span<const SampleScore> samples,
                        const std::function<bool(const std::string&, const std::string&)>& same);
 
+// maj@k: the samples of a problem in the order drawn make n / k groups of k (a rest is left out); the share of groups
+// whose majority is right, then the mean over problems. Unbiased, as the samples are independent.
 BenchmarkMetrics compute_metrics(const std::vector<ProblemScore>& problems,
                                  const std::vector<std::string>& measure_names, const SameAnswer& same);
 
