@@ -37,11 +37,20 @@ constexpr int64_t decode_attention_scratch(const DecodeShape& shape) {
   return shape.num_kv_heads * shape.group_size * (2 * padded_head_size(shape.head_size) + kRunningSoftmax);
 }
 
+// What rows before these gave: for each query head the largest score, Σ exp(score − max), and Σ exp(score − max) ·
+// value, [heads, H].
+template <class A>
+struct SoftmaxStart {
+  const A* max = nullptr;  // null: there were none
+  const A* sum = nullptr;
+  const A* weighted = nullptr;
+};
+
 // out = softmax(cap(q · keysᵀ · scale)) · values. q, out: [num_kv_heads, group_size, H] contiguous. A head's result is
-// a function of its rows in their order alone: not of where the segments are cut, nor of which heads are computed in
-// one call. At least one row in all; segments may be empty.
+// a function of its rows in their order alone, and of `start`: not of where the segments are cut, nor of which heads
+// are computed in one call. At least one row in all; segments may be empty.
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      Accum<E>* scratch, E* out);
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out);
 
 }  // namespace thinktune::kernels

@@ -68,8 +68,8 @@ void glu_backward(const E* gate_up, const E* dout, Activation activation, int64_
 
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      Accum<E>* scratch, E* out) {
-  table<E>().decode_attention(q, segments, num_segments, shape, scratch, out);
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out) {
+  table<E>().decode_attention(q, segments, num_segments, shape, start, scratch, out);
 }
 
 template <class E>
@@ -116,6 +116,23 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
   table<E>().round_rows(sums, sums_stride, bias, num_rows, width, out_stride, out);
 }
 
+void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+  tables().tiles.pack_along_rows(rows, stride, num_rows, width, out);
+}
+
+void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+  tables().tiles.pack_over_rows(rows, stride, num_rows, width, out);
+}
+
+void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor,
+                   Bf16* weights) {
+  tables().tiles.softmax_block(scores, block, max, sum, factor, weights);
+}
+
+void scale_rows(float* rows, int64_t stride, int64_t num_rows, int64_t width, const float* factor) {
+  tables().tiles.scale_rows(rows, stride, num_rows, width, factor);
+}
+
 #define TT_INSTANTIATE(E)                                                                                              \
   template void rms_norm_forward(const E*, const E*, const RmsNormForm&, int64_t, int64_t, E*, Accum<E>*);             \
   template void rms_norm_backward(const E*, const E*, const RmsNormForm&, const Accum<E>*, const E*, int64_t, int64_t, \
@@ -124,7 +141,8 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
   template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                          \
   template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                               \
   template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                    \
-  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&, Accum<E>*, E*);              \
+  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&,                              \
+                                 const SoftmaxStart<Accum<E>>&, Accum<E>*, E*);                                        \
   template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, PackedPart, Accum<E>*, E*,  \
                                          Accum<E>*);                                                                   \
   template void packed_attention_backward(const E*, const E*, const E*, const E*, const Accum<E>*, const E*,           \

@@ -7,6 +7,7 @@
 #include "kernels/impl/packed_attention.inl"
 #include "kernels/impl/rms_norm.inl"
 #include "kernels/impl/softmax_row.inl"
+#include "kernels/impl/tiles.inl"
 
 template <class E>
 constexpr Table<E> make_table() {
@@ -28,4 +29,10 @@ constexpr Table<E> make_table() {
 }
 
 extern const Tables kTables;
-const Tables kTables = {make_table<float>(), make_table<Bf16>(), make_table<double>()};
+const Tables kTables = {make_table<float>(),
+                        make_table<Bf16>(),
+                        make_table<double>(),
+                        {.pack_along_rows = &pack_along_rows,
+                         .pack_over_rows = &pack_over_rows,
+                         .softmax_block = &softmax_block,
+                         .scale_rows = &scale_rows}};

@@ -213,7 +213,7 @@ TT_INLINE void attend_group(const Block<E>& block, const Block<E>& ahead, int64_
 
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      Accum<E>* scratch, E* out) {
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out) {
   using A = Accum<E>;
   const int64_t group_size = shape.group_size, head_size = shape.head_size;
   const int64_t num_heads = shape.num_kv_heads * group_size, padded = padded_head_size(head_size);
@@ -224,7 +224,10 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
   for (int64_t n = 0; n < num_heads; ++n) {
     for (int64_t h = 0; h < head_size; ++h)
       q_NH[n * padded + h] = widen(q[n * head_size + h]) * static_cast<A>(shape.scale);
-    softmax_N[n * kRunningSoftmax] = static_cast<A>(-__builtin_inf());
+    softmax_N[n * kRunningSoftmax] = start.max != nullptr ? start.max[n] : static_cast<A>(-__builtin_inf());
+    if (start.max == nullptr) continue;
+    softmax_N[n * kRunningSoftmax + 16] = start.sum[n];
+    for (int64_t h = 0; h < head_size; ++h) out_NH[n * padded + h] = start.weighted[n * head_size + h];
   }
 
   RowWalk<E> walk{segments, num_segments, shape.row_stride};

@@ -148,9 +148,13 @@ TT_INLINE A sum_lanes(Vec<A> v) {
 }
 template <class A>
 TT_INLINE A max_lanes(Vec<A> v) {
-  A max = v[0];
-  for (int64_t i = 1; i < kLanes<A>; ++i) max = v[i] > max ? v[i] : max;
-  return max;
+  A lanes[kLanes<A>];
+  __builtin_memcpy(lanes, &v, sizeof v);
+#pragma GCC unroll 4
+  for (int64_t width = kLanes<A> / 2; width > 0; width /= 2)
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < width; ++i) lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
+  return lanes[0];
 }
 
 // exp for float. x = n·ln2 + r with |r| ≤ ln2/2; exp(r) = 1 + r + r²·q(r), q interpolated at the six Chebyshev nodes

@@ -7,7 +7,9 @@
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 #include "kernels/round_rows.h"
+#include "kernels/softmax_block.h"
 #include "kernels/softmax_row.h"
+#include "kernels/tile_layout.h"
 
 namespace thinktune::kernels {
 
@@ -30,10 +32,19 @@ struct Table {
   decltype(&kernels::round_rows<E>) round_rows;
 };
 
+// Of bf16 alone, for products by matrix tiles.
+struct TileTable {
+  decltype(&kernels::pack_along_rows) pack_along_rows;
+  decltype(&kernels::pack_over_rows) pack_over_rows;
+  decltype(&kernels::softmax_block) softmax_block;
+  decltype(&kernels::scale_rows) scale_rows;
+};
+
 struct Tables {
   Table<float> f32;
   Table<Bf16> bf16;
   Table<double> f64;
+  TileTable tiles;
 };
 
 namespace baseline {

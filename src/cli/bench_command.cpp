@@ -40,12 +40,12 @@ int run_bench(const BenchCommand& command) {
   const auto steps = static_cast<double>(result.step_s.size());
   double total_s = 0;
   for (const double s : result.step_s) total_s += s;
-  std::printf("%-14s %10s %10s %10s %13s %9s\n", "part", "s a step", "tokens", "tokens/s", "products, s", "of peak");
+  std::printf("%-17s %10s %10s %10s %13s %9s\n", "part", "s a step", "tokens", "tokens/s", "products, s", "of peak");
   for (const train::BenchPart& part : result.parts)
-    std::printf("%-14s %10.2f %10.0f %10.0f %13.2f %7.0f %%\n", part.name.c_str(), part.seconds / steps,
+    std::printf("%-17s %10.2f %10.0f %10.0f %13.2f %7.0f %%\n", part.name.c_str(), part.seconds / steps,
                 static_cast<double>(part.tokens) / steps, static_cast<double>(part.tokens) / part.seconds,
                 part.products_s / steps, 100 * part.products_s / part.seconds);
-  std::printf("%-14s %10.2f %10.0f %10.0f\n", "step", total_s / steps,
+  std::printf("%-17s %10.2f %10.0f %10.0f\n", "step", total_s / steps,
               static_cast<double>(result.response_tokens) / steps,
               static_cast<double>(result.response_tokens) / total_s);
   std::printf(

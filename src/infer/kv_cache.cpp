@@ -110,8 +110,10 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
       unseen -= first;
       return block.segment(layer, first, size);
     };
-    for (size_t i = 0; i < context.before.size(); ++i)
+    for (size_t i = 0; i < context.before.size(); ++i) {
       segments_[b][i] = seen_part(*context.before[i], context.before[i]->size());
+      segments_[b][i].shared = true;
+    }
     segments_[b].back() = seen_part(*context.own, context.own->size() + 1);
   }
   return ops::decode_attention(

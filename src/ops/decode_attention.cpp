@@ -2,8 +2,10 @@
 
 #include <atomic>
 
+#include "decode_tiles.h"
 #include "element.h"
 #include "kernels/decode_attention.h"
+#include "tile_product.h"
 
 namespace thinktune::ops {
 namespace {
@@ -58,7 +60,7 @@ void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> seg
         if (s.num_tokens > 0)
           rows.push_back(
               {static_cast<const E*>(s.keys) + offset, static_cast<const E*>(s.values) + offset, s.num_tokens});
-      kernels::decode_attention(q + task * task_size, rows.data(), static_cast<int64_t>(rows.size()), shape,
+      kernels::decode_attention(q + task * task_size, rows.data(), static_cast<int64_t>(rows.size()), shape, {},
                                 scratch.data(), out + task * task_size);
     }
   };
@@ -73,6 +75,11 @@ at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector
                             const DecodeAttentionOptions& options) {
   check(q_BNH, segments, options.num_kv_heads);
   at::Tensor out_BNH = at::empty(q_BNH.sizes(), q_BNH.options());
+  const auto has_shared = [](const auto& s) { return !s.empty() && s.front().shared; };
+  if (has_tile_products(q_BNH.select(1, 0)) && std::any_of(segments.begin(), segments.end(), has_shared)) {
+    decode_by_tiles(q_BNH, segments, options, out_BNH);
+    return out_BNH;
+  }
   with_element(q_BNH, "decode_attention", [&]<class E>() { attend<E>(q_BNH, segments, options, out_BNH); });
   return out_BNH;
 }

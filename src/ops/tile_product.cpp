@@ -9,6 +9,7 @@
 
 #include "element.h"
 #include "kernels/round_rows.h"
+#include "kernels/tile_layout.h"
 
 namespace thinktune::ops {
 namespace {
@@ -18,8 +19,8 @@ using kernels::Bf16;
 using Handle = std::shared_ptr<const TiledWeight>;
 using Opaque = at::OpaqueTensorImpl<Handle>;
 
-constexpr int64_t kPanel = 64;  // outputs
-constexpr int64_t kRows = 128;  // of a block: as many as its sums leave room for in the fastest cache
+constexpr int64_t kPanel = kernels::kTilePanel;  // outputs
+constexpr int64_t kRows = 128;                   // of a block: as many as its sums leave room for in the fastest cache
 
 // Weights are read from end to end in each product: pages of 2 MiB where the system has them, for the processor to look
 // up few addresses.
@@ -45,19 +46,12 @@ at::Tensor tile_weight(const at::Tensor& weight_FD) {
   const int64_t F = weight_FD.size(0), D = weight_FD.size(1), num_panels = (F + kPanel - 1) / kPanel;
   TiledWeight tiled{D, F, empty_panels({num_panels, D / 2, kPanel, 2}, weight_FD.options())};
   auto* panels = static_cast<Bf16*>(tiled.panels.mutable_data_ptr());
-  const auto* weight = static_cast<const Bf16*>(weight_FD.const_data_ptr());
-  const int64_t stride_F = weight_FD.stride(0), stride_D = weight_FD.stride(1);
+  const at::Tensor rows_FD = weight_FD.contiguous();
+  const auto* weight = static_cast<const Bf16*>(rows_FD.const_data_ptr());
   at::parallel_for(0, num_panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p)
-      for (int64_t d = 0; d < D; d += 2) {
-        Bf16* pairs = panels + (p * D + d) * kPanel;
-        for (int64_t f = 0; f < kPanel; ++f) {
-          const int64_t output = p * kPanel + f;
-          const Bf16* from = weight + output * stride_F + d * stride_D;
-          pairs[2 * f] = output < F ? from[0] : Bf16{0};
-          pairs[2 * f + 1] = output < F ? from[stride_D] : Bf16{0};
-        }
-      }
+      kernels::pack_along_rows(weight + p * kPanel * D, D, std::min(kPanel, F - p * kPanel), D,
+                               panels + p * kPanel * D);
   });
   return at::detail::make_tensor<Opaque>(c10::DispatchKeySet(c10::DispatchKey::CPU), weight_FD.dtype(),
                                          weight_FD.device(), std::make_shared<const TiledWeight>(std::move(tiled)),

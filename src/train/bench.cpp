@@ -103,10 +103,12 @@ void add(Work& work, const StepRecord& record, const TrainOptions& options) {
 }
 
 // One prompt row through the head a group; the others are not needed.
-double generation_s(const ProductTimes& times, const infer::EngineStats& stats, int64_t slots, int64_t prefill_rows) {
-  const auto generated = static_cast<double>(stats.generated_tokens);
-  return generated * (times.layers_forward(slots) + times.head_forward(slots)) +
-         static_cast<double>(stats.prompt_tokens) * times.layers_forward(prefill_rows);
+double prefill_s(const ProductTimes& times, const infer::EngineStats& stats, int64_t rows) {
+  return static_cast<double>(stats.prompt_tokens) * times.layers_forward(rows);
+}
+
+double decode_s(const ProductTimes& times, const infer::EngineStats& stats, int64_t slots) {
+  return static_cast<double>(stats.generated_tokens) * (times.layers_forward(slots) + times.head_forward(slots));
 }
 
 int64_t peak_bytes() {
@@ -153,13 +155,18 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   const int64_t slots = std::min(options.engine.max_sequences, rollouts);
   const int64_t micro_rows = std::max<int64_t>(1, std::min(options.update.micro_batch_tokens, work.packed_tokens));
   const int64_t head_rows = std::min(micro_rows, ops::TokenLogprobOptions{}.chunk_tokens);
-  const auto add_part = [&](const char* name, double seconds, int64_t tokens, double products_s) {
+  const auto add_part = [&](const std::string& name, double seconds, int64_t tokens, double products_s) {
     if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s});
   };
-  add_part("sample", work.seconds.sample, work.sampler.generated_tokens,
-           generation_s(times, work.sampler, slots, options.engine.prefill_tokens));
-  add_part("teacher", work.seconds.teacher, work.teacher.generated_tokens,
-           generation_s(times, work.teacher, slots, options.engine.prefill_tokens));
+  const auto add_generation = [&](const std::string& name, double seconds, const infer::EngineStats& stats) {
+    const double prefill = prefill_s(times, stats, options.engine.prefill_tokens),
+                 decode = decode_s(times, stats, slots);
+    add_part(name, seconds, stats.generated_tokens, prefill + decode);
+    add_part(name + ": prefill", stats.prefill_s, stats.prompt_tokens, prefill);
+    add_part(name + ": decode", stats.decode_s, stats.generated_tokens, decode);
+  };
+  add_generation("sample", work.seconds.sample, work.sampler);
+  add_generation("teacher", work.seconds.teacher, work.teacher);
   add_part("old log-probs", work.seconds.old_logprobs, work.old_tokens,
            static_cast<double>(work.old_tokens) * times.layers_forward(micro_rows) +
                static_cast<double>(work.old_rows) * times.head_forward(head_rows));

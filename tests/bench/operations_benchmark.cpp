@@ -63,6 +63,7 @@ void decode_attention(State& state) {
   for (int64_t b = 0; b < sequences; ++b) {
     if (b % 8 == 0) prompt = segment(190);
     segments.push_back({prompt, segment(64)});
+    segments.back()[0].shared = true;
   }
   for (auto _ : state)
     benchmark::DoNotOptimize(ops::decode_attention(q_BNH, segments, {.num_kv_heads = K, .scale = 0.125}));

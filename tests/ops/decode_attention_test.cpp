@@ -79,6 +79,49 @@ TEST(DecodeAttention, LikeTheFormulaHoweverItIsCut) {
       }
 }
 
+// The first `shared` tokens of all sequences are those of sequence 0, or of sequence 3 from there on.
+std::vector<std::vector<KvSegment>> with_shared(const Batch& batch, int64_t shared, int64_t cut_at) {
+  std::vector<std::vector<KvSegment>> segments = cut(batch, 0);
+  for (size_t b = 0; b < segments.size(); ++b) {
+    const size_t owner = b < 3 ? 0 : 3;
+    const auto part = [&](int64_t first, int64_t count, bool is_shared) {
+      const size_t from = is_shared ? owner : b;
+      return KvSegment{batch.keys_TKH[from].narrow(0, first, count).const_data_ptr(),
+                       batch.values_TKH[from].narrow(0, first, count).const_data_ptr(), count, is_shared};
+    };
+    const int64_t tokens = batch.keys_TKH[b].size(0);
+    segments[b] = {part(0, cut_at, true), part(cut_at, shared - cut_at, true), part(shared, tokens - shared, false)};
+  }
+  return segments;
+}
+
+// Weights of shared positions are rounded to bf16 where tiles multiply: by as much as the values are, at most.
+TEST(DecodeAttention, SharedPrefixes) {
+  for (const double softcap : {0.0, 1.5})
+    for (auto [heads, kv_heads, head_size] : {std::tuple{9, 3, 64}, {8, 1, 32}, {4, 4, 18}, {40, 1, 80}, {15, 5, 128}})
+      for (const int64_t shared : {1, 33, 300}) {
+        SCOPED_TRACE(testing::Message() << heads << " on " << kv_heads << " of " << head_size << ", " << shared);
+        Batch batch = make_batch({shared, shared + 1, shared + 70, shared + 33, shared + 4}, heads, kv_heads, head_size,
+                                 at::kBFloat16);
+        batch.softcap = softcap;
+        const auto segments = with_shared(batch, shared, shared / 3);
+        const at::Tensor out = decode_attention(batch.q_BNH, segments, batch.options());
+        for (size_t b = 0; b < segments.size(); ++b) {
+          const size_t owner = b < 3 ? 0 : 3;
+          for (auto* rows : {&batch.keys_TKH, &batch.values_TKH})
+            (*rows)[b].narrow(0, 0, shared).copy_((*rows)[owner].narrow(0, 0, shared));
+        }
+        expect_near(out, by_formula(batch), roundoff(at::kBFloat16), 2 * roundoff(at::kBFloat16) * 5);
+        // A sequence alone, and any number of threads.
+        for (size_t b = 0; b < segments.size(); ++b)
+          EXPECT_TRUE(at::equal(decode_attention(batch.q_BNH.narrow(0, static_cast<int64_t>(b), 1),
+                                                 std::span(segments).subspan(b, 1), batch.options())[0],
+                                out[static_cast<int64_t>(b)]));
+        expect_same_for_any_threads(
+            [&] { return std::vector<at::Tensor>{decode_attention(batch.q_BNH, segments, batch.options())}; });
+      }
+}
+
 TEST(DecodeAttention, OtherSequencesDoNotShow) {
   const Batch batch = make_batch({40, 250, 3}, 6, 2, 64, at::kBFloat16);
   const auto segments = cut(batch, 0);

@@ -10,11 +10,14 @@
 
 namespace thinktune::ops {
 
-// num_tokens consecutive rows of keys and of values; a row is [kv heads, H], contiguous, in the query's dtype.
+// num_tokens consecutive rows of keys and of values; a row is [kv heads, H], contiguous, in the query's dtype. `shared`:
+// the segment and all before it may be those of other sequences too, which stand beside this one. On processors with
+// matrix tiles such rows are read once for all of them, and rounded a little differently (in bf16 alone).
 struct KvSegment {
   const void* keys = nullptr;
   const void* values = nullptr;
   int64_t num_tokens = 0;
+  bool shared = false;
 };
 
 struct DecodeAttentionOptions {
@@ -25,8 +28,9 @@ struct DecodeAttentionOptions {
 
 // q_BNH: f32, bf16 or f64, contiguous. segments[b] in the order of positions; every sequence has at least one token.
 // softmax(cap(q·k·scale)) in f32 (f64 for f64), accumulated in f32,
-// over the segments in order; the result for a sequence does not depend on the other sequences, nor on how its context
-// is cut into segments (up to the order of the sums, which is by position in blocks of fixed size). Returns [B, N, H].
+// over the segments in order; the result for a sequence does not depend on the other sequences, nor on how what is not
+// shared of its context is cut into segments (the order of the sums is by position in blocks of fixed size). Returns
+// [B, N, H].
 // CPU only; no gradient.
 at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
                             const DecodeAttentionOptions& options);

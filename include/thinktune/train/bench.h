@@ -16,9 +16,10 @@ struct BenchOptions {
 };
 
 struct BenchPart {
-  std::string name;       // "sample", "teacher", "old log-probs", "update"
+  // "sample", "teacher", of which the engine's "…: prefill" and "…: decode", then "old log-probs", "update"
+  std::string name;
   double seconds = 0;     // of all measured steps together
-  int64_t tokens = 0;     // sample, teacher: that were generated; else: that went through the model, prompts once
+  int64_t tokens = 0;     // generated: sample, teacher, decode; else: that went through the model, prompts once
   double products_s = 0;  // what the model's matrix products take for that work and nothing else
 };
 

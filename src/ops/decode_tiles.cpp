@@ -1,0 +1,170 @@
+// Letters: B sequences, N query heads, K kv heads, G = N / K, H head size, R rows of a product: the G heads of some
+// sequences, P positions.
+#include "decode_tiles.h"
+
+#include <ATen/native/CPUBlas.h>
+
+#include <atomic>
+
+#include "element.h"
+#include "kernels/decode_attention.h"
+#include "kernels/softmax_block.h"
+#include "kernels/tile_layout.h"
+
+namespace thinktune::ops {
+namespace {
+
+namespace blas = at::native::cpublas;
+using kernels::Bf16;
+using kernels::kTilePanel;
+
+constexpr int64_t kPositions = 256;  // of a block of scores
+constexpr int64_t kTileRows = 16;    // oneDNN makes a kernel for each number of rows, so there shall be few
+constexpr int64_t kMaxRows = 32;     // of a task: more tasks than threads, for the threads to end together
+
+// Sequences [first, first + count) of a call, which have their shared segments in common.
+struct Company {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+size_t num_shared(const std::vector<KvSegment>& segments) {
+  size_t n = 0;
+  while (n < segments.size() && segments[n].shared) ++n;
+  return n;
+}
+
+bool same_shared(const std::vector<KvSegment>& a, const std::vector<KvSegment>& b) {
+  const size_t n = num_shared(a);
+  if (num_shared(b) != n) return false;
+  return std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(n), b.begin(), [](const auto& x, const auto& y) {
+    return x.keys == y.keys && x.values == y.values && x.num_tokens == y.num_tokens;
+  });
+}
+
+std::vector<Company> companies(std::span<const std::vector<KvSegment>> segments, int64_t most) {
+  std::vector<Company> all;
+  for (size_t b = 0; b < segments.size(); ++b) {
+    if (!all.empty() && all.back().count < most && same_shared(segments[b - 1], segments[b]))
+      ++all.back().count;
+    else
+      all.push_back({static_cast<int64_t>(b), 1});
+  }
+  return all;
+}
+
+// Of one thread, kept from call to call.
+struct Work {
+  int64_t head_size = 0;
+  std::vector<Bf16> q_RH, weights_RP, keys, values;  // keys and values as the products read them
+  std::vector<float> scores_RP, weighted_RH, max_R, sum_R, factor_R;
+
+  void resize(int64_t rows, int64_t head_size_) {
+    head_size = head_size_;
+    const auto R = static_cast<size_t>((rows + kTileRows - 1) / kTileRows * kTileRows);
+    const auto H = static_cast<size_t>(head_size);
+    q_RH.resize(R * H);
+    weights_RP.resize(R * kPositions);
+    scores_RP.resize(R * kPositions);
+    keys.resize(kPositions * H);
+    values.resize(kPositions * H);
+    weighted_RH.resize(R * H);
+    max_R.resize(R);
+    sum_R.resize(R);
+    factor_R.resize(R);
+  }
+
+  void begin() {
+    std::fill(weighted_RH.begin(), weighted_RH.end(), 0.0F);
+    std::fill(max_R.begin(), max_R.end(), -INFINITY);
+    std::fill(sum_R.begin(), sum_R.end(), 0.0F);
+  }
+
+  // The next rows of one kv head, at most kPositions, for the first `rows` queries.
+  void attend(int64_t rows, const Bf16* key_rows, const Bf16* value_rows, int64_t stride, int64_t count,
+              const DecodeAttentionOptions& options) {
+    const int64_t R = (rows + kTileRows - 1) / kTileRows * kTileRows, H = head_size;
+    for (int64_t p = 0; p < count; p += kTilePanel) {
+      Bf16* panel = keys.data() + p * H;
+      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, panel);
+      blas::brgemm(R, kTilePanel, H, H, kTilePanel, kPositions, /*add_C=*/false, as_torch(q_RH.data()), as_torch(panel),
+                   scores_RP.data() + p);
+    }
+    kernels::softmax_block(scores_RP.data(),
+                           {.num_rows = rows,
+                            .num_positions = count,
+                            .width = kPositions,
+                            .scale = options.scale,
+                            .softcap = options.softcap},
+                           max_R.data(), sum_R.data(), factor_R.data(), weights_RP.data());
+    kernels::scale_rows(weighted_RH.data(), H, rows, H, factor_R.data());
+    constexpr int64_t kSteps = 32;  // few numbers of positions too: behind the last one weights and values are 0
+    const int64_t steps = (count + kSteps - 1) / kSteps * kSteps;
+    kernels::pack_over_rows(value_rows, stride, count, H, values.data());
+    std::fill(values.begin() + (count + 1) / 2 * 2 * H, values.begin() + steps * H, Bf16{0});
+    blas::brgemm(R, H, steps, kPositions, H, H, /*add_C=*/true, as_torch(weights_RP.data()), as_torch(values.data()),
+                 weighted_RH.data());
+  }
+
+  static const at::BFloat16* as_torch(const Bf16* p) { return reinterpret_cast<const at::BFloat16*>(p); }
+};
+
+}  // namespace
+
+void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
+                     const DecodeAttentionOptions& options, const at::Tensor& out_BNH) {
+  const int64_t K = options.num_kv_heads, N = q_BNH.size(1), H = q_BNH.size(2), G = N / K, stride = K * H;
+  const kernels::DecodeShape shape{.num_kv_heads = 1,
+                                   .group_size = G,
+                                   .head_size = H,
+                                   .row_stride = stride,
+                                   .scale = options.scale,
+                                   .softcap = options.softcap};
+  const int64_t most = std::max<int64_t>(1, kMaxRows / G);
+  const std::vector<Company> all = companies(segments, most);
+  const int64_t num_tasks = std::ssize(all) * K;
+  const Bf16* q = data<Bf16>(q_BNH);
+  Bf16* out = mutable_data<Bf16>(out_BNH);
+
+  std::atomic<int64_t> next = 0;
+  const auto work_on_tasks = [&] {
+    thread_local Work work;
+    thread_local std::vector<float> scratch;
+    thread_local std::vector<kernels::KvRows<Bf16>> rows;
+    work.resize(most * G, H);
+    scratch.resize(static_cast<size_t>(kernels::decode_attention_scratch(shape)));
+    for (int64_t task = next++; task < num_tasks; task = next++) {
+      const Company& company = all[static_cast<size_t>(task / K)];
+      const int64_t offset = task % K * H, heads = task % K * G;  // of the kv head in a row; before its query heads
+      const auto query = [&](int64_t i) { return ((company.first + i) * N + heads) * H; };
+      const std::vector<KvSegment>& theirs = segments[static_cast<size_t>(company.first)];
+      const size_t shared = num_shared(theirs);
+      for (int64_t i = 0; i < company.count; ++i) std::copy_n(q + query(i), G * H, work.q_RH.data() + i * G * H);
+      work.begin();
+      for (size_t s = 0; s < shared; ++s) {
+        const auto* keys = static_cast<const Bf16*>(theirs[s].keys) + offset;
+        const auto* values = static_cast<const Bf16*>(theirs[s].values) + offset;
+        for (int64_t t = 0; t < theirs[s].num_tokens; t += kPositions)
+          work.attend(company.count * G, keys + t * stride, values + t * stride, stride,
+                      std::min(kPositions, theirs[s].num_tokens - t), options);
+      }
+      for (int64_t i = 0; i < company.count; ++i) {
+        rows.clear();
+        const std::vector<KvSegment>& own = segments[static_cast<size_t>(company.first + i)];
+        for (size_t s = shared; s < own.size(); ++s)
+          rows.push_back({static_cast<const Bf16*>(own[s].keys) + offset,
+                          static_cast<const Bf16*>(own[s].values) + offset, own[s].num_tokens});
+        const kernels::SoftmaxStart<float> start{work.max_R.data() + i * G, work.sum_R.data() + i * G,
+                                                 work.weighted_RH.data() + i * G * H};
+        kernels::decode_attention(q + query(i), rows.data(), std::ssize(rows), shape, start, scratch.data(),
+                                  out + query(i));
+      }
+    }
+    blas::brgemm_release();
+  };
+  at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) work_on_tasks();
+  });
+}
+
+}  // namespace thinktune::ops
