@@ -43,10 +43,16 @@ set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
 set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 find_package(CUDAToolkit 13.0 REQUIRED)
 
-file(GLOB _cuda_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cu" "${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cpp")
-add_library(thinktune_kernels_cuda STATIC ${_cuda_sources})
+# Few files, each with several kernels: nvcc takes its time for a file six times, once for each architecture.
+file(GLOB _cuda_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cu")
+add_library(thinktune_kernels_cuda_objects OBJECT ${_cuda_sources})
+target_include_directories(thinktune_kernels_cuda_objects PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}")
+# Warnings of the kernels are errors.
+target_compile_options(thinktune_kernels_cuda_objects PRIVATE "-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers;-Werror=all-warnings")
+
+file(GLOB _cuda_host_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cpp")
+add_library(thinktune_kernels_cuda STATIC $<TARGET_OBJECTS:thinktune_kernels_cuda_objects> ${_cuda_host_sources})
 target_include_directories(thinktune_kernels_cuda PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}")
+# One runtime, named here and linked statically: an executable then runs on a machine that has the driver and nothing else.
 target_link_libraries(thinktune_kernels_cuda PUBLIC thinktune_core CUDA::cudart_static)
-# One runtime, linked statically by the line above: the executable then runs on a machine that has the driver and nothing else.
-set_target_properties(thinktune_kernels_cuda PROPERTIES CUDA_RUNTIME_LIBRARY None)
-target_compile_options(thinktune_kernels_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Werror=all-warnings>")
+set_target_properties(thinktune_kernels_cuda PROPERTIES CUDA_RUNTIME_LIBRARY None LINKER_LANGUAGE CXX)
