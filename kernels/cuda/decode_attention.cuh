@@ -73,8 +73,8 @@ __device__ __forceinline__ RowShare<E> load_share(const E* row, int64_t head_siz
 
 // Scores of the chunk's rows, capped; −infinity before the window and behind the end.
 template <class E, int kHeads, class Scores, class Offsets>
-__device__ __forceinline__ void chunk_scores(const PagedArguments<E>& a, const E* q, int heads, int rows, int first_row,
-                                             Offsets offsets, Scores scores) {
+__device__ __forceinline__ void chunk_scores(const PagedArguments<E>& a, int64_t kv_head, const E* q, int heads,
+                                             int rows, int first_row, Offsets offsets, Scores scores) {
   constexpr int kShare = kPieces<E> * kVector<E>;
   const unsigned lane = threadIdx.x % a.lanes;
   const int group = static_cast<int>(threadIdx.x / a.lanes), groups = kChunk / static_cast<int>(a.lanes);
@@ -91,8 +91,8 @@ __device__ __forceinline__ void chunk_scores(const PagedArguments<E>& a, const E
     for (int u = 0; u < kRowsAtOnce; ++u) {
       const int row = base + u * groups + group;
       const bool wanted = row >= first_row && row < rows;
-      keys[u] = load_share(a.pages.keys + (wanted ? static_cast<int64_t>(offsets[row]) : 0), a.head_size, a.lanes, lane,
-                           wanted);
+      const int64_t offset = wanted ? static_cast<int64_t>(offsets[row]) : 0;
+      keys[u] = load_share(a.pages.keys + offset + kv_head * a.head_size, a.head_size, a.lanes, lane, wanted);
     }
     TT_UNROLL
     for (int u = 0; u < kRowsAtOnce; ++u) {
@@ -212,9 +212,8 @@ __global__ void __launch_bounds__(kChunk) paged_attention_kernel(PagedArguments<
     const int row = static_cast<int>(threadIdx.x);
     if (row >= first_row && row < rows) offsets[row] = row_offset(a.sequences, a.pages, a.page_shift, b, start + row);
     __syncthreads();
-    PagedArguments<E> here = a;
-    here.pages.keys += kv_head * a.head_size;
-    chunk_scores<E, kHeads>(here, a.q + b * a.q_stride + head * a.head_size, heads, rows, first_row, offsets, scores);
+    chunk_scores<E, kHeads>(a, kv_head, a.q + b * a.q_stride + head * a.head_size, heads, rows, first_row, offsets,
+                            scores);
     __syncthreads();
     const int64_t place = (b * num_heads + head) * a.max_chunks + chunk;
     chunk_softmax(scores, heads, rows, a.partial_stats + place * 2, a.max_chunks * 2);

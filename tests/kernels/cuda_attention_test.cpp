@@ -176,6 +176,36 @@ TYPED_TEST(CudaAttention, DoesNotDependOnTheSplits) {
   c.expect_right(c.run(1));
 }
 
+// What a CUDA graph relies on: recorded once, right for every length and every page that the tables hold later.
+TYPED_TEST(CudaAttention, ReplaysWithOtherLengthsAndPages) {
+  using E = TypeParam;
+  Case<E> c({.num_kv_heads = 2, .group_size = 2, .head_size = 64, .max_context = 300}, 16,
+            {{37, 200}, {0, 150}, {37, 1, 0}, {0, 33}}, 12);
+  const int64_t batch = 4;
+  c.shape.num_splits = 2;
+  DeviceBuffer<E> q(c.q), keys(c.key_pool), values(c.value_pool), out(batch * c.heads() * 64);
+  DeviceBuffer<int32_t> pp(c.prefix_pages), tp(c.tail_pages), pl(c.prefix_lengths);
+  DeviceBuffer<int32_t> tl(std::vector<int32_t>(batch, 1));
+  DeviceBuffer<unsigned char> scratch(cuda::paged_attention_scratch_bytes(c.shape, batch));
+  test::Recording recording([&](cuda::Stream stream) {
+    cuda::paged_attention<E>(q.data(), {keys.data(), values.data(), c.page_stride, c.row_stride, c.page_rows},
+                             {batch, pp.data(), pl.data(), tp.data(), tl.data(), c.max_prefix, c.max_tail}, c.shape,
+                             scratch.data(), out.data(), stream);
+  });
+  const std::vector<std::vector<int32_t>> lengths = {{1, 1, 1, 1}, {92, 0, 1, 33}, {129, 150, 0, 5}, {200, 149, 1, 0}};
+  for (size_t step = 0; step < lengths.size(); ++step) {
+    SCOPED_TRACE(step);
+    for (int b = 0; b < batch; ++b) c.lengths[b].tail = lengths[step][b];
+    if (step == 2) {  // places 0 and 1 change their tails
+      for (int64_t i = 0; i < 3; ++i) std::swap(c.tail_pages[i], c.tail_pages[c.max_tail + i]);
+      tp.write(c.tail_pages);
+    }
+    tl.write(lengths[step]);
+    recording.run();
+    c.expect_right(out.read());
+  }
+}
+
 TYPED_TEST(CudaAttention, GivesNaNBeyondTheLargestContextAndZerosInEmptyPlaces) {
   const Case<TypeParam> c({.num_kv_heads = 1, .group_size = 1, .head_size = 16, .max_context = 128}, 16,
                           {{0, 129}, {0, 0}, {7, 0}, {0, 128}}, 7);

@@ -180,6 +180,8 @@ TEST_F(CudaPolicyLoss, TakesTheLimitsWherePUnderflows) {
     EXPECT_EQ(r.shaped[0], shaped);
     EXPECT_EQ(r.grad[0], -1.5f * shaped);
   }
+  o.aas_constant = -1;  // the pole: p is 1 exactly
+  EXPECT_EQ(run({{0, 0, 1.5, 0, 0, 1, true}}, o).shaped[0], 1.0001f);
   // Far off-policy everything stays finite.
   o.kl_coefficient = 0.1;
   const Result far =

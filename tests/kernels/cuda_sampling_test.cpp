@@ -83,7 +83,7 @@ TYPED_TEST(CudaSampling, DrawsTheTokenThatTheCpuDraws) {
   for (int64_t vocabulary : {1, 2, 17, 64, 511, 1031, 4096})
     for (const SamplingTransform& t : {SamplingTransform{1.0}, SamplingTransform{0.7}, SamplingTransform{1.0, 20},
                                        SamplingTransform{1.3, 0, 0.8}, SamplingTransform{0.9, 50, 0.95}})
-      for (int64_t batch : {0, 1, 13}) {
+      for (int64_t batch : {0, 1, 7}) {
         SCOPED_TRACE(testing::Message() << vocabulary << " " << t.temperature << " " << t.top_k << " " << t.top_p);
         const auto logits = normals<E>(batch * vocabulary, 11, 2.5);
         const Drawn d = run(logits, batch, vocabulary, t);

@@ -6,9 +6,12 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <vector>
+
+struct CUstream_st;
 
 namespace thinktune::test {
 
@@ -20,6 +23,25 @@ void device_free(void* memory);
 void copy_to_device(void* to, const void* from, size_t bytes);
 void copy_to_host(void* to, const void* from, size_t bytes);  // waits for the kernels; throws what they met
 
+// Kernels that are recorded once, as a CUDA graph, and run again and again; the SIMT layer, which has no graphs,
+// launches them anew each time.
+class Recording {
+ public:
+  explicit Recording(std::function<void(CUstream_st*)> launches);
+  ~Recording();
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  void run();  // and wait
+
+ private:
+  std::function<void(CUstream_st*)> launches_;
+  void* graph_ = nullptr;
+};
+
+// What stands around a buffer: under AddressSanitizer the SIMT layer's kernels may not even read it.
+void forbid(void* memory, size_t bytes);
+void allow(void* memory, size_t bytes);
+
 template <class T>
 class DeviceBuffer {
  public:
@@ -28,9 +50,13 @@ class DeviceBuffer {
   explicit DeviceBuffer(size_t size) : size_(size), base_(device_allocate(size * sizeof(T) + 2 * kGuard)) {
     const std::vector<unsigned char> garbage(size * sizeof(T) + 2 * kGuard, 0xA5);
     copy_to_device(base_, garbage.data(), garbage.size());
+    forbid(base_, kGuard);
+    forbid(data() + size, kGuard);
   }
   DeviceBuffer(const std::vector<T>& values) : DeviceBuffer(values.size()) { write(values); }
   ~DeviceBuffer() {
+    allow(base_, kGuard);
+    allow(data() + size_, kGuard);
     expect_canaries();
     device_free(base_);
   }

@@ -1,6 +1,7 @@
 #include <cuda_runtime_api.h>
 
 #include <stdexcept>
+#include <utility>
 
 #include "support/device_buffer.h"
 
@@ -32,6 +33,28 @@ void copy_to_device(void* to, const void* from, size_t bytes) {
 void copy_to_host(void* to, const void* from, size_t bytes) {
   check(cudaDeviceSynchronize(), "a kernel");
   check(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy to the host");
+}
+
+void forbid(void*, size_t) {}  // compute-sanitizer watches a device's memory
+void allow(void*, size_t) {}
+
+Recording::Recording(std::function<void(CUstream_st*)> launches) : launches_(std::move(launches)) {
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  launches_(stream);
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+  cudaGraphExec_t recorded = nullptr;
+  check(cudaGraphInstantiate(&recorded, graph, 0), "cudaGraphInstantiate");
+  check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  check(cudaStreamDestroy(stream), "cudaStreamDestroy");
+  graph_ = recorded;
+}
+Recording::~Recording() { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph_)); }
+void Recording::run() {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph_), nullptr), "cudaGraphLaunch");
+  check(cudaDeviceSynchronize(), "a recorded kernel");
 }
 
 }  // namespace thinktune::test
