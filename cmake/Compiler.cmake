@@ -8,12 +8,13 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
 
-add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fdiagnostics-color=auto)
+# nvcc takes none of g++'s flags: what concerns C++ says so.
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-initializers;-fdiagnostics-color=auto>")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG -g1")
 
 set(THINKTUNE_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread; empty for none")
 if(THINKTUNE_SANITIZE)
-  add_compile_options(-fsanitize=${THINKTUNE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${THINKTUNE_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
   add_link_options(-fsanitize=${THINKTUNE_SANITIZE})
 endif()
 
@@ -30,5 +31,5 @@ find_program(CCACHE ccache)
 if(CCACHE)
   # ccache looks into precompiled headers only when told that their clocks and macros may differ.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
-  add_compile_options(-fpch-preprocess)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()

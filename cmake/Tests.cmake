@@ -32,6 +32,7 @@ foreach(room IN LISTS rooms)
   set(golden ${tests})
   list(FILTER golden INCLUDE REGEX "_golden_test\\.cpp$")
   list(FILTER tests EXCLUDE REGEX "_golden_test\\.cpp$")
+  list(FILTER tests EXCLUDE REGEX "tests/kernels/(cuda_|simt_)")  # KernelTests.cmake
   if(tests)
     tt_test_executable(${room}_test ${room} unit ${tests})
   endif()
@@ -39,6 +40,8 @@ foreach(room IN LISTS rooms)
     tt_test_executable(${room}_golden_test ${room} golden ${golden})
   endif()
 endforeach()
+
+include(KernelTests)
 
 # Fuzz targets, as ordinary tests: each runs over the inputs of its corpus, among them everything that fuzzing ever found
 # (scripts/fuzz.sh runs them as such).

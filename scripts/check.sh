@@ -16,7 +16,7 @@ for argument in "$@"; do
 done
 
 command -v clang-format >/dev/null || stop "clang-format is missing: apt-get install clang-format (version 14, Debian 12's)"
-mapfile -t sources < <(git ls-files '*.cpp' '*.h' '*.inl')
+mapfile -t sources < <(git ls-files '*.cpp' '*.h' '*.inl' '*.cu' '*.cuh')
 if ((fix)); then
   say "formatting ${#sources[@]} files"
   clang-format -i "${sources[@]}"

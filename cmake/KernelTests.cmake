@@ -1,0 +1,45 @@
+# The tests of the CUDA kernels (tests/kernels/cuda_*_test.cpp), twice from one text:
+#
+#   kernels_simt_test   the kernels compiled by g++ over tests/support/simt: everywhere, no GPU and no toolkit needed
+#   kernels_cuda_test   the kernels compiled by nvcc, on the GPU; skips where there is none. It needs no library of ours and no
+#                       LibTorch, so that it can be copied to a machine that has a driver and nothing else.
+find_package(boost_context REQUIRED CONFIG)
+
+file(GLOB kernel_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/kernels/cuda_*_test.cpp")
+file(GLOB simt CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/simt/*.cpp")
+list(FILTER simt EXCLUDE REGEX "_cuda\\.cpp$")
+# What the tests compare with, and no more: these files stand in for the libraries of core and weights.
+set(twins src/core/error.cpp src/core/random.cpp src/core/atomic_file.cpp
+    src/weights/dequantize.cpp src/weights/dequantize_k.cpp src/weights/tensor_source.cpp src/weights/checks.cpp)
+
+function(tt_kernel_test target prefix label)
+  add_executable(${target} ${kernel_tests} kernels/cuda/arguments.cpp ${twins} ${ARGN})
+  target_include_directories(${target} PRIVATE
+    "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}/src"
+    "${CMAKE_CURRENT_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}/tests/kernels")
+  target_link_libraries(${target} PRIVATE "$<TARGET_FILE:thinktune_kernels>" GTest::gmock GTest::gtest GTest::gtest_main fmt::fmt-header-only)
+  add_dependencies(${target} thinktune_kernels)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT 900)
+endfunction()
+
+tt_kernel_test(kernels_simt_test kernels unit tests/kernels/simt_test.cpp ${simt})
+target_link_libraries(kernels_simt_test PRIVATE Boost::context)
+# Dequantised values equal the CPU's to the bit: nothing is fused that the text does not fuse.
+set_source_files_properties(tests/support/simt/kernels_simt.cpp PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off")
+
+if(TT_CUDA)
+  function(tt_bare_executable target)
+    target_sources(${target} PRIVATE kernels/cuda/launch.cpp $<TARGET_OBJECTS:thinktune_kernels_cuda_objects>)
+    target_link_libraries(${target} PRIVATE CUDA::cudart_static)
+    target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
+    set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None)
+  endfunction()
+  tt_kernel_test(kernels_cuda_test kernels_cuda device tests/support/simt/device_buffer_cuda.cpp)
+  tt_bare_executable(kernels_cuda_test)
+
+  # Times, built only on request: ninja -C build/cuda kernels_benchmark.
+  add_executable(kernels_benchmark EXCLUDE_FROM_ALL tests/bench/kernels_benchmark.cpp kernels/cuda/arguments.cpp src/core/error.cpp)
+  target_include_directories(kernels_benchmark PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include")
+  target_link_libraries(kernels_benchmark PRIVATE fmt::fmt-header-only)
+  tt_bare_executable(kernels_benchmark)
+endif()
