@@ -38,10 +38,11 @@ namespace detail {
 
 inline int run_rank(const comm::Environment& environment, double timeout_s, int report, const RankBody& body) {
   int code = 4;
+  const bool failed_before = testing::Test::HasFailure();  // in the parent
   try {
     const auto comm = comm::connect(environment, {.timeout_s = timeout_s});
     body(*comm);
-    code = testing::Test::HasFailure() ? 1 : 0;
+    code = testing::Test::HasFailure() && !failed_before ? 1 : 0;
   } catch (const core::Error& error) {
     const std::string text = error.what();
     if (::write(report, text.data(), text.size()) >= 0) code = 3;
