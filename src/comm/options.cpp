@@ -5,7 +5,8 @@ namespace thinktune::comm {
 void describe(core::Fields& f, CommOptions& o) {
   f.number("timeout_s", o.timeout_s, core::between(1.0, 86400.0),
            "seconds after which a collective operation that has not completed ends the run, on every rank. It must be "
-           "longer than what one rank may do alone: read the model, write a checkpoint");
+           "longer than one rank may wait for another: while it reads the model, samples longer answers, or writes a "
+           "checkpoint");
   f.choice("shard", o.shard, kShardNames,
            "what is divided over the ranks instead of being held by each: none, optimizer (AdamW's moments and, with "
            "bf16, the f32 master weights; ZeRO-1) or gradients (also the gradients; ZeRO-2)");

@@ -26,7 +26,7 @@ double total(const at::Tensor& x) { return x.to(at::kDouble).sum().item<double>(
 // sampler's.
 std::vector<float> mismatches(const MicroBatch& micro, const algo::LossInputs& inputs) {
   std::vector<float> all;
-  const at::Tensor trainer_M = inputs.logprobs_M.detach().to(at::kFloat).contiguous();
+  const at::Tensor trainer_M = inputs.logprobs_M.detach().to(at::kFloat).cpu().contiguous();
   const float* trainer = trainer_M.const_data_ptr<float>();
   for (const rollout::TrainGroup& group : micro.groups)
     for (const rollout::TrainSequence& sequence : group.sequences)

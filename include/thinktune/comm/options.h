@@ -17,7 +17,7 @@ inline const core::Choices<Shard> kShardNames = {
     {"none", Shard::None}, {"optimizer", Shard::Optimizer}, {"gradients", Shard::Gradients}};
 
 struct CommOptions {
-  double timeout_s = 600;
+  double timeout_s = 1800;
   Shard shard = Shard::None;
   bool fixed_order = false;
   int64_t bucket_mib = 25;
