@@ -21,7 +21,7 @@ build() { # preset [target]
 build_packages=(
   g++ cmake ninja-build mold ccache pkg-config python3-venv
   nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
-  libsentencepiece-dev libutf8proc-dev libboost-dev libboost-context-dev
+  libsentencepiece-dev libutf8proc-dev libboost-dev libboost-context-dev libcereal-dev libgloo-dev
 )
 fuzz_packages=(clang-14 libclang-rt-14-dev)
 bench_packages=(libbenchmark-dev)

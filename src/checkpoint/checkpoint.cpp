@@ -136,8 +136,10 @@ void describe(core::Fields& f, CheckpointOptions& o) {
 
 void validate(const CheckpointOptions& options) { core::check_ranges(options, "checkpoint"); }
 
+fs::path folder_of(const fs::path& folder, int64_t step) { return folder / fmt::format("{}{}", kPrefix, step); }
+
 fs::path save(const fs::path& folder, const RunState& state, const RunTensors& tensors, int64_t keep_last) {
-  const fs::path target = folder / fmt::format("{}{}", kPrefix, state.step);
+  const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
   std::error_code failed;
   remove_leftovers(folder);

@@ -44,6 +44,11 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
   sub->add_option("--stop-after", command.stop_after, "Save and stop after N steps of this call; --resume goes on")
       ->type_name("N")
       ->check(whole_number_from(1));
+  sub->add_option("--nproc", command.nproc,
+                  "Train with N processes (ranks) on this machine; without it one, or as torchrun, Slurm or Open MPI "
+                  "have started it")
+      ->type_name("N")
+      ->check(whole_number_from(1));
   sub->footer(
       "A first run:\n"
       "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"

@@ -1,11 +1,17 @@
+#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <sstream>
+#include <thread>
 
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
+#include "thinktune/comm/communicator.h"
+#include "thinktune/comm/launcher.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/report/table.h"
@@ -24,15 +30,54 @@ std::string as_comments(const std::string& text) {
 }
 
 // What the run takes at its peak: known from the model's config, before anything is loaded.
-std::string describe_memory(const train::TrainOptions& options) {
+std::string describe_memory(const train::TrainOptions& options, int64_t num_ranks) {
   if (!std::filesystem::exists(options.model))
     return fmt::format("memory: not known, there is no model at {}\n", options.model);
-  const auto parts = train::memory_of_training(model::Pretrained(options.model).config(), options);
-  std::string text = fmt::format("memory at the peak of a step: about {:.2f} GB\n",
+  const auto parts = train::memory_of_training(model::Pretrained(options.model).config(), options, num_ranks);
+  std::string text = fmt::format("memory at the peak of a step{}: about {:.2f} GB\n",
+                                 num_ranks > 1 ? fmt::format(", on each of {} ranks", num_ranks) : "",
                                  static_cast<double>(train::peak_bytes(parts)) / 1e9);
   for (const train::MemoryPart& part : parts)
     text += fmt::format("  {:<45} {:>8.2f}\n", part.what, static_cast<double>(part.bytes) / 1e9);
   return text;
+}
+
+// The ranks of a machine share its cores.
+void divide_cores(const comm::Environment& environment) {
+  if (environment.local_size == 1 || std::getenv("OMP_NUM_THREADS") != nullptr) return;
+  const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
+  at::set_num_threads(static_cast<int>(std::max<int64_t>(1, cores / environment.local_size)));
+}
+
+// A process that hangs in an operation cannot be ended by an error.
+[[noreturn]] void end_process(const std::string& message) {
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  std::fflush(nullptr);
+  std::_Exit(core::exit_code(core::ErrorKind::Device));
+}
+
+std::unique_ptr<comm::Communicator> join_ranks(const train::TrainOptions& options) {
+  const comm::Environment environment = comm::read_environment();
+  divide_cores(environment);
+  // What rank 0 says is enough.
+  if (environment.rank > 0 && std::getenv("THINKTUNE_LOG") == nullptr) spdlog::set_level(spdlog::level::err);
+  auto ranks = comm::connect(environment, {.timeout_s = options.comm.timeout_s, .on_stuck = end_process});
+  if (environment.size > 1) spdlog::info("{} ranks, started by {}", environment.size, environment.launcher);
+  return ranks;
+}
+
+void print_summary(const train::TrainSummary& summary, const train::TrainOptions& options) {
+  std::vector<report::ResultRow> rows;
+  for (const train::Evaluation& e : summary.evaluations)
+    rows.push_back({e.step == 0 ? "zero-shot" : fmt::format("after step {}", e.step), e.accuracy, e.interval.low,
+                    e.interval.high, e.mean_length, e.seconds});
+  if (!rows.empty()) std::printf("%s", report::format_table(rows).c_str());
+  if (summary.steps_done < options.steps)
+    std::printf("stopped after step %ld of %ld; the same command with --resume goes on\n",
+                static_cast<long>(summary.steps_done), static_cast<long>(options.steps));
+  std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n",
+              core::human_duration(summary.train_s).c_str(), summary.checkpoint.string().c_str(),
+              options.output.c_str());
 }
 
 }  // namespace
@@ -53,27 +98,25 @@ int run_train(const TrainCommand& command) {
   const std::string resolved = to_json_text(options);
   if (command.dry_run) {
     std::printf("%s\n%s", resolved.c_str(),
-                as_comments(train::describe_sizes(options) + describe_memory(options)).c_str());
+                as_comments(train::describe_sizes(options) +
+                            describe_memory(options, command.nproc > 0 ? command.nproc : comm::read_environment().size))
+                    .c_str());
     return 0;
   }
+  if (command.nproc > 0 && !comm::is_launched()) {
+    if (const comm::Environment e = comm::read_environment(); e.size > 1)
+      throw core::user_error(fmt::format("--nproc starts ranks itself, but this process is rank {} of {} of {}", e.rank,
+                                         e.size, e.launcher),
+                             "leave out --nproc");
+    return comm::launch_local(command.nproc);
+  }
   core::Stopwatch watch;
-  train::Trainer trainer(options, resolved);
+  train::Trainer trainer(options, resolved, nullptr, join_ranks(options));
   spdlog::info("{}: {:.1f} M parameters, ready after {}", options.model,
                static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6,
                core::human_duration(watch.seconds()));
   const train::TrainSummary summary = trainer.run(command.resume, command.stop_after);
-
-  std::vector<report::ResultRow> rows;
-  for (const train::Evaluation& e : summary.evaluations)
-    rows.push_back({e.step == 0 ? "zero-shot" : fmt::format("after step {}", e.step), e.accuracy, e.interval.low,
-                    e.interval.high, e.mean_length, e.seconds});
-  if (!rows.empty()) std::printf("%s", report::format_table(rows).c_str());
-  if (summary.steps_done < options.steps)
-    std::printf("stopped after step %ld of %ld; the same command with --resume goes on\n",
-                static_cast<long>(summary.steps_done), static_cast<long>(options.steps));
-  std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n",
-              core::human_duration(summary.train_s).c_str(), summary.checkpoint.string().c_str(),
-              options.output.c_str());
+  if (trainer.parts().comm->is_first()) print_summary(summary, options);
   return 0;
 }
 

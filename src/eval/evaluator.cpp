@@ -44,14 +44,10 @@ void validate(const EvalOptions& options) {
         "set eval.sampling.temperature too, or eval.samples=1");
 }
 
-EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
-                    const std::vector<rollout::Prompt>& prompts, reward::Reward& reward, const Drawing& drawing) {
-  if (prompts.empty()) throw core::data_error("there is no problem to evaluate on");
-  core::Stopwatch watch;
+EvalResult score_groups(std::vector<rollout::Group> groups) {
+  if (groups.empty()) throw core::data_error("there is no problem to evaluate on");
   EvalResult result;
-  result.groups = infer::sample_groups(engine, tokenizer, prompts, drawing.samples, drawing.max_new_tokens,
-                                       drawing.sampling, drawing.key,
-                                       [&](const auto& rollouts) { reward::judge(rollouts, reward); });
+  result.groups = std::move(groups);
   std::vector<ProblemScore> problems;
   for (const rollout::Group& group : result.groups) {
     ProblemScore& problem = problems.emplace_back();
@@ -70,6 +66,15 @@ EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
   result.mean_length = result.metrics.mean_tokens;
   result.ended_share = result.metrics.ended_share;
   result.unparsed_share = result.metrics.unparsed_share;
+  return result;
+}
+
+EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
+                    const std::vector<rollout::Prompt>& prompts, reward::Reward& reward, const Drawing& drawing) {
+  core::Stopwatch watch;
+  EvalResult result = score_groups(
+      infer::sample_groups(engine, tokenizer, prompts, drawing.samples, drawing.max_new_tokens, drawing.sampling,
+                           drawing.key, [&](const auto& rollouts) { reward::judge(rollouts, reward); }));
   result.seconds = watch.seconds();
   return result;
 }

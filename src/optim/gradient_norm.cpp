@@ -38,14 +38,19 @@ double global_norm(const std::vector<at::Tensor>& gradients) {
   return std::sqrt(sum);
 }
 
+void scale_to_norm(const std::vector<at::Tensor>& gradients, double norm, double max_norm) {
+  TT_CHECK(max_norm > 0, "max_norm is {}", max_norm);
+  // Not finite: left as they are. Scaling by 0 would turn an infinity into NaN and everything else into 0, and hide
+  // where it came from.
+  if (!std::isfinite(norm) || norm <= max_norm) return;
+  at::NoGradGuard no_grad;
+  for (at::Tensor gradient : gradients) gradient.mul_(max_norm / norm);
+}
+
 double clip_by_global_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
   TT_CHECK(max_norm > 0, "max_norm is {}", max_norm);
   const double norm = global_norm(gradients);
-  // Not finite: left as they are. Scaling by 0 would turn an infinity into NaN and everything else into 0, and hide
-  // where it came from.
-  if (!std::isfinite(norm) || norm <= max_norm) return norm;
-  at::NoGradGuard no_grad;
-  for (at::Tensor gradient : gradients) gradient.mul_(max_norm / norm);
+  scale_to_norm(gradients, norm, max_norm);
   return norm;
 }
 

@@ -1,6 +1,7 @@
 #include "thinktune/train/batch.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "thinktune/guidance/splice.h"
 
@@ -24,7 +25,22 @@ bool has_gradient(const rollout::TrainSequence& sequence, const algo::LossOption
   return counts && (sequence.advantage != 0 || loss.kl_coefficient != 0 || loss.entropy_coefficient != 0);
 }
 
-MiniBatch make_mini_batch(const rollout::TrainBatch& batch, const TrainOptions& options) {
+int64_t num_tokens(const rollout::TrainGroup& group, const algo::LossOptions& loss) {
+  int64_t tokens = 0;
+  for (const rollout::TrainSequence& sequence : group.sequences)
+    if (has_gradient(sequence, loss)) tokens += std::ssize(sequence.ids) - 1;
+  return tokens > 0 ? tokens + std::ssize(group.prompt_ids) : 0;
+}
+
+int64_t micro_batch_tokens(const rollout::TrainBatch& batch, const TrainOptions& options, int64_t num_ranks) {
+  const int64_t limit = options.update.micro_batch_tokens;
+  if (num_ranks == 1 || options.comm.fixed_order) return limit;
+  int64_t tokens = 0;
+  for (const rollout::TrainGroup& group : batch.groups) tokens += num_tokens(group, options.loss);
+  return std::clamp<int64_t>(tokens / (2 * num_ranks), 1, limit);
+}
+
+MiniBatch make_mini_batch(const rollout::TrainBatch& batch, const TrainOptions& options, int64_t max_tokens) {
   const std::vector<std::vector<float>> weights = algo::aggregation_weights(batch, options.loss);
   MiniBatch mini;
   int64_t tokens = 0;
@@ -39,8 +55,8 @@ MiniBatch make_mini_batch(const rollout::TrainBatch& batch, const TrainOptions& 
         continue;
       }
       const int64_t response = std::ssize(sequence.ids) - 1, prompt = std::ssize(group.prompt_ids);
-      if (mini.micro_batches.empty() || tokens + response + (opened ? 0 : prompt) > options.update.micro_batch_tokens) {
-        mini.micro_batches.emplace_back();
+      if (mini.micro_batches.empty() || tokens + response + (opened ? 0 : prompt) > max_tokens) {
+        mini.micro_batches.emplace_back().number = mini.num_micro_batches++;
         tokens = 0;
         opened = false;
       }
@@ -55,12 +71,33 @@ MiniBatch make_mini_batch(const rollout::TrainBatch& batch, const TrainOptions& 
       tokens += response;
     }
   }
+  mini.num_rounds = mini.num_micro_batches;
   return mini;
+}
+
+// The rank of each micro-batch.
+std::vector<int64_t> ranks_of(const MiniBatch& mini, int64_t num_ranks, bool in_turn) {
+  std::vector<int64_t> ranks(mini.micro_batches.size()), order(ranks.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (in_turn) {
+    for (const int64_t k : order) ranks[static_cast<size_t>(k)] = k % num_ranks;
+    return ranks;
+  }
+  const auto tokens = [&](int64_t k) { return packed_tokens(mini.micro_batches[static_cast<size_t>(k)]); };
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return tokens(a) > tokens(b); });
+  std::vector<int64_t> load(static_cast<size_t>(num_ranks), 0);
+  for (const int64_t k : order) {
+    const auto least = std::min_element(load.begin(), load.end());
+    *least += tokens(k);
+    ranks[static_cast<size_t>(k)] = least - load.begin();
+  }
+  return ranks;
 }
 
 }  // namespace
 
-std::vector<MiniBatch> make_mini_batches(const std::vector<rollout::Group>& groups, const TrainOptions& options) {
+std::vector<MiniBatch> make_mini_batches(const std::vector<rollout::Group>& groups, const TrainOptions& options,
+                                         int64_t num_ranks) {
   std::vector<MiniBatch> mini_batches;
   const auto stride = static_cast<size_t>(options.update.mini_batch_prompts);
   for (size_t first = 0; first < groups.size(); first += stride) {
@@ -75,10 +112,24 @@ std::vector<MiniBatch> make_mini_batches(const std::vector<rollout::Group>& grou
         has_guided |= rollout.guidance.guided;
       }
     }
-    mini_batches.push_back(make_mini_batch(batch, options));
+    mini_batches.push_back(make_mini_batch(batch, options, micro_batch_tokens(batch, options, num_ranks)));
     mini_batches.back().has_guided = has_guided;
   }
   return mini_batches;
+}
+
+void keep_own(std::vector<MiniBatch>& mini_batches, int64_t rank, int64_t num_ranks, const comm::CommOptions& options) {
+  for (MiniBatch& mini : mini_batches) {
+    const std::vector<int64_t> ranks = ranks_of(mini, num_ranks, options.fixed_order);
+    std::vector<int64_t> counts(static_cast<size_t>(num_ranks), 0);
+    std::vector<MicroBatch> own;
+    for (size_t k = 0; k < ranks.size(); ++k) {
+      ++counts[static_cast<size_t>(ranks[k])];
+      if (ranks[k] == rank) own.push_back(std::move(mini.micro_batches[k]));
+    }
+    mini.micro_batches = std::move(own);
+    mini.num_rounds = *std::max_element(counts.begin(), counts.end());
+  }
 }
 
 int64_t packed_tokens(const MicroBatch& micro_batch) {

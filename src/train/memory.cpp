@@ -19,12 +19,19 @@ int64_t activation_bytes(const model::ModelConfig& c, int64_t element, bool chec
 
 }  // namespace
 
-std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options) {
+std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
+                                           int64_t num_ranks) {
   const int64_t parameters = model::num_parameters(config);
   const bool bf16 = options.precision == Precision::Bf16;
   const int64_t element = bf16 ? 2 : 4;
-  std::vector<MemoryPart> parts = {
-      {"f32 weights", 4 * parameters}, {"f32 gradients", 4 * parameters}, {"AdamW's two moments, f32", 8 * parameters}};
+  const bool shares = num_ranks > 1 && options.comm.shard != comm::Shard::None;
+  const int64_t share = shares ? (parameters + num_ranks - 1) / num_ranks : parameters;  // but for padding
+  std::vector<MemoryPart> parts = {{"f32 weights", 4 * (bf16 ? share : parameters)}};
+  if (shares && !bf16) parts.push_back({"the optimiser's share of the weights", 4 * share});
+  parts.push_back({"f32 gradients", 4 * (options.comm.shard == comm::Shard::Gradients ? share : parameters)});
+  parts.push_back({"AdamW's two moments, f32", 8 * share});
+  if (num_ranks > 1)
+    parts.push_back({"a bucket of gradients on its way, at least", options.comm.bucket_mib << 20, MemoryPhase::Update});
   if (bf16) {
     parts.push_back({"bf16 weights", 2 * parameters});
     parts.push_back({"bf16 gradients on their way to f32, at most", 4 * config.vocab_size * config.hidden_size,

@@ -53,6 +53,7 @@ void describe(core::Fields& f, TrainOptions& o) {
   f.group("loss", o.loss, "the policy loss");
   f.group("update", o.update, "from a step's rollouts to optimiser updates");
   f.group("optim", o.optim, "the optimiser, AdamW");
+  f.group("comm", o.comm, "what several ranks (processes) do together; with one rank none of it matters");
   f.group("eval", o.eval, "evaluations on the held-out problems");
   f.group("checkpoint", o.checkpoint, "what is saved and when");
   f.group("report", o.report, "what is written for people");
@@ -79,6 +80,7 @@ void validate(const TrainOptions& options) {
   validate(options.advantage);
   validate(options.loss);
   validate(options.optim);
+  validate(options.comm);
   validate(options.eval);
   validate(options.checkpoint);
   validate(options.report);
@@ -88,6 +90,11 @@ void validate(const TrainOptions& options) {
   if (options.rollout.group_size == 1 && options.advantage.normalize_std)
     throw core::user_error("rollout.group_size is 1: a rollout alone has nothing to be compared with",
                            "use at least 2");
+  if (options.comm.fixed_order && options.update.old_logprobs == OldLogprobs::Sampler)
+    throw core::user_error(
+        "comm.fixed_order promises the same bits for any number of ranks, but with update.old_logprobs = sampler the "
+        "loss goes by log-probabilities whose last bit depends on how many sequences a rank decodes together",
+        "set update.old_logprobs to policy, or leave out comm.fixed_order");
   if (options.update.mini_batch_prompts > options.rollout.prompts_per_step)
     throw core::user_error(fmt::format("update.mini_batch_prompts is {}, but a step has only {} prompts",
                                        options.update.mini_batch_prompts, options.rollout.prompts_per_step),

@@ -49,23 +49,31 @@ Packing pack(const std::vector<rollout::TrainGroup>& groups) {
   return p;
 }
 
+using OnGradient = std::shared_ptr<std::function<void(size_t)>>;
+
 // Widens the gradient that has arrived at a weight that computes, adds it to its master weight's, and lets it go: at no
-// time do all bf16 gradients exist.
-class WidenGradient final : public torch::autograd::PostAccumulateGradHook {
+// time do all bf16 gradients exist. An f32 weight is its own master. Then says that it has arrived.
+class GradientArrived final : public torch::autograd::PostAccumulateGradHook {
  public:
-  explicit WidenGradient(at::Tensor master) : master_(std::move(master)) {}
+  GradientArrived(at::Tensor master, size_t parameter, OnGradient callback)
+      : master_(std::move(master)), parameter_(parameter), callback_(std::move(callback)) {}
 
   void operator()(const at::Tensor& weight) override {
-    at::Tensor& sum = master_.mutable_grad();
-    if (sum.defined())
-      sum.add_(weight.grad());
-    else
-      sum = weight.grad().to(at::kFloat);
-    weight.mutable_grad() = at::Tensor();
+    if (master_.defined()) {
+      at::Tensor& sum = master_.mutable_grad();
+      if (sum.defined())
+        sum.add_(weight.grad());
+      else
+        sum = weight.grad().to(at::kFloat);
+      weight.mutable_grad() = at::Tensor();
+    }
+    if (*callback_) (*callback_)(parameter_);
   }
 
  private:
-  at::Tensor master_;
+  at::Tensor master_;  // undefined: the weight itself; a reference to it would keep it for ever
+  size_t parameter_;
+  OnGradient callback_;
 };
 
 std::string first_not_finite(const model::ModelConfig& config, const model::Weights& weights) {
@@ -91,20 +99,29 @@ ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model:
 }
 
 Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute)
-    : decoder_(decoder), master_(std::move(master)) {
+    : decoder_(decoder), master_(std::move(master)), on_gradient_(std::make_shared<std::function<void(size_t)>>()) {
   TT_CHECK(master_.embedding.scalar_type() == at::kFloat, "master weights must be f32");
   compute_ = compute == at::kFloat ? model::map_weights(master_, [](const at::Tensor& t) { return t.detach(); })
                                    : model::cast(master_, compute);
   parameters_ = model::tensor_list(master_);
   for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
-  if (compute == at::kFloat) {
-    differentiable_ = master_;
-    return;
-  }
-  differentiable_ = model::map_weights(compute_, [](const at::Tensor& t) { return t.detach().requires_grad_(true); });
+  const bool own_master = compute != at::kFloat;
+  differentiable_ =
+      own_master ? model::map_weights(compute_, [](const at::Tensor& t) { return t.detach().requires_grad_(true); })
+                 : master_;
   const std::vector<at::Tensor> leaves = model::tensor_list(differentiable_);
   for (size_t i = 0; i < leaves.size(); ++i)
-    torch::autograd::impl::set_post_acc_grad_hooks(leaves[i], std::make_unique<WidenGradient>(parameters_[i]));
+    torch::autograd::impl::set_post_acc_grad_hooks(
+        leaves[i], std::make_unique<GradientArrived>(own_master ? parameters_[i] : at::Tensor(), i, on_gradient_));
+}
+
+void Policy::on_gradient(std::function<void(size_t)> callback) { *on_gradient_ = std::move(callback); }
+
+void Policy::drop_master_weights() {
+  if (differentiable_.embedding.is_same(master_.embedding)) return;
+  c10::NoGradGuard no_grad;
+  for (at::Tensor& parameter : parameters_)
+    parameter.set_data(at::zeros({}, parameter.options().requires_grad(false)).expand(parameter.sizes()));
 }
 
 ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups,
@@ -130,7 +147,18 @@ std::string Policy::first_not_finite_gradient() const {
                           }));
 }
 
-std::string Policy::first_not_finite_weight() const { return first_not_finite(decoder_.config(), master_); }
+std::string Policy::first_not_finite_weight() const { return first_not_finite(decoder_.config(), compute_); }
+
+std::vector<std::string> Policy::parameter_names() const {
+  std::vector<std::string> names;
+  for (const at::Tensor& weight : model::tensor_list(compute_))
+    for (const model::TensorName& name : model::tensor_names(decoder_.config(), compute_))
+      if (name.view.is_alias_of(weight)) {
+        names.push_back(name.hf);
+        break;
+      }
+  return names;
+}
 
 void Policy::refresh_compute_weights() {
   c10::NoGradGuard no_grad;

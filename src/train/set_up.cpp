@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "exchange.h"
 #include "thinktune/core/error.h"
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
@@ -27,7 +28,7 @@ std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
 void set_up_guide(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
   if (!o.guidance.enabled) return;
-  run.teacher = teacher != nullptr ? std::move(teacher) : make_model_teacher(run);
+  run.teacher = divide_teacher(*run.comm, teacher != nullptr ? std::move(teacher) : make_model_teacher(run));
   const guidance::GuideSetup setup = {.seed = static_cast<uint64_t>(o.seed),
                                       .num_steps = o.steps,
                                       .group_size = o.rollout.group_size,
@@ -147,6 +148,7 @@ void PromptStream::restore(uint64_t position) {
 void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
   validate(o);
+  if (run.comm == nullptr) run.comm = comm::make_single();
   const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   const model::Pretrained pretrained(o.model);
@@ -168,7 +170,8 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   run.engine =
       std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
   run.reward = reward::make_reward(o.reward);
-  run.optimiser = std::make_unique<optim::AdamW>(run.policy->parameters(), o.optim);
+  run.parallel = std::make_unique<DataParallel>(*run.policy, *run.comm, o.comm);
+  run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));
 }
 

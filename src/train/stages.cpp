@@ -130,29 +130,24 @@ algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& 
   return inputs;
 }
 
-double clip_gradients(const std::vector<at::Tensor>& gradients, const optim::OptimOptions& options) {
-  return options.max_grad_norm > 0 ? optim::clip_by_global_norm(gradients, options.max_grad_norm)
-                                   : optim::global_norm(gradients);
-}
-
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step) {
   return optim::learning_rate(options.optim, step * updates_per_step + update, options.steps * updates_per_step);
 }
 
-void check_finite_loss(const Policy& policy, const algo::LossParts& parts, int64_t step) {
+void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step) {
   if (std::isfinite(parts.loss.item<double>())) return;
-  const std::string weight = policy.first_not_finite_weight();
+  const std::string weight = run.policy->first_not_finite_weight();
   throw core::device_error(
-      fmt::format("step {}: the loss is not finite ({}); the weights were not changed in this update", step + 1,
+      fmt::format("{}: the loss is not finite ({}); the weights were not changed in this update", run.comm->place(step),
                   weight.empty() ? "all weights are" : fmt::format("a weight of {} is not finite", weight)),
       kFinitenessHint);
 }
 
-void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step) {
+void check_finite_gradients(const Run& run, double grad_norm, int64_t step) {
   if (std::isfinite(grad_norm)) return;
   throw core::device_error(
-      fmt::format("step {}: the gradient of {} is not finite; the weights were not changed in this update", step + 1,
-                  policy.first_not_finite_gradient()),
+      fmt::format("{}: the gradient of {} is not finite; the weights were not changed in this update",
+                  run.comm->place(step), run.parallel->first_not_finite_gradient()),
       kFinitenessHint);
 }
 

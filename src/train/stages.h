@@ -28,12 +28,10 @@ void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches
 
 algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options);
 
-double clip_gradients(const std::vector<at::Tensor>& gradients,
-                      const optim::OptimOptions& options);  // returns the norm before
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step);
 
-// Throw Error{Device} naming step and tensor.
-void check_finite_loss(const Policy& policy, const algo::LossParts& parts, int64_t step);
-void check_finite_gradients(const Policy& policy, double grad_norm, int64_t step);
+// Throw Error{Device} naming rank, step and tensor.
+void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step);
+void check_finite_gradients(const Run& run, double grad_norm, int64_t step);
 
 }  // namespace thinktune::train

@@ -1,6 +1,7 @@
 // THE step. ThinkTuning, one step of it, in the order of the method (arXiv 2508.07616).
 #include <ATen/ATen.h>
 
+#include "exchange.h"
 #include "stages.h"
 #include "thinktune/algo/loss.h"
 #include "thinktune/core/clock.h"
@@ -14,25 +15,29 @@ StepRecord train_step(Run& run, int64_t step) {
   const TrainOptions& o = run.options;
   StepRecord record;
   core::Stopwatch watch;
+  run.comm->set_step(step);
 
   // The student answers each prompt n times, and is judged on what it said by itself: each answer while others are
-  // being sampled.
+  // being sampled. Each rank samples its part of the prompts; from here on every rank knows all groups.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
-  record.groups = infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, prompts, o.rollout.group_size,
-                                       o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step),
-                                       [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+  record.groups =
+      infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own_part(*run.comm, prompts), o.rollout.group_size,
+                           o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step),
+                           [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+  record.groups = gather_groups(*run.comm, prompts, std::move(record.groups));
   record.seconds.sample = watch.restart();
 
   // The teacher reads some of the answers, says what it thinks, goes on from there; the joined text is judged again.
   if (run.guide != nullptr) record.guidance = run.guide->guide(record.groups, step);
-  reward::judge_guided(record.groups, *run.reward);
+  judge_guided(*run.comm, record.groups, *run.reward);
   record.seconds.teacher = watch.restart();
 
   // How much better than its group was each answer?
   assign_advantages(record.groups, o.advantage);
 
   // Every token's log-probability before the policy moves, and under the initial model if the loss asks for it.
-  std::vector<MiniBatch> mini_batches = make_mini_batches(record.groups, o);
+  std::vector<MiniBatch> mini_batches = make_mini_batches(record.groups, o, run.comm->size());
+  keep_own(mini_batches, run.comm->rank(), run.comm->size(), o.comm);
   add_old_logprobs(run, mini_batches);
   add_reference_logprobs(run, mini_batches);
   record.seconds.old_logprobs = watch.restart();
@@ -41,28 +46,30 @@ StepRecord train_step(Run& run, int64_t step) {
   for (size_t update = 0; update < mini_batches.size(); ++update) {
     const MiniBatch& mini = mini_batches[update];
     record.updates.add_mini_batch(mini);
-    if (mini.micro_batches.empty()) continue;  // all groups equal: nothing to learn from, so nothing moves
+    if (mini.num_micro_batches == 0) continue;  // all groups equal: nothing to learn from, so nothing moves
 
-    run.policy->zero_gradients();
+    run.parallel->begin_update(mini);
     for (const MicroBatch& micro : mini.micro_batches) {
       const ops::TokenLogprobs logprobs =
           run.policy->logprobs(micro.groups, logprob_options(o), o.update.gradient_checkpointing);
       const algo::LossInputs inputs = loss_inputs(micro, logprobs, o);
       const algo::LossParts parts = algo::policy_loss(inputs, mini.has_guided, o.loss);
-      check_finite_loss(*run.policy, parts, step);
+      check_finite_loss(run, parts, step);
       parts.loss.backward();
+      run.parallel->end_micro_batch();
       record.updates.add_micro_batch(micro, inputs, parts);
     }
 
-    const std::vector<at::Tensor> gradients = run.policy->gradients();
-    const double grad_norm = clip_gradients(gradients, o.optim);
-    check_finite_gradients(*run.policy, grad_norm, step);
+    run.parallel->sum_gradients();  // of all micro-batches of all ranks
+    const double grad_norm = run.parallel->clip_gradients(o.optim);
+    check_finite_gradients(run, grad_norm, step);
     const double lr = learning_rate(o, step, static_cast<int64_t>(update), std::ssize(mini_batches));
-    run.optimiser->step(gradients, lr);
-    run.policy->refresh_compute_weights();
+    run.optimiser->step(run.parallel->gradients(), lr);
+    run.parallel->publish_weights();
     run.engine->weights_changed();
     record.updates.add_update(grad_norm, lr);
   }
+  record.updates.gather(*run.comm);
   record.seconds.update = watch.restart();
   return record;
 }

@@ -6,10 +6,22 @@
 
 #include <algorithm>
 
+#include "bytes.h"
+#include "exchange.h"
 #include "set_up.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
+#include "thinktune/infer/sample_groups.h"
+
+namespace thinktune::checkpoint {
+
+template <class Archive>
+void serialize(Archive& archive, RunState& s) {
+  archive(s.step, s.data_position, s.num_updates, s.guard, s.config);
+}
+
+}  // namespace thinktune::checkpoint
 
 namespace thinktune::train {
 namespace fs = std::filesystem;
@@ -96,6 +108,19 @@ core::Error nothing_to_resume(const fs::path& folder, const std::vector<std::str
       "another output folder");
 }
 
+void check_same_config(comm::Communicator& comm, const std::string& config_json) {
+  const std::vector<std::string> all = comm.all_gather_bytes(config_json, "the settings");
+  for (size_t r = 0; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw core::user_error(fmt::format("rank {} was started with other settings than rank 0", r),
+                             "start all ranks with the same config and the same --set");
+}
+
+// What rank 0 says, on every rank.
+bool first_says(comm::Communicator& comm, bool answer) {
+  return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
+}
+
 void warn_of_changes(const std::string& old_config, const std::string& new_config) {
   if (old_config != new_config)
     spdlog::warn(
@@ -105,39 +130,68 @@ void warn_of_changes(const std::string& old_config, const std::string& new_confi
 
 }  // namespace
 
-Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher)
+Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher,
+                 std::unique_ptr<comm::Communicator> comm)
     : config_json_(std::move(config_json)) {
   run_.options = std::move(options);
+  run_.comm = std::move(comm);
+  if (run_.comm != nullptr) check_same_config(*run_.comm, config_json_);
   set_up(run_, std::move(teacher));
+}
+
+checkpoint::Found Trainer::find_checkpoint() {
+  const fs::path folder = checkpoint_folder(run_.options);
+  std::string told;
+  if (run_.comm->is_first()) {
+    std::vector<std::string> skipped;
+    const auto found = checkpoint::find_newest(folder, run_.config, skipped);
+    for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
+    if (!found) throw nothing_to_resume(folder, skipped);
+    told = to_bytes(std::pair(found->path.string(), found->state));
+  }
+  const auto [path, state] = from_bytes<std::pair<std::string, checkpoint::RunState>>(
+      run_.comm->all_gather_bytes(told, "the checkpoint's state").front());
+  return checkpoint::Found{path, state};
+}
+
+int64_t Trainer::start(bool resume) {
+  const TrainOptions& o = run_.options;
+  if (!resume) {
+    if (run_.comm->is_first()) refuse_old_checkpoints(o, run_.config);
+    return 0;
+  }
+  const checkpoint::Found found = find_checkpoint();
+  if (found.state.step >= o.steps)
+    throw core::user_error(
+        fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found.state.step, o.steps),
+        "to go on, give more steps: --set steps=N --resume");
+  restore(found);
+  spdlog::info("resumed from {} after step {}", found.path.string(), found.state.step);
+  return found.state.step;
+}
+
+std::unique_ptr<report::Reporter> Trainer::open_reporter(bool resume, int64_t steps_done) {
+  if (!run_.comm->is_first()) return nullptr;
+  const TrainOptions& o = run_.options;
+  auto reporter = std::make_unique<report::Reporter>(
+      o.output, o.report,
+      [this](std::span<const core::TokenId> ids) {
+        return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()});
+      },
+      resume ? report::RunStart::Resumed : report::RunStart::New, steps_done);
+  core::add_log_file(fs::path(o.output) / "log.txt");
+  reporter->save_config(config_json_);
+  return reporter;
 }
 
 TrainSummary Trainer::run(bool resume, int64_t max_steps) {
   const TrainOptions& o = run_.options;
   TrainSummary summary;
-  if (resume) {
-    std::vector<std::string> skipped;
-    const auto found = checkpoint::find_newest(checkpoint_folder(o), run_.config, skipped);
-    for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
-    if (!found) throw nothing_to_resume(checkpoint_folder(o), skipped);
-    if (found->state.step >= o.steps)
-      throw core::user_error(
-          fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found->state.step, o.steps),
-          "to go on, give more steps: --set steps=N --resume");
-    restore(*found);
-    summary.steps_done = found->state.step;
-    spdlog::info("resumed from {} after step {}", found->path.string(), found->state.step);
-  } else {
-    refuse_old_checkpoints(o, run_.config);
-  }
-
-  const auto decode = [&](std::span<const core::TokenId> ids) {
-    return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()});
-  };
-  report::Reporter reporter(o.output, o.report, decode, resume ? report::RunStart::Resumed : report::RunStart::New,
-                            summary.steps_done);
-  core::add_log_file(fs::path(o.output) / "log.txt");
-  reporter.save_config(config_json_);
-  if (summary.steps_done == 0 && o.eval.at_start && !reporter.has_evaluation(0)) evaluate(reporter, 0, summary);
+  summary.steps_done = start(resume);
+  const std::unique_ptr<report::Reporter> reporter = open_reporter(resume, summary.steps_done);
+  const bool evaluated = summary.steps_done > 0 || !o.eval.at_start ||
+                         first_says(*run_.comm, reporter != nullptr && reporter->has_evaluation(0));
+  if (!evaluated) evaluate(reporter.get(), 0, summary);
 
   const int64_t last = max_steps > 0 ? std::min(o.steps, summary.steps_done + max_steps) : o.steps;
   int64_t steps_timed = 0;
@@ -147,7 +201,9 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
     record.seconds.total = watch.seconds();
     summary.train_s += record.seconds.total;
     ++summary.steps_done;
-    reporter.step(to_report(record, o, summary.steps_done, summary.train_s, ++steps_timed), record.groups);
+    ++steps_timed;
+    if (reporter != nullptr)
+      reporter->step(to_report(record, o, summary.steps_done, summary.train_s, steps_timed), record.groups);
     if (record.updates.largest_mismatch() > o.update.mismatch_warning)
       spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability",
                    summary.steps_done, record.updates.largest_mismatch());
@@ -155,28 +211,29 @@ TrainSummary Trainer::run(bool resume, int64_t max_steps) {
       run_.teacher_engine->release();  // the teacher has left for good
     }
     const bool ends = summary.steps_done == o.steps;
-    if (ends || is_due(summary.steps_done, o.eval.every)) evaluate(reporter, summary.steps_done, summary);
+    if (ends || is_due(summary.steps_done, o.eval.every)) evaluate(reporter.get(), summary.steps_done, summary);
     if (ends || summary.steps_done == last || is_due(summary.steps_done, o.checkpoint.every)) {
-      reporter.sync();
+      if (reporter != nullptr) reporter->sync();
       summary.checkpoint = save(summary.steps_done);
     }
   }
+  run_.comm->barrier("the end of the run");  // no rank leaves before the last checkpoint is whole
   return summary;
 }
 
-checkpoint::RunTensors Trainer::tensors() const {
-  return {.config = &run_.config,
-          .vocabulary = &run_.vocabulary,
-          .policy = &run_.policy->compute_weights(),
-          .master = run_.policy->parameters(),
-          .first_moments = run_.optimiser->first_moments(),
-          .second_moments = run_.optimiser->second_moments()};
-}
-
 void Trainer::restore(const checkpoint::Found& found) {
-  checkpoint::load_tensors(found.path, tensors());
+  const DataParallel& parallel = *run_.parallel;
+  const bool whole = run_.comm->size() == 1 || run_.options.comm.shard == comm::Shard::None;
+  checkpoint::RunTensors tensors = {.config = &run_.config, .vocabulary = &run_.vocabulary};
+  tensors.master = whole ? parallel.parameters() : parallel.whole_like();
+  tensors.first_moments = whole ? run_.optimiser->first_moments() : parallel.whole_like();
+  tensors.second_moments = whole ? run_.optimiser->second_moments() : parallel.whole_like();
+  if (run_.comm->is_first()) checkpoint::load_tensors(found.path, tensors);
+  parallel.scatter(tensors.master, parallel.parameters(), "the checkpoint's weights");
+  parallel.scatter(tensors.first_moments, run_.optimiser->first_moments(), "the checkpoint's first moments");
+  parallel.scatter(tensors.second_moments, run_.optimiser->second_moments(), "the checkpoint's second moments");
   run_.optimiser->restore(found.state.num_updates);
-  run_.policy->refresh_compute_weights();
+  run_.parallel->publish_weights();
   run_.engine->weights_changed();
   run_.prompts->restore(found.state.data_position);
   if (run_.guide != nullptr && !found.state.guard.empty())
@@ -185,32 +242,42 @@ void Trainer::restore(const checkpoint::Found& found) {
 }
 
 fs::path Trainer::save(int64_t steps_done) {
+  const DataParallel& parallel = *run_.parallel;
+  core::Stopwatch watch;
+  const checkpoint::RunTensors tensors = {
+      .config = &run_.config,
+      .vocabulary = &run_.vocabulary,
+      .policy = &run_.policy->compute_weights(),
+      .master = parallel.gather(parallel.parameters(), "the weights for a checkpoint"),
+      .first_moments = parallel.gather(run_.optimiser->first_moments(), "the first moments for a checkpoint"),
+      .second_moments = parallel.gather(run_.optimiser->second_moments(), "the second moments for a checkpoint")};
+  if (!run_.comm->is_first()) return checkpoint::folder_of(checkpoint_folder(run_.options), steps_done);
   const checkpoint::RunState state = {
       .step = steps_done,
       .data_position = run_.prompts->position(),
       .num_updates = run_.optimiser->num_updates(),
       .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
       .config = config_json_};
-  core::Stopwatch watch;
   const fs::path path =
-      checkpoint::save(checkpoint_folder(run_.options), state, tensors(), run_.options.checkpoint.keep_last);
+      checkpoint::save(checkpoint_folder(run_.options), state, tensors, run_.options.checkpoint.keep_last);
   spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
   return path;
 }
 
-void Trainer::evaluate(report::Reporter& reporter, int64_t steps_done, TrainSummary& summary) {
+void Trainer::evaluate(report::Reporter* reporter, int64_t steps_done, TrainSummary& summary) {
   if (run_.heldout.empty()) return;
   const TrainOptions& o = run_.options;
-  const eval::Drawing drawing = {
-      .samples = o.eval.samples,
-      .max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens,
-      .sampling = o.eval.sampling,
-      .key = {.seed = static_cast<uint64_t>(o.seed),
-              .stream = core::Stream::Evaluation,
-              .step = static_cast<uint64_t>(steps_done)}};
-  const eval::EvalResult result =
-      eval::evaluate(*run_.engine, *run_.vocabulary.tokenizer, run_.heldout, *run_.reward, drawing);
-  reporter.evaluation(steps_done, {to_report(result)});
+  const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed),
+                               .stream = core::Stream::Evaluation,
+                               .step = static_cast<uint64_t>(steps_done)};
+  core::Stopwatch watch;
+  std::vector<rollout::Group> own =
+      infer::sample_groups(*run_.engine, *run_.vocabulary.tokenizer, own_part(*run_.comm, run_.heldout), o.eval.samples,
+                           o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens,
+                           o.eval.sampling, key, [&](const auto& rollouts) { reward::judge(rollouts, *run_.reward); });
+  eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
+  result.seconds = watch.seconds();
+  if (reporter != nullptr) reporter->evaluation(steps_done, {to_report(result)});
   summary.evaluations.push_back({steps_done, result.accuracy, result.interval, result.mean_length, result.seconds});
   spdlog::info(
       "after step {}: accuracy {:.1f} % ({:.1f} – {:.1f}) on {} held-out problems, {:.1f} tokens a response, {:.0f} % "

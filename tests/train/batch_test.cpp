@@ -3,6 +3,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "src/train/stages.h"
@@ -138,6 +139,62 @@ TEST(Batch, SequencesWithoutGradientAreLeftOutButCountInTheWeights) {
   const auto nothing = make_mini_batches(groups, options_of(2, 1000));
   EXPECT_TRUE(nothing[0].micro_batches.empty());
   EXPECT_EQ(nothing[0].num_left_out, 5);
+}
+
+TEST(Batch, EveryMicroBatchIsOneRanksAndTheLongestAreDividedFirst) {
+  std::vector<rollout::Group> groups;
+  for (uint64_t number = 0; number < 13; ++number)
+    groups.push_back(group_of(5, {{1 + static_cast<int64_t>(number * number % 37), 1}, {4, -1}}, number));
+  for (const bool fixed : {false, true})
+    for (const int64_t num_ranks : {1, 2, 3, 20}) {
+      SCOPED_TRACE(fmt::format("{} ranks{}", num_ranks, fixed ? ", fixed order" : ""));
+      TrainOptions o = options_of(13, 40);
+      o.comm.fixed_order = fixed;
+      const auto all = make_mini_batches(groups, o, num_ranks);
+      ASSERT_EQ(all.size(), 1U);
+      const std::vector<MicroBatch>& micro_batches = all[0].micro_batches;
+      EXPECT_EQ(all[0].num_micro_batches, std::ssize(micro_batches));
+      std::vector<int64_t> seen(micro_batches.size(), 0), loads;
+      int64_t rounds = 0, longest = 0;
+      for (int64_t rank = 0; rank < num_ranks; ++rank) {
+        auto own = all;
+        keep_own(own, rank, num_ranks, o.comm);
+        EXPECT_EQ(own[0].num_micro_batches, std::ssize(micro_batches));
+        int64_t& load = loads.emplace_back(0);
+        for (const MicroBatch& micro : own[0].micro_batches) {
+          ++seen.at(static_cast<size_t>(micro.number));
+          EXPECT_EQ(micro.weights_M, micro_batches.at(static_cast<size_t>(micro.number)).weights_M);
+          if (fixed) EXPECT_EQ(micro.number % num_ranks, rank);
+          load += packed_tokens(micro);
+          longest = std::max(longest, packed_tokens(micro));
+        }
+        rounds = std::max(rounds, std::ssize(own[0].micro_batches));
+        EXPECT_GE(own[0].num_rounds, std::ssize(own[0].micro_batches));
+        if (rank == num_ranks - 1) EXPECT_EQ(own[0].num_rounds, rounds);
+      }
+      EXPECT_TRUE(std::all_of(seen.begin(), seen.end(), [](int64_t n) { return n == 1; }));
+      // What the greedy rule guarantees: no rank is ahead of another by more than one micro-batch.
+      if (!fixed)
+        EXPECT_LE(*std::max_element(loads.begin(), loads.end()) - *std::min_element(loads.begin(), loads.end()),
+                  longest);
+    }
+}
+
+TEST(Batch, SeveralRanksGetSmallerMicroBatchesWithTheSameWeights) {
+  const std::vector<rollout::Group> groups = some_groups();
+  const auto weights = [](const std::vector<MiniBatch>& minis) {
+    std::vector<float> all;
+    for (const MicroBatch& micro : minis.at(0).micro_batches)
+      all.insert(all.end(), micro.weights_M.begin(), micro.weights_M.end());
+    return all;
+  };
+  TrainOptions o = options_of(4, 1000);
+  const auto one = make_mini_batches(groups, o), three = make_mini_batches(groups, o, 3);
+  EXPECT_EQ(one[0].num_micro_batches, 1);
+  EXPECT_GE(three[0].num_micro_batches, 3);
+  EXPECT_EQ(weights(one), weights(three));
+  o.comm.fixed_order = true;
+  EXPECT_EQ(make_mini_batches(groups, o, 3)[0].num_micro_batches, 1) << "what a micro-batch holds must not change";
 }
 
 TEST(Batch, MiniBatchesTakeGroupsInOrderAndTheLastMayBeSmaller) {

@@ -26,6 +26,26 @@ TEST(Memory, WeightsAndOptimiserAreExact) {
   EXPECT_EQ(bytes_of(parts, "frozen first weights (teacher, KL)"), 2 * parameters);
 }
 
+TEST(Memory, RanksHoldShares) {
+  const model::ModelConfig config = test::tiny_config();
+  const int64_t parameters = model::num_parameters(config), share = (parameters + 2) / 3;
+  TrainOptions options;
+  options.comm.shard = comm::Shard::Optimizer;
+  auto parts = memory_of_training(config, options, 3);
+  EXPECT_EQ(bytes_of(parts, "f32 weights"), 4 * share);
+  EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * parameters);
+  EXPECT_EQ(bytes_of(parts, "AdamW's two moments, f32"), 8 * share);
+  EXPECT_EQ(bytes_of(parts, "bf16 weights"), 2 * parameters);
+  options.comm.shard = comm::Shard::Gradients;
+  options.precision = Precision::F32;
+  parts = memory_of_training(config, options, 3);
+  EXPECT_EQ(bytes_of(parts, "f32 weights"), 4 * parameters) << "they compute";
+  EXPECT_EQ(bytes_of(parts, "the optimiser's share of the weights"), 4 * share);
+  EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * share);
+  parts = memory_of_training(config, options);
+  EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * parameters) << "one rank has nobody to share with";
+}
+
 TEST(Memory, ThePeakIsTheLargerOfSamplingAndUpdate) {
   const std::vector<MemoryPart> parts = {
       {"a", 100}, {"b", 5, MemoryPhase::Sampling}, {"c", 7, MemoryPhase::Sampling}, {"d", 11, MemoryPhase::Update}};

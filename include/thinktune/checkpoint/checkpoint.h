@@ -49,6 +49,9 @@ struct RunTensors {
   std::vector<at::Tensor> second_moments;
 };
 
+// <folder>/step-N.
+std::filesystem::path folder_of(const std::filesystem::path& folder, int64_t step);
+
 // Writes <folder>/step-N and removes older ones beyond keep_last. Throws Error{User} if it cannot be written (nothing
 // is left behind then, older checkpoints are untouched).
 std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,

@@ -17,6 +17,7 @@ struct TrainCommand {
   bool resume = false;
   bool dry_run = false;
   int64_t stop_after = 0;  // steps of this call; 0: to the end
+  int64_t nproc = 0;       // ranks on this machine, to be started here; 0: this process is what its environment says
 };
 int run_train(const TrainCommand& command);
 

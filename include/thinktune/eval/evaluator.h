@@ -45,7 +45,11 @@ struct Drawing {
   core::RandomKey key;  // seed and step of sampled evaluations; greedy does not use it
 };
 
-// A success is what the reward calls one. Throws Error{Data} without any prompt.
+// Everything but the time, from judged groups. A success is what the reward calls one. Throws Error{Data} without any
+// group.
+EvalResult score_groups(std::vector<rollout::Group> groups);
+
+// Draws, judges and scores. Throws Error{Data} without any prompt.
 EvalResult evaluate(infer::Engine& engine, const text::Tokenizer& tokenizer,
                     const std::vector<rollout::Prompt>& prompts, reward::Reward& reward, const Drawing& drawing);
 

@@ -57,6 +57,9 @@ class AdamW {
 // Global L2 norm in f64, summed tensor by tensor in order; +inf or NaN if any entry is.
 double global_norm(const std::vector<at::Tensor>& gradients);
 
+// Scales in place if `norm`, that of all gradients, is above max_norm; not if it is not finite.
+void scale_to_norm(const std::vector<at::Tensor>& gradients, double norm, double max_norm);
+
 // Scales in place if the norm is above max_norm (> 0). Returns the norm before. Gradients whose norm is not finite are
 // left as they are: the caller stops, and says which tensor it was.
 double clip_by_global_norm(const std::vector<at::Tensor>& gradients, double max_norm);

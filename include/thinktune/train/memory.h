@@ -19,8 +19,10 @@ struct MemoryPart {
 };
 
 // Everything that a step holds, by name. Weights and optimiser are exact, the cache is what it can become, activations
-// are counted from what the backward pass keeps of each token. LibTorch's own code and buffers come on top.
-std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options);
+// are counted from what the backward pass keeps of each token. LibTorch's own code and buffers come on top. With
+// several ranks: what each of them holds.
+std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
+                                           int64_t num_ranks = 1);
 
 // What is always there, and the larger of sampling and update.
 int64_t peak_bytes(const std::vector<MemoryPart>& parts);

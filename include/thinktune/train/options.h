@@ -7,6 +7,7 @@
 #include "thinktune/algo/advantages.h"
 #include "thinktune/algo/loss.h"
 #include "thinktune/checkpoint/checkpoint.h"
+#include "thinktune/comm/options.h"
 #include "thinktune/core/options.h"
 #include "thinktune/data/prompts.h"
 #include "thinktune/data/source.h"
@@ -82,6 +83,7 @@ struct TrainOptions {
   algo::LossOptions loss;
   UpdateOptions update;
   optim::OptimOptions optim;
+  comm::CommOptions comm;
   eval::EvalOptions eval;
   checkpoint::CheckpointOptions checkpoint;
   report::ReportOptions report;

@@ -5,6 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,12 +47,22 @@ class Policy {
   ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
                               bool checkpointing = false) const;
 
+  // Called in the backward pass with the number of each parameter whose gradient of that pass has arrived; null: nobody
+  // is.
+  void on_gradient(std::function<void(size_t parameter)> callback);
+
+  // Frees the master weights where they are not what computes; parameters() have shapes and gradients then, and no
+  // values.
+  void drop_master_weights();
+
   void zero_gradients();
   std::vector<at::Tensor> gradients() const;  // f32, zeros where nothing arrived
 
   // The Hugging Face name of the first tensor whose gradient has a NaN or an infinity; empty if all are finite.
   std::string first_not_finite_gradient() const;
-  std::string first_not_finite_weight() const;  // the same for the master weights
+  std::string first_not_finite_weight() const;  // the same for the weights that compute
+
+  std::vector<std::string> parameter_names() const;  // Hugging Face names; of fused tensors that of the first part
 
   // After an update or a restore: writes the master weights into the copy that computes.
   void refresh_compute_weights();
@@ -61,6 +73,7 @@ class Policy {
   model::Weights compute_;
   model::Weights differentiable_;
   std::vector<at::Tensor> parameters_;
+  std::shared_ptr<std::function<void(size_t)>> on_gradient_;
 };
 
 }  // namespace thinktune::train

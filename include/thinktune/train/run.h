@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "thinktune/comm/communicator.h"
 #include "thinktune/data/prompts.h"
 #include "thinktune/guidance/guidance.h"
 #include "thinktune/guidance/teacher.h"
@@ -14,6 +15,7 @@
 #include "thinktune/optim/adamw.h"
 #include "thinktune/report/reporter.h"
 #include "thinktune/reward/reward.h"
+#include "thinktune/train/data_parallel.h"
 #include "thinktune/train/options.h"
 #include "thinktune/train/policy.h"
 #include "thinktune/train/update_statistics.h"
@@ -46,6 +48,7 @@ class PromptStream {
 // The parts of a run, in the order in which they are made. Later ones refer to earlier ones.
 struct Run {
   TrainOptions options;
+  std::unique_ptr<comm::Communicator> comm;  // null before the set-up: one rank
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
@@ -60,18 +63,20 @@ struct Run {
   std::unique_ptr<data::PromptBuilder> prompt_builder;
   std::unique_ptr<PromptStream> prompts;
   std::vector<rollout::Prompt> heldout;
+  std::unique_ptr<DataParallel> parallel;
   std::unique_ptr<optim::AdamW> optimiser;
 };
 
 // What one step did.
 struct StepRecord {
-  std::vector<rollout::Group> groups;
+  std::vector<rollout::Group> groups;  // of all ranks, in the order of the prompts
   guidance::GuidanceReport guidance;
   UpdateStatistics updates;
   report::StepSeconds seconds;
 };
 
-// One training step; `step` counts from 0. Throws Error{Device} before the update if a loss or a gradient is not
+// One training step; `step` counts from 0; every rank takes it. The record is the same on all ranks but for the times,
+// which are each rank's own, waiting included. Throws Error{Device} before the update if a loss or a gradient is not
 // finite.
 StepRecord train_step(Run& run, int64_t step);
 

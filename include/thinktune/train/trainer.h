@@ -1,4 +1,6 @@
-// A run from its options to its last checkpoint: set-up, steps, evaluations, checkpoints, resume.
+// A run from its options to its last checkpoint: set-up, steps, evaluations, checkpoints, resume. With several ranks
+// every one has a trainer with the same options and calls the same functions; rank 0 alone reads and writes the run's
+// folder.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "thinktune/checkpoint/checkpoint.h"
+#include "thinktune/comm/communicator.h"
 #include "thinktune/eval/evaluator.h"
 #include "thinktune/train/options.h"
 #include "thinktune/train/run.h"
@@ -33,8 +36,10 @@ class Trainer {
  public:
   // Reads model and data and prepares everything; nothing is written yet. `config_json`: the resolved config, kept with
   // run and checkpoints. `teacher`: another teacher than the initial model, for guidance (null: the initial model).
-  // Throws Error for whatever cannot be read or does not fit together.
-  Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher = nullptr);
+  // `comm`: the ranks of the run (null: this process alone). Throws Error for whatever cannot be read or does not fit
+  // together, other settings of another rank included.
+  Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher = nullptr,
+          std::unique_ptr<comm::Communicator> comm = nullptr);
 
   // Runs to the last step, or for at most `max_steps` steps in this call (0: no limit; the state is saved then). With
   // `resume` goes on from the newest whole checkpoint of the output folder; what it passes over is logged. Throws
@@ -45,10 +50,12 @@ class Trainer {
   const Run& parts() const { return run_; }
 
  private:
+  checkpoint::Found find_checkpoint();  // on every rank what rank 0 has found
+  int64_t start(bool resume);           // steps done
+  std::unique_ptr<report::Reporter> open_reporter(bool resume, int64_t steps_done);  // null but on rank 0
   void restore(const checkpoint::Found& found);
-  void evaluate(report::Reporter& reporter, int64_t steps_done, TrainSummary& summary);
+  void evaluate(report::Reporter* reporter, int64_t steps_done, TrainSummary& summary);
   std::filesystem::path save(int64_t steps_done);
-  checkpoint::RunTensors tensors() const;
 
   Run run_;
   std::string config_json_;

@@ -1,0 +1,28 @@
+// Settings of what ranks do together.
+#pragma once
+
+#include <cstdint>
+
+#include "thinktune/core/options.h"
+
+namespace thinktune::comm {
+
+// What is divided over the ranks instead of being held by each of them.
+enum class Shard {
+  None,
+  Optimizer,  // AdamW's moments and, in bf16, the f32 master weights (ZeRO-1)
+  Gradients,  // also the gradients (ZeRO-2)
+};
+inline const core::Choices<Shard> kShardNames = {
+    {"none", Shard::None}, {"optimizer", Shard::Optimizer}, {"gradients", Shard::Gradients}};
+
+struct CommOptions {
+  double timeout_s = 1800;
+  Shard shard = Shard::None;
+  bool fixed_order = false;
+  int64_t bucket_mib = 25;
+};
+void describe(core::Fields& fields, CommOptions& options);
+void validate(const CommOptions& options);
+
+}  // namespace thinktune::comm

@@ -1,0 +1,23 @@
+// The two libraries behind a communicator. Each is one file, so that LibTorch's heavy headers are read twice only.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <torch/csrc/distributed/c10d/Backend.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+namespace thinktune::comm {
+
+struct BackendSetup {
+  int rank = 0, size = 1;
+  std::chrono::milliseconds timeout{};
+  std::string local_address;  // of the interface over which rank 0 is reached
+  int64_t cuda_device = 0;
+};
+
+c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store>& store, const BackendSetup& setup);
+
+// Throws Error{User} in a build without CUDA.
+c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, const BackendSetup& setup);
+
+}  // namespace thinktune::comm

@@ -1,0 +1,23 @@
+#include "thinktune/comm/options.h"
+
+namespace thinktune::comm {
+
+void describe(core::Fields& f, CommOptions& o) {
+  f.number("timeout_s", o.timeout_s, core::between(1.0, 86400.0),
+           "seconds after which a collective operation that has not completed ends the run, on every rank. It must be "
+           "longer than one rank may wait for another: while it reads the model, samples longer answers, or writes a "
+           "checkpoint");
+  f.choice("shard", o.shard, kShardNames,
+           "what is divided over the ranks instead of being held by each: none, optimizer (AdamW's moments and, with "
+           "bf16, the f32 master weights; ZeRO-1) or gradients (also the gradients; ZeRO-2)");
+  f.boolean("fixed_order", o.fixed_order,
+            "sum gradients in an order that does not depend on the number of ranks: weights and losses are then the "
+            "same, bit for bit, for any number of ranks with the same number of threads. Costs one exchange of the "
+            "gradients a micro-batch, and divides work between ranks only by whole micro-batches");
+  f.integer("bucket_mib", o.bucket_mib, {1, 4096},
+            "gradients are exchanged in buckets of this many MiB, each as soon as the backward pass has filled it");
+}
+
+void validate(const CommOptions& options) { core::check_ranges(options, "comm"); }
+
+}  // namespace thinktune::comm

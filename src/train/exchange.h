@@ -1,0 +1,30 @@
+// What ranks tell each other of a step besides gradients: each rank samples, asks and judges its part, and afterwards
+// every rank knows all of it, in the order in which one rank would have it. With one rank nothing is copied.
+//
+// Part of rank r of R: elements r, r + R, r + 2R, …
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "thinktune/comm/communicator.h"
+#include "thinktune/guidance/teacher.h"
+#include "thinktune/reward/reward.h"
+#include "thinktune/rollout/types.h"
+
+namespace thinktune::train {
+
+std::vector<rollout::Prompt> own_part(const comm::Communicator& comm, const std::vector<rollout::Prompt>& prompts);
+
+// From the groups of every rank's own part all groups, in the order of `prompts`.
+std::vector<rollout::Group> gather_groups(comm::Communicator& comm, const std::vector<rollout::Prompt>& prompts,
+                                          std::vector<rollout::Group> own);
+
+// As reward::judge_guided: each guided rollout is judged by one rank. `groups` are the same on all ranks, before and
+// after.
+void judge_guided(comm::Communicator& comm, std::vector<rollout::Group>& groups, reward::Reward& reward);
+
+// A teacher whose requests are divided over the ranks; every rank must ask the same.
+std::unique_ptr<guidance::Teacher> divide_teacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher);
+
+}  // namespace thinktune::train

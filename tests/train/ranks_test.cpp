@@ -1,0 +1,334 @@
+// Runs on 1, 2 and 3 ranks against each other: what does not depend on the number of ranks is the same, byte for byte.
+#include "support/ranks.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include "thinktune/weights/convert.h"
+#include "thinktune/weights/safetensors.h"
+#include "train/small_run.h"
+
+namespace thinktune::train {
+namespace {
+
+namespace fs = std::filesystem;
+using comm::Shard;
+using test::answering_teacher;
+using test::small_options;
+using testing::HasSubstr;
+using thinktune::test::expect_all_well;
+using thinktune::test::RankEnd;
+using thinktune::test::run_ranks;
+
+class RanksTest : public testing::Test {
+ protected:
+  RanksTest() {
+    at::set_num_threads(1);
+    test::write_model(folder_.path() / "model");
+  }
+
+  // Several micro-batches an update, two updates a step, and numbers of prompts that 2 and 3 do not divide.
+  TrainOptions options(const std::string& output) const {
+    TrainOptions o = small_options(folder_.path(), output);
+    o.rollout.prompts_per_step = 7;
+    o.update.mini_batch_prompts = 5;
+    o.update.micro_batch_tokens = 300;
+    o.loss.kl_coefficient = 0.01;
+    o.comm.bucket_mib = 1;
+    o.checkpoint.every = 1;
+    o.checkpoint.keep_last = 0;
+    return o;
+  }
+
+  static std::vector<RankEnd> train(int64_t num_ranks, const TrainOptions& o, bool resume = false,
+                                    int64_t max_steps = 0) {
+    return run_ranks(num_ranks, [&](comm::Communicator& comm) {
+      // The trainer owns its ranks; the test's are lent.
+      Trainer(o, "{}\n", answering_teacher(o), lend(comm)).run(resume, max_steps);
+    });
+  }
+
+  static std::unique_ptr<comm::Communicator> lend(comm::Communicator& comm);
+
+  static std::vector<at::Tensor> master_weights(const TrainOptions& o, int64_t step) {
+    const fs::path folder = fs::path(o.output) / "checkpoints" / ("step-" + std::to_string(step));
+    std::vector<at::Tensor> all;
+    const weights::Safetensors file(folder / "training_state.safetensors");
+    for (int64_t i = 0;; ++i) {
+      const weights::TensorInfo* info = file.find(fmt::format("master.{}", i));
+      if (info == nullptr) return all;
+      all.push_back(at::empty(info->shape, at::kFloat));
+      weights::to_float(*info, all.back().data_ptr<float>());
+    }
+  }
+
+  // Largest |a − b| of a tensor by the largest |a| of it.
+  static double distance(const TrainOptions& a, const TrainOptions& b, int64_t step) {
+    const std::vector<at::Tensor> x = master_weights(a, step), y = master_weights(b, step);
+    EXPECT_EQ(x.size(), y.size());
+    EXPECT_GT(x.size(), 5U);
+    double worst = 0;
+    for (size_t i = 0; i < x.size(); ++i)
+      worst = std::max(worst, ((x[i] - y[i]).abs().max() / x[i].abs().max()).item<double>());
+    std::printf("%s: %.1e after step %ld\n", fs::path(b.output).filename().c_str(), worst, static_cast<long>(step));
+    return worst;
+  }
+
+  // Everything of a rollout but what is a number of the model's.
+  static std::vector<nlohmann::json> words(const TrainOptions& o, int64_t step) {
+    std::vector<nlohmann::json> rows;
+    for (const auto& row :
+         test::rows_without_times(fs::path(o.output) / "rollouts" / fmt::format("step-{}.jsonl", step))) {
+      nlohmann::json kept;
+      for (const auto& [key, value] : row.items())
+        if (!value.is_number_float()) kept[key] = value;
+      rows.push_back(kept);
+    }
+    return rows;
+  }
+
+  // All files of both runs, byte for byte, but for mismatch/…: the sampler's log-probability of a token may depend in
+  // its last bit on how many sequences are decoded with it.
+  static std::map<std::string, std::string> results_of(const TrainOptions& o) {
+    std::map<std::string, std::string> results = test::results_of(o);
+    results["metrics.jsonl"].clear();
+    for (auto row : test::rows_without_times(fs::path(o.output) / "metrics.jsonl")) {
+      for (const char* key : {"mismatch/max", "mismatch/p99", "mismatch/mean"}) row.erase(key);
+      results["metrics.jsonl"] += row.dump() + "\n";
+    }
+    return results;
+  }
+  static void expect_same_results(const TrainOptions& a, const TrainOptions& b) {
+    const auto first = results_of(a), second = results_of(b);
+    ASSERT_GE(first.size(), 10U);
+    EXPECT_EQ(first.size(), second.size());
+    for (const auto& [name, content] : first) {
+      ASSERT_TRUE(second.contains(name)) << name << " is missing in " << b.output;
+      EXPECT_TRUE(content == second.at(name)) << name << " differs";
+    }
+  }
+
+  thinktune::test::TempFolder folder_;
+};
+
+// Passes everything on.
+class Lent final : public comm::Communicator {
+ public:
+  explicit Lent(comm::Communicator& comm) : comm_(comm) {}
+  int64_t rank() const override { return comm_.rank(); }
+  int64_t size() const override { return comm_.size(); }
+  void set_step(int64_t step) override { comm_.set_step(step); }
+  comm::PendingPtr start_all_reduce(at::Tensor sum, const char* what) override {
+    return comm_.start_all_reduce(sum, what);
+  }
+  comm::PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) override {
+    return comm_.start_reduce_scatter(sum_C, input_RC, what);
+  }
+  comm::PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) override {
+    return comm_.start_all_gather(output_RC, input_C, what);
+  }
+  comm::PendingPtr start_all_to_all(at::Tensor output_RC, at::Tensor input_RC, const char* what) override {
+    return comm_.start_all_to_all(output_RC, input_RC, what);
+  }
+  comm::PendingPtr start_broadcast(at::Tensor tensor, int64_t root, const char* what) override {
+    return comm_.start_broadcast(tensor, root, what);
+  }
+
+ private:
+  comm::Communicator& comm_;
+};
+
+std::unique_ptr<comm::Communicator> RanksTest::lend(comm::Communicator& comm) { return std::make_unique<Lent>(comm); }
+
+TEST_F(RanksTest, AFixedOrderGivesTheSameBytesForAnyNumberOfRanks) {
+  for (const Precision precision : {Precision::F32, Precision::Bf16}) {
+    const std::string name = precision == Precision::F32 ? "f32" : "bf16";
+    std::vector<TrainOptions> runs;
+    for (const int64_t ranks : {1, 2, 3}) {
+      TrainOptions& o = runs.emplace_back(options(fmt::format("{}-{}", name, ranks)));
+      o.comm.fixed_order = true;
+      o.precision = precision;
+      expect_all_well(train(ranks, o));
+    }
+    for (const size_t i : {1, 2}) {
+      SCOPED_TRACE(fmt::format("{}, {} ranks", name, i + 1));
+      expect_same_results(runs[0], runs[i]);
+    }
+  }
+}
+
+TEST_F(RanksTest, RolloutsAreTheSameAndWeightsEqualToTheRoundingOfSums) {
+  std::vector<TrainOptions> runs;
+  for (const int64_t ranks : {1, 2, 3}) {
+    runs.push_back(options(fmt::format("run-{}", ranks)));
+    expect_all_well(train(ranks, runs.back()));
+  }
+  const auto first = test::results_of(runs[0]);
+  const auto rows = test::rows_without_times(fs::path(runs[0].output) / "metrics.jsonl");
+  for (const size_t i : {1, 2}) {
+    SCOPED_TRACE(fmt::format("{} ranks", i + 1));
+    const auto results = test::results_of(runs[i]);
+    EXPECT_TRUE(first.at("rollouts/step-1.jsonl") == results.at("rollouts/step-1.jsonl"));
+    for (int64_t step = 1; step <= 3; ++step) {
+      EXPECT_TRUE(words(runs[0], step) == words(runs[i], step)) << "step " << step;
+      EXPECT_LT(distance(runs[0], runs[i], step), 1e-6 * 10 * static_cast<double>(step)) << "step " << step;
+    }
+    const auto other = test::rows_without_times(fs::path(runs[i].output) / "metrics.jsonl");
+    ASSERT_EQ(rows.size(), other.size());
+    for (size_t step = 0; step < rows.size(); ++step) {
+      EXPECT_GT(rows[step]["optim/grad_norm"], 0);
+      for (const auto& [key, value] : rows[step].items()) {
+        if (key == "update/packed_tokens") continue;  // prompts repeated where a group is divided
+        if (key.starts_with("mismatch/")) continue;   // rounding and nothing else
+        const double expected = value, found = other[step].at(key);
+        EXPECT_NEAR(found, expected, 2e-5 * std::max(1e-2, std::abs(expected))) << key << " of step " << step + 1;
+      }
+    }
+  }
+}
+
+TEST_F(RanksTest, SharesOfTheOptimiserGiveTheSameWeights) {
+  for (const Precision precision : {Precision::F32, Precision::Bf16}) {
+    TrainOptions alone = options(precision == Precision::F32 ? "f32" : "bf16");
+    alone.comm.fixed_order = true;  // the same micro-batches, whose bf16 gradients are rounded
+    alone.precision = precision;
+    expect_all_well(train(1, alone));
+    for (const Shard shard : {Shard::Optimizer, Shard::Gradients})
+      for (const int64_t ranks : {2, 3}) {
+        TrainOptions o = alone;
+        o.comm.shard = shard;
+        o.output += fmt::format("-{}-{}", core::name_of(comm::kShardNames, shard), ranks);
+        SCOPED_TRACE(o.output);
+        expect_all_well(train(ranks, o));
+        for (int64_t step = 1; step <= 3; ++step) EXPECT_LT(distance(alone, o, step), 1e-6) << "step " << step;
+      }
+  }
+}
+
+TEST_F(RanksTest, SharesWithoutAFixedOrder) {
+  TrainOptions alone = options("alone");
+  expect_all_well(train(1, alone));
+  for (const Shard shard : {Shard::Optimizer, Shard::Gradients}) {
+    TrainOptions o = options(std::string(core::name_of(comm::kShardNames, shard)));
+    o.comm.shard = shard;
+    SCOPED_TRACE(o.output);
+    expect_all_well(train(3, o));
+    for (int64_t step = 1; step <= 3; ++step)
+      EXPECT_LT(distance(alone, o, step), 1e-6 * 10 * static_cast<double>(step)) << "step " << step;
+  }
+}
+
+TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {
+  TrainOptions whole = options("whole");
+  whole.comm.fixed_order = true;
+  expect_all_well(train(1, whole));
+  for (const int64_t ranks : {1, 3}) {
+    TrainOptions o = whole;
+    o.output = (folder_.path() / fmt::format("resumed-by-{}", ranks)).string();
+    expect_all_well(train(2, o, false, 1));
+    expect_all_well(train(ranks, o, true));
+    expect_same_results(whole, o);
+  }
+  // Shares are put together and divided anew.
+  TrainOptions o = whole;
+  o.output = (folder_.path() / "shares").string();
+  o.comm.shard = Shard::Gradients;
+  expect_all_well(train(2, o, false, 1));
+  o.comm.shard = Shard::Optimizer;
+  expect_all_well(train(3, o, true, 1));
+  o.comm.shard = Shard::None;
+  expect_all_well(train(1, o, true));
+  EXPECT_LT(distance(whole, o, 3), 1e-6);
+}
+
+TEST_F(RanksTest, MoreRanksThanPrompts) {
+  TrainOptions alone = options("alone");
+  alone.rollout.prompts_per_step = alone.update.mini_batch_prompts = 2;
+  alone.data.arithmetic.num_heldout = 1;
+  alone.comm.fixed_order = true;
+  TrainOptions three = alone;
+  three.output = (folder_.path() / "three").string();
+  expect_all_well(train(1, alone));
+  expect_all_well(train(3, three));
+  expect_same_results(alone, three);
+}
+
+TEST_F(RanksTest, ADeadRankEndsTheRunAndTheLastCheckpointIsWhole) {
+  const TrainOptions o = options("run");
+  const std::vector<RankEnd> ends = run_ranks(3, [&](comm::Communicator& comm) {
+    int64_t requests = 0;
+    Trainer(o, "{}\n",
+            answering_teacher(o,
+                              [&](const std::string& gold, int64_t) {
+                                if (comm.rank() == 1 && ++requests == 4) ::raise(SIGKILL);
+                                return guidance::TeacherReply{
+                                    guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."),
+                                    true};
+                              }),
+            lend(comm))
+        .run(false);
+  });
+  EXPECT_EQ(ends[1].exit_code, 128 + SIGKILL);
+  for (const int64_t r : {0, 2}) {
+    EXPECT_EQ(ends[r].exit_code, 3);
+    EXPECT_THAT(ends[r].error, HasSubstr(fmt::format("rank {}, step 2: the all-gather of the teacher's replies", r)));
+  }
+  std::vector<std::string> skipped;
+  const auto found =
+      checkpoint::find_newest(fs::path(o.output) / "checkpoints", thinktune::test::tiny_config(), skipped);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->state.step, 1);
+  EXPECT_TRUE(skipped.empty());
+  expect_all_well(train(2, o, true));
+}
+
+TEST_F(RanksTest, NumbersThatAreNotFiniteNameTheRank) {
+  for (const Shard shard : {Shard::None, Shard::Gradients}) {
+    TrainOptions o = options(shard == Shard::None ? "none" : "shares");
+    o.comm.shard = shard;
+    const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
+      // Between sampling and the update, a weight of rank 1 ceases to be a number: what a broken device gives.
+      const Trainer* self = nullptr;
+      Trainer trainer(
+          o, "{}\n",
+          answering_teacher(o,
+                            [&](const std::string& gold, int64_t) {
+                              if (comm.rank() == 1)
+                                self->parts().policy->compute_weights().final_norm.detach().fill_(NAN);
+                              return guidance::TeacherReply{
+                                  guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."),
+                                  true};
+                            }),
+          lend(comm));
+      self = &trainer;
+      trainer.run(false);
+    });
+    SCOPED_TRACE(ends[1].error);
+    EXPECT_EQ(ends[1].exit_code, 3);
+    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 1: "));
+    EXPECT_EQ(ends[0].exit_code, 3);
+    EXPECT_FALSE(fs::exists(fs::path(o.output) / "checkpoints" / "step-1"));
+  }
+}
+
+TEST_F(RanksTest, AFixedOrderNeedsLogprobsThatDoNotDependOnTheSampler) {
+  TrainOptions o = options("run");
+  o.comm.fixed_order = true;
+  EXPECT_NO_THROW(validate(o));
+  o.update.old_logprobs = OldLogprobs::Sampler;
+  EXPECT_THAT(test::error_of([&] { validate(o); }).message(), HasSubstr("comm.fixed_order"));
+}
+
+TEST_F(RanksTest, OtherSettingsOfARankAreRefused) {
+  const TrainOptions o = options("run");
+  const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
+    Trainer(o, comm.rank() == 0 ? "{}\n" : "{\"seed\": 2}\n", answering_teacher(o), lend(comm));
+  });
+  for (const RankEnd& end : ends) {
+    EXPECT_EQ(end.exit_code, 3);
+    EXPECT_THAT(end.error, HasSubstr("rank 1 was started with other settings than rank 0"));
+  }
+}
+
+}  // namespace
+}  // namespace thinktune::train
