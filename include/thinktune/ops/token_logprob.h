@@ -24,7 +24,7 @@ struct TokenLogprobs {
 
 struct TokenLogprobOptions {
   LogprobTransform transform;
-  double softcap = 0;             // c > 0: the model's logits are c · tanh(product / c) (Gemma 2)
+  double softcap = 0;  // c > 0: the model's logits are c · tanh(product / c) (Gemma 2)
   // Of [T, V], so much is held at a time. Whole rows: of chunk_tokens tokens, fewer where the vocabulary is large.
   // Backward, unless the transform truncates: backward_tokens tokens by backward_vocabulary entries.
   int64_t chunk_tokens = 256;
