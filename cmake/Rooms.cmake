@@ -1,11 +1,19 @@
 # tt_room(NAME [TORCH] LINKS …): the static library thinktune_NAME from src/NAME/*.cpp (without main.cpp).
-# TORCH: the room may include LibTorch's headers.
+# TORCH: the room may include LibTorch's headers. Files *_cuda.cpp belong to builds with CUDA, *_cuda_absent.cpp to all others.
 function(tt_room name)
   cmake_parse_arguments(ARG "TORCH" "" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/*.cpp")
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   if(name STREQUAL "kernels")  # the one room whose code and contracts stand at the root
     file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/*.cpp")
+  endif()
+  if(TT_CUDA)
+    list(FILTER sources EXCLUDE REGEX "_cuda_absent\\.cpp$")
+    set(cuda_sources ${sources})
+    list(FILTER cuda_sources INCLUDE REGEX "_cuda\\.cpp$")
+    set_source_files_properties(${cuda_sources} PROPERTIES COMPILE_OPTIONS "-isystem;${CUDAToolkit_INCLUDE_DIRS}")
+  else()
+    list(FILTER sources EXCLUDE REGEX "_cuda\\.cpp$")
   endif()
   if(sources)
     add_library(thinktune_${name} STATIC ${sources})
