@@ -33,7 +33,7 @@ void UpdateStatistics::add_micro_batch(const MicroBatch& micro, const algo::Loss
 
   if (num_updates_ > 0) return;  // later updates have moved away from what was sampled
   // The update's own pass, not the old log-probabilities: these may be the sampler's.
-  const at::Tensor trainer_M = inputs.logprobs_M.detach().to(at::kFloat).contiguous();
+  const at::Tensor trainer_M = inputs.logprobs_M.detach().to(at::kCPU, at::kFloat).contiguous();
   const float* trainer = trainer_M.const_data_ptr<float>();
   for (const rollout::TrainGroup& group : micro.groups) {
     for (const rollout::TrainSequence& sequence : group.sequences) {

@@ -46,6 +46,7 @@ class PromptStream {
 // The parts of a run, in the order in which they are made. Later ones refer to earlier ones.
 struct Run {
   TrainOptions options;
+  at::Device device = at::kCPU;  // of weights, optimiser and every pass
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
