@@ -11,6 +11,7 @@
 #include "set_up.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/ops/linear.h"
 #include "thinktune/train/batch.h"
 
@@ -60,6 +61,7 @@ class ProductTimes {
     double best_s = 0;
     constexpr int kRounds = 7;  // the first one prepares
     for (int round = 0; round < kRounds; ++round) {
+      ops::synchronize(plain_.embedding.device());
       core::Stopwatch watch;
       for (const at::Tensor& w : matrices) {
         const at::Tensor &x = inputs.at(w.size(1)), &dy = inputs.at(w.size(0));
@@ -68,7 +70,9 @@ class ProductTimes {
         at::mm(dy, w);
         at::mm(dy.t(), x);
       }
-      if (round == 1 || (round > 1 && watch.seconds() < best_s)) best_s = watch.seconds();
+      ops::synchronize(plain_.embedding.device());
+      const double seconds = watch.seconds();
+      if (round == 1 || (round > 1 && seconds < best_s)) best_s = seconds;
     }
     return best_s / static_cast<double>(rows);
   }
@@ -102,6 +106,12 @@ void add(Work& work, const StepRecord& record, const TrainOptions& options) {
     }
 }
 
+// Of sampling, as generation_s counts.
+double generation_operations(const Operations& operations, const infer::EngineStats& stats) {
+  return static_cast<double>(stats.generated_tokens) * (operations.layers + operations.head) +
+         static_cast<double>(stats.prompt_tokens) * operations.layers;
+}
+
 // One prompt row through the head a group; the others are not needed.
 double generation_s(const ProductTimes& times, const infer::EngineStats& stats, int64_t slots, int64_t prefill_rows) {
   const auto generated = static_cast<double>(stats.generated_tokens);
@@ -129,6 +139,7 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   Work work;
   for (int64_t step = 0; step < bench.warm_up + bench.steps; ++step) {
     if (step == bench.warm_up) {
+      ops::reset_peak_memory(run.device);
       run.engine->reset_stats();
       if (run.teacher_engine != nullptr) run.teacher_engine->reset_stats();
     }
@@ -144,6 +155,8 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
       }
   }
   result.peak_bytes = peak_bytes();
+  result.device = ops::describe(run.device);
+  result.device_peak_bytes = ops::memory_of(run.device).peak;
   work.sampler = run.engine->stats();
   if (run.teacher_engine != nullptr) work.teacher = run.teacher_engine->stats();
 
@@ -153,20 +166,27 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   const int64_t slots = std::min(options.engine.max_sequences, rollouts);
   const int64_t micro_rows = std::max<int64_t>(1, std::min(options.update.micro_batch_tokens, work.packed_tokens));
   const int64_t head_rows = std::min(micro_rows, ops::TokenLogprobOptions{}.chunk_tokens);
-  const auto add_part = [&](const char* name, double seconds, int64_t tokens, double products_s) {
-    if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s});
+  const Operations operations = operations_of(weights);
+  const auto passes = [&](int64_t tokens, int64_t rows) {
+    return static_cast<double>(tokens) * operations.layers + static_cast<double>(rows) * operations.head;
+  };
+  const auto add_part = [&](const char* name, double seconds, int64_t tokens, double products_s, double count) {
+    if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s, count});
   };
   add_part("sample", work.seconds.sample, work.sampler.generated_tokens,
-           generation_s(times, work.sampler, slots, options.engine.prefill_tokens));
+           generation_s(times, work.sampler, slots, options.engine.prefill_tokens),
+           generation_operations(operations, work.sampler));
   add_part("teacher", work.seconds.teacher, work.teacher.generated_tokens,
-           generation_s(times, work.teacher, slots, options.engine.prefill_tokens));
+           generation_s(times, work.teacher, slots, options.engine.prefill_tokens),
+           generation_operations(operations, work.teacher));
   add_part("old log-probs", work.seconds.old_logprobs, work.old_tokens,
            static_cast<double>(work.old_tokens) * times.layers_forward(micro_rows) +
-               static_cast<double>(work.old_rows) * times.head_forward(head_rows));
+               static_cast<double>(work.old_rows) * times.head_forward(head_rows),
+           passes(work.old_tokens, work.old_rows));
   const double layers_s = times.layers_both(micro_rows), head_s = times.head_both(head_rows);
   add_part("update", work.seconds.update, work.packed_tokens,
-           static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s);
-  const Operations operations = operations_of(weights);
+           static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s,
+           3 * passes(work.packed_tokens, work.response_rows));
   result.product_gflops = 3 * (operations.layers + operations.head) / (layers_s + head_s) / 1e9;
   return result;
 }
