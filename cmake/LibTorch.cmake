@@ -1,7 +1,7 @@
 # LibTorch from the PyPI wheel, as imported targets of our own: the wheel's CMake package insists on a CUDA toolkit that a CPU
 # build does not need. libtorch_cpu names libcudart.so.13 and libcupti.so.13, so their folders go on the run path.
 #
-#   thinktune_torch   headers, libtorch_cpu, libc10
+#   thinktune_torch   headers, libtorch_cpu, libc10; in a build with CUDA libtorch_cuda and libc10_cuda too
 
 if(DEFINED ENV{THINKTUNE_CACHE})
   set(_cache "$ENV{THINKTUNE_CACHE}")
@@ -56,6 +56,28 @@ target_link_options(thinktune_torch INTERFACE
   "LINKER:-rpath,${_torch}/lib" "LINKER:-rpath,${_cudart_folder}" "LINKER:-rpath,${_cupti_folder}"
   "LINKER:-rpath-link,${_torch}/lib:${_cudart_folder}:${_cupti_folder}"
   "LINKER:--disable-new-dtags")
+
+# libtorch_cuda names a dozen of NVIDIA's libraries: those of the wheels that the torch wheel's metadata asks for.
+if(TT_CUDA)
+  foreach(library cublas.so.13 cudnn.so.9 cufile.so.0 cusparseLt.so.0 nccl.so.2 nvshmem_host.so.3 nvrtc.so.13)
+    file(GLOB_RECURSE _found "${THINKTUNE_SITE_PACKAGES}/nvidia/*/lib${library}")
+    if(NOT _found)
+      message(FATAL_ERROR "lib${library}, which libtorch_cuda needs, is not below ${THINKTUNE_SITE_PACKAGES}/nvidia. Run scripts/setup.sh --cuda.")
+    endif()
+    list(GET _found 0 _found)
+    cmake_path(GET _found PARENT_PATH _folder)
+    list(APPEND _cuda_folders "${_folder}")
+  endforeach()
+  list(REMOVE_DUPLICATES _cuda_folders)
+  foreach(library torch_cuda c10_cuda)
+    add_library(${library} SHARED IMPORTED)
+    set_target_properties(${library} PROPERTIES IMPORTED_LOCATION "${_torch}/lib/lib${library}.so")
+  endforeach()
+  # Nothing of ours calls libtorch_cuda by name but the files *_cuda.cpp; its operators register themselves when it is loaded.
+  target_link_libraries(thinktune_torch INTERFACE "-Wl,--push-state,--no-as-needed" torch_cuda c10_cuda "${_cudart}" "-Wl,--pop-state")
+  list(JOIN _cuda_folders ":" _cuda_path)
+  target_link_options(thinktune_torch INTERFACE "LINKER:-rpath,${_cuda_path}" "LINKER:-rpath-link,${_cuda_path}")
+endif()
 
 # One precompiled header for all torch-facing code: ATen alone takes most of a file's compile time.
 file(WRITE "${CMAKE_BINARY_DIR}/torch_pch.cpp" "// carries the precompiled header\n")

@@ -7,22 +7,27 @@
 #   scripts/setup.sh --checker  also a Python environment with math-verify (only check_rewards.py and check_eval.py need it)
 #   scripts/setup.sh --tests    also the models and tokenizers that some tests read (they skip where these cannot be had)
 #   scripts/setup.sh --bench    also Google Benchmark (only the target operations_benchmark needs it)
+#   scripts/setup.sh --cuda     also the libraries of LibTorch's CUDA side, for builds with CUDA (the toolkit with nvcc, CUDA 13.0, is
+#                               NVIDIA's to install); without being asked where there are nvcc and a driver, as the build has it
 #
 # THINKTUNE_CACHE names the cache folder (default ~/.cache/thinktune); checkouts share it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-want_python=0 want_checker=0 want_tests=0 want_bench=0
+want_python=0 want_checker=0 want_tests=0 want_bench=0 want_cuda=0
 for argument in "$@"; do
   case "$argument" in
     --python) want_python=1 ;;
     --checker) want_checker=1 ;;
     --tests) want_tests=1 ;;
     --bench) want_bench=1 ;;
-    *) stop "setup.sh does not know '$argument'; it takes --python, --checker, --tests, --bench or nothing" ;;
+    --cuda) want_cuda=1 ;;
+    *) stop "setup.sh does not know '$argument'; it takes --python, --checker, --tests, --bench, --cuda or nothing" ;;
   esac
 done
+
+if { [ -x /usr/local/cuda/bin/nvcc ] || command -v nvcc >/dev/null; } && [ -e /proc/driver/nvidia/version ]; then want_cuda=1; fi
 
 install_packages "${build_packages[@]}" || stop "without the Debian packages nothing can be built"
 if ((want_bench)); then
@@ -47,6 +52,15 @@ install_venv() { # folder, requirements file, pip options…
   : >"$stamp"
 }
 install_venv "$THINKTUNE_CACHE/venv" third_party/requirements.txt --no-deps
+if ((want_cuda)); then # into the same environment: the wheels share the folder nvidia/cu13/lib
+  stamp="$THINKTUNE_CACHE/venv/installed-$(sha256sum third_party/requirements-cuda.txt | cut -c1-16)"
+  if [ ! -e "$stamp" ]; then
+    say "adding third_party/requirements-cuda.txt to $THINKTUNE_CACHE/venv (a large download)"
+    "$THINKTUNE_CACHE/venv/bin/pip" install --disable-pip-version-check --no-input --no-deps -r third_party/requirements-cuda.txt \
+      >>"$THINKTUNE_CACHE/pip.log" 2>&1 || stop "pip could not install third_party/requirements-cuda.txt; see $THINKTUNE_CACHE/pip.log"
+    : >"$stamp"
+  fi
+fi
 ((want_python)) && install_venv "$THINKTUNE_CACHE/python" third_party/requirements-python.txt
 ((want_checker)) && install_venv "$THINKTUNE_CACHE/checker" third_party/requirements-checker.txt
 if ((want_tests)); then

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "manifest.h"
@@ -80,7 +81,14 @@ void write_tensors(const fs::path& file, const RunTensors& tensors) {
   std::vector<weights::TensorToWrite> writes;
   for (const NamedTensor& t : named(tensors)) {
     TT_CHECK(t.tensor.scalar_type() == at::kFloat && t.tensor.is_contiguous(), "{} must be f32 and contiguous", t.name);
-    writes.push_back({t.name, weights::DType::F32, t.tensor.sizes().vec(), t.tensor.const_data_ptr()});
+    weights::TensorToWrite& write = writes.emplace_back(t.name, weights::DType::F32, t.tensor.sizes().vec());
+    if (t.tensor.is_cpu())
+      write.data = t.tensor.const_data_ptr();
+    else  // the host holds one of them at a time
+      write.produce = [tensor = t.tensor](std::byte* out) {
+        const at::Tensor on_host = tensor.cpu();
+        std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
+      };
   }
   weights::write_safetensors(file, writes);
 }
@@ -186,13 +194,16 @@ std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfi
 }
 
 void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {
+  const at::NoGradGuard no_grad;
   const weights::Safetensors file(checkpoint / kTensorsName);
   for (const NamedTensor& t : named(tensors)) {
     const weights::TensorInfo* info = file.find(t.name);
     if (info == nullptr) throw core::data_error(fmt::format("{}: {} is missing", file.where(), t.name));
     if (at::IntArrayRef(info->shape) != t.tensor.sizes() || info->dtype != weights::DType::F32)
       throw core::data_error(fmt::format("{}: {} has another shape or type than the model's", file.where(), t.name));
-    weights::to_float(*info, t.tensor.data_ptr<float>());
+    const at::Tensor on_host = t.tensor.is_cpu() ? t.tensor : at::empty(t.tensor.sizes(), at::kFloat);
+    weights::to_float(*info, on_host.data_ptr<float>());
+    if (!t.tensor.is_cpu()) t.tensor.copy_(on_host);
   }
 }
 

@@ -20,10 +20,13 @@ nlohmann::ordered_json to_json(const train::BenchResult& result, const train::Tr
                              {"tokens_a_step", static_cast<double>(part.tokens) / steps},
                              {"tokens_per_s", static_cast<double>(part.tokens) / part.seconds},
                              {"products_s_a_step", part.products_s / steps},
+                             {"gflops", part.operations / part.seconds / 1e9},
                              {"share_of_product_peak", part.products_s / part.seconds}});
   json["product_gflops"] = result.product_gflops;
   json["ready_s"] = result.ready_s;
   json["peak_bytes"] = result.peak_bytes;
+  json["device"] = result.device;
+  json["device_peak_bytes"] = result.device_peak_bytes;
   return json;
 }
 
@@ -31,6 +34,7 @@ nlohmann::ordered_json to_json(const train::BenchResult& result, const train::Tr
 
 int run_bench(const BenchCommand& command) {
   train::TrainOptions options = read_train_options(command.config, command.set);
+  if (!command.device.empty()) options.device = command.device;
   train::validate(options);
   const train::BenchResult result = train::run_bench(options, {.steps = command.steps, .warm_up = command.warm_up});
   if (command.json) {
@@ -40,11 +44,12 @@ int run_bench(const BenchCommand& command) {
   const auto steps = static_cast<double>(result.step_s.size());
   double total_s = 0;
   for (const double s : result.step_s) total_s += s;
-  std::printf("%-17s %10s %10s %10s %13s %9s\n", "part", "s a step", "tokens", "tokens/s", "products, s", "of peak");
+  std::printf("%-17s %10s %10s %10s %13s %9s %10s\n", "part", "s a step", "tokens", "tokens/s", "products, s",
+              "of peak", "GFLOP/s");
   for (const train::BenchPart& part : result.parts)
-    std::printf("%-17s %10.2f %10.0f %10.0f %13.2f %7.0f %%\n", part.name.c_str(), part.seconds / steps,
+    std::printf("%-17s %10.2f %10.0f %10.0f %13.2f %7.0f %% %10.0f\n", part.name.c_str(), part.seconds / steps,
                 static_cast<double>(part.tokens) / steps, static_cast<double>(part.tokens) / part.seconds,
-                part.products_s / steps, 100 * part.products_s / part.seconds);
+                part.products_s / steps, 100 * part.products_s / part.seconds, part.operations / part.seconds / 1e9);
   std::printf("%-17s %10.2f %10.0f %10.0f\n", "step", total_s / steps,
               static_cast<double>(result.response_tokens) / steps,
               static_cast<double>(result.response_tokens) / total_s);
@@ -52,6 +57,9 @@ int run_bench(const BenchCommand& command) {
       "products: what the model's matrix products take for the same work, measured after the steps (update: %.0f "
       "GFLOP/s)\nready after %.1f s; peak memory %.2f GB\n",
       result.product_gflops, result.ready_s, static_cast<double>(result.peak_bytes) / 1e9);
+  if (result.device_peak_bytes > 0)
+    std::printf("%s; peak memory of its tensors %.2f GB\n", result.device.c_str(),
+                static_cast<double>(result.device_peak_bytes) / 1e9);
   return 0;
 }
 

@@ -83,8 +83,9 @@ int run_by_config(const EvalCommand& command) {
   std::optional<core::AtomicFile> output;  // opened now: a mistake in its name is not to be found after an hour of work
   if (!command.output.empty()) output.emplace(command.output);
   const std::string& chat_template = command.chat_template.empty() ? options.chat_template : command.chat_template;
-  const auto loaded = load_model(command.model, command.precision, options.engine, {.chat_template = chat_template},
-                                 options.long_context);
+  const auto loaded =
+      load_model(command.model, {command.precision, command.device.empty() ? options.device : command.device},
+                 options.engine, {.chat_template = chat_template}, options.long_context);
   size_t too_long = 0;
   const std::vector<rollout::Prompt> prompts = make_prompts(problems, options, *loaded, too_long);
   const auto reward = reward::make_reward(options.reward);
@@ -191,8 +192,8 @@ int run_by_protocol(const EvalCommand& command) {
   infer::EngineOptions engine;
   engine.max_sequences = options.slots;
   engine.kv_cache_mib = command.kv_cache_mib.value_or(engine.kv_cache_mib);
-  const auto loaded = load_model(command.model, command.precision, engine,
-                                 {.chat_template = command.chat_template, .needs_chat = needs_chat});
+  const auto loaded = load_model(command.model, {command.precision, command.device.empty() ? "auto" : command.device},
+                                 engine, {.chat_template = command.chat_template, .needs_chat = needs_chat});
   const eval::Subject subject = {.engine = *loaded->engine,
                                  .tokenizer = *loaded->vocabulary.tokenizer,
                                  .chat = loaded->vocabulary.chat.get(),

@@ -10,6 +10,7 @@
 #include "thinktune/cli/config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/report/table.h"
 
 namespace thinktune::cli {
@@ -98,9 +99,9 @@ int run_docs() {
 }
 
 std::string version_text() {
-  return fmt::format("thinktune {}\nLibTorch {}, kernels: {}, {} threads\nbuilt with g++ {}", THINKTUNE_VERSION,
+  return fmt::format("thinktune {}\nLibTorch {}, kernels: {}, {} threads, {}\nbuilt with g++ {}", THINKTUNE_VERSION,
                      THINKTUNE_TORCH_VERSION, kernels::name_of(kernels::instruction_set()), at::get_num_threads(),
-                     __VERSION__);
+                     ops::cuda_support(), __VERSION__);
 }
 
 }  // namespace thinktune::cli

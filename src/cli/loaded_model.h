@@ -10,6 +10,7 @@
 namespace thinktune::cli {
 
 struct Loaded {
+  at::Device device = at::kCPU;
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
@@ -17,8 +18,11 @@ struct Loaded {
   std::unique_ptr<infer::Engine> engine;
 };
 
-// `precision`: "f32" or "bf16".
-std::unique_ptr<Loaded> load_model(const std::string& path, const std::string& precision,
+struct Placement {
+  std::string precision;  // "f32" or "bf16"
+  std::string device;     // as ops::open_device takes it
+};
+std::unique_ptr<Loaded> load_model(const std::string& path, const Placement& placement,
                                    const infer::EngineOptions& options, const model::VocabularyRequest& request,
                                    bool long_context = false);
 

@@ -12,6 +12,7 @@
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
+#include "thinktune/ops/device.h"
 #include "usage.h"
 
 namespace thinktune::cli {
@@ -24,6 +25,19 @@ CLI::Option* add_precision(CLI::App* sub, std::string& precision) {
       ->type_name("")
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->capture_default_str();
+}
+
+CLI::Option* add_device(CLI::App* sub, std::string& device) {
+  return sub->add_option("--device", device, "What computes: auto (a GPU if there is one), cpu, cuda, cuda:N")
+      ->type_name("NAME")
+      ->check([](const std::string& name) -> std::string {
+        try {
+          ops::check_device_name(name, "--device");
+          return "";
+        } catch (const core::Error& error) {
+          return fmt::format("{}: {}", error.message(), error.hint());
+        }
+      });
 }
 
 void add_chat_template(CLI::App* sub, std::string& file) {
@@ -138,6 +152,7 @@ void add_eval(CLI::App& app, EvalCommand& command, EvalCompareCommand& compare_c
       ->expected(1)
       ->take_all();
   add_precision(sub, command.precision);
+  add_device(sub, command.device);
   add_chat_template(sub, command.chat_template);
   sub->add_option("--output", command.output, "With --config or --set: write every answer to this JSONL file")
       ->type_name("FILE");
@@ -181,6 +196,7 @@ void add_generate(CLI::App& app, GenerateCommand& command, std::function<int()>&
       ->check(whole_number_from(0))
       ->capture_default_str();
   add_precision(sub, command.precision);
+  add_device(sub, command.device)->capture_default_str();
   add_chat_template(sub, command.chat_template);
   sub->add_flag("--ids", command.ids, "Print token ids instead of text");
   sub->footer(
@@ -274,6 +290,7 @@ void add_bench(CLI::App& app, BenchCommand& command, std::function<int()>& actio
       ->check(whole_number_from(0))
       ->capture_default_str();
   sub->add_flag("--json", command.json, "One JSON object in place of the table");
+  add_device(sub, command.device);
   sub->footer("  thinktune bench --config configs/bench_grpo_step.json --set model=MODEL.gguf");
   sub->callback([&] { action = [&] { return run_bench(command); }; });
 }
@@ -330,6 +347,13 @@ int run(int argc, char** argv) {
 int show(const c10::Error& error) {
   const std::string text = error.what_without_backtrace();
   if (text.find("can't allocate memory") != std::string::npos) throw std::bad_alloc();
+  if (text.find("CUDA out of memory") != std::string::npos) {
+    std::fprintf(stderr,
+                 "error: %s\n  in training, lower engine.kv_cache_mib or update.micro_batch_tokens, or set "
+                 "update.gradient_checkpointing, and go on with --resume; else a smaller model is needed\n",
+                 text.substr(0, text.find('\n')).c_str());
+    return 1;
+  }
   std::fprintf(stderr,
                "error: LibTorch: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
                text.substr(0, text.find('\n')).c_str());

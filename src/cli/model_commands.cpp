@@ -19,7 +19,7 @@ void print(const std::string& text) {
 
 int run_generate(const GenerateCommand& command) {
   // One sequence takes what it takes: only the tokens that come touch the memory.
-  const auto loaded = load_model(command.model, command.precision, {.kv_cache_mib = int64_t{1} << 24},
+  const auto loaded = load_model(command.model, {command.precision, command.device}, {.kv_cache_mib = int64_t{1} << 24},
                                  {.chat_template = command.chat_template, .needs_chat = !command.raw});
   const text::Tokenizer& tokenizer = *loaded->vocabulary.tokenizer;
   infer::Request request{.max_new_tokens = command.max_new_tokens};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "thinktune/guidance/reply.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::guidance {
 namespace {
@@ -78,6 +79,7 @@ Ids ModelTeacher::prompt_ids(const Rendered& rendered, const std::string& writte
 }
 
 std::vector<TeacherReply> ModelTeacher::reply(const std::vector<TeacherRequest>& requests) {
+  const ops::ProfilerRange range("teacher");
   const std::vector<Rendered> prompts = render_all(requests);
   std::vector<std::string> forced;
   for (const TeacherRequest& request : requests) forced.push_back(request.forced_opinion);

@@ -8,15 +8,11 @@
 
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/model_runner.h"
 #include "thinktune/infer/sample_token.h"
 
 namespace thinktune::infer {
 namespace {
-
-at::Tensor index_tensor(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
-}
 
 bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& prefix) {
   return ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
@@ -25,14 +21,14 @@ bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& pr
 // Tokens that a prompt of the call is behind: computed once, before the prompts themselves.
 struct Prefix {
   std::vector<TokenId> ids;
-  std::shared_ptr<KvBlock> block;
+  std::shared_ptr<KvSequence> computed;
 };
 
 // A sample that is being decoded.
 struct Slot {
   size_t request = 0;
   uint32_t sample = 0;
-  KvContext context;
+  std::shared_ptr<KvSequence> sequence;
   Generation generation;
   std::string tail;  // decoded text, only kept when there are stop texts
 };
@@ -41,7 +37,7 @@ struct Slot {
 struct ReadyPrompt {
   size_t request = 0;
   uint32_t next_sample = 0;
-  std::vector<std::shared_ptr<const KvBlock>> blocks;
+  std::shared_ptr<KvSequence> computed;
   at::Tensor logits_V;  // behind the prompt's last token
 };
 
@@ -52,27 +48,28 @@ struct Engine::State {
   const model::Weights& weights;
   const text::Tokenizer& tokenizer;
   EngineOptions options;
-  KvMemory memory;  // before the blocks that it counts
+  std::unique_ptr<ModelRunner> runner;  // before the sequences that it holds
   EngineStats stats;
   Prefix held;
 
-  model::Weights packed;  // copies of `weights` for products; empty: to be made
-
-  void pack_weights() {
-    if (packed.layers.empty()) packed = model::pack(weights);
-  }
-
   const model::ModelConfig& config() const { return decoder.config(); }
-  at::ScalarType dtype() const { return weights.embedding.scalar_type(); }
+  int64_t limit_bytes() const { return options.kv_cache_mib << 20; }
 
-  std::shared_ptr<KvBlock> new_block(int64_t tokens) {
-    auto block = std::make_shared<KvBlock>(config(), dtype(), tokens, memory);
-    stats.kv_peak_bytes = std::max(stats.kv_peak_bytes, memory.used_bytes);
-    return block;
+  std::shared_ptr<KvSequence> extend(const std::shared_ptr<KvSequence>& before, int64_t capacity) {
+    auto sequence = runner->extend(before, capacity);
+    stats.kv_peak_bytes = std::max(stats.kv_peak_bytes, runner->used_bytes());
+    return sequence;
   }
 
-  bool has_room(int64_t tokens) const {
-    return memory.used_bytes + kv_bytes(config(), dtype(), tokens) <= memory.limit_bytes;
+  // Of new sequences with room for so many tokens each.
+  int64_t bytes_of(std::initializer_list<int64_t> sequences) const {
+    int64_t bytes = 0;
+    for (const int64_t tokens : sequences) bytes += tokens > 0 ? runner->bytes_of(tokens) : 0;
+    return bytes;
+  }
+
+  bool has_room(std::initializer_list<int64_t> sequences) const {
+    return runner->used_bytes() + bytes_of(sequences) <= limit_bytes();
   }
 
   bool ends_turn(TokenId id) const {
@@ -80,30 +77,17 @@ struct Engine::State {
     return std::find(ids.begin(), ids.end(), id) != ids.end();
   }
 
-  // Computes the tokens of each sequence behind its context; returns their hidden states, flat.
-  at::Tensor prefill(std::vector<KvContext>& contexts, const std::vector<std::vector<TokenId>>& tokens) {
-    std::vector<int64_t> ids, positions, counts;
-    for (size_t i = 0; i < contexts.size(); ++i) {
-      const int64_t before = contexts[i].num_tokens();
-      for (size_t t = 0; t < tokens[i].size(); ++t) {
-        ids.push_back(tokens[i][t]);
-        positions.push_back(before + static_cast<int64_t>(t));
-      }
-      counts.push_back(std::ssize(tokens[i]));
-    }
-    PrefillAttention attention(config(), contexts, counts);
-    const at::Tensor hidden_TD = decoder.forward(packed, index_tensor(ids), index_tensor(positions), attention);
-    for (size_t i = 0; i < contexts.size(); ++i) contexts[i].own->set_size(contexts[i].own->size() + counts[i]);
-    stats.prompt_tokens += std::ssize(ids);
-    return hidden_TD;
+  // Computes the tokens of each sequence behind it; returns their hidden states, flat.
+  at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
+                     const std::vector<std::vector<TokenId>>& tokens) {
+    for (const std::vector<TokenId>& ids : tokens) stats.prompt_tokens += std::ssize(ids);
+    return runner->prefill(sequences, tokens);
   }
 
   void compute(Prefix& prefix) {
     if (prefix.ids.empty()) return;
-    std::vector<KvContext> context(1);
-    context[0].own = new_block(std::ssize(prefix.ids));
-    prefill(context, {prefix.ids});
-    prefix.block = context[0].own;
+    prefix.computed = extend(nullptr, std::ssize(prefix.ids));
+    prefill({prefix.computed}, {prefix.ids});
   }
 
   // What the prompts that do not begin with the held prefix have in common, one token short of the shortest of them.
@@ -126,28 +110,25 @@ struct Engine::State {
   }
 
   bool uses_held(const std::vector<TokenId>& prompt) const {
-    return held.block != nullptr && prompt.size() > held.ids.size() && starts_with(prompt, held.ids);
+    return held.computed != nullptr && prompt.size() > held.ids.size() && starts_with(prompt, held.ids);
   }
 
   const Prefix& prefix_of(const std::vector<TokenId>& prompt, const Prefix& common) const {
     return uses_held(prompt) ? held : common;
   }
 
-  // An empty block for the prompt's own tokens behind its prefix, and those tokens.
-  KvContext begin_context(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra,
-                          std::vector<TokenId>& rest) {
+  // Room for the prompt's own tokens behind its prefix, and those tokens.
+  std::shared_ptr<KvSequence> begin(const std::vector<TokenId>& prompt, const Prefix& prefix, int64_t extra,
+                                    std::vector<TokenId>& rest) {
     rest.assign(prompt.begin() + std::ssize(prefix.ids), prompt.end());
-    KvContext context;
-    if (prefix.block != nullptr) context.before.push_back(prefix.block);
-    context.own = new_block(std::ssize(rest) + extra);
-    return context;
+    return extend(prefix.computed, std::ssize(rest) + extra);
   }
 
   // Computes the next waiting prompts until they give `wanted` samples, the token limit of a prefill is reached, or the
   // next one does not fit into memory together with one sample of any of them.
   void prefill_prompts(const std::vector<Request>& requests, const Prefix& common, size_t& next_request, int64_t wanted,
                        std::deque<ReadyPrompt>& ready) {
-    std::vector<KvContext> contexts;
+    std::vector<std::shared_ptr<KvSequence>> sequences;
     std::vector<std::vector<TokenId>> tokens;
     std::vector<int64_t> last_rows;
     const size_t first = next_request;
@@ -156,22 +137,19 @@ struct Engine::State {
       const Request& request = requests[next_request];
       longest_sample = std::max(longest_sample, request.max_new_tokens);
       const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-      if (!has_room(own + longest_sample)) break;
-      contexts.push_back(
-          begin_context(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
+      if (!has_room({own, longest_sample})) break;
+      sequences.push_back(begin(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
       rows += std::ssize(tokens.back());
       last_rows.push_back(rows - 1);
       wanted -= request.num_samples;
       ++next_request;
     }
-    if (contexts.empty()) return;
-    const at::Tensor last_hidden = prefill(contexts, tokens).index_select(0, index_tensor(last_rows));
-    const at::Tensor logits = decoder.logits(packed, last_hidden);
-    for (size_t i = 0; i < contexts.size(); ++i) {
+    if (sequences.empty()) return;
+    const at::Tensor logits = runner->logits(prefill(sequences, tokens), last_rows);
+    for (size_t i = 0; i < sequences.size(); ++i) {
       ReadyPrompt& prompt = ready.emplace_back();
       prompt.request = first + i;
-      prompt.blocks = contexts[i].before;
-      prompt.blocks.push_back(contexts[i].own);
+      prompt.computed = sequences[i];
       prompt.logits_V = logits[static_cast<int64_t>(i)];
     }
   }
@@ -201,23 +179,16 @@ struct Engine::State {
   // One new token for every slot.
   std::vector<SampledToken> decode(std::vector<Slot>& slots, const std::vector<Request>& requests,
                                    const SamplingOptions& sampling, core::RandomKey key) {
-    std::vector<int64_t> ids, positions;
-    std::vector<KvContext*> contexts;
-    std::vector<core::RandomKey> keys;
-    std::vector<uint32_t> draws;
-    for (Slot& slot : slots) {
-      ids.push_back(slot.generation.ids.back());
-      positions.push_back(slot.context.num_tokens());
-      contexts.push_back(&slot.context);
+    std::vector<DecodeRow> rows;
+    for (const Slot& slot : slots) {
       key.prompt = requests[slot.request].prompt_number;
       key.sample = slot.sample;
-      keys.push_back(key);
-      draws.push_back(static_cast<uint32_t>(slot.generation.ids.size()));
+      rows.push_back({.sequence = slot.sequence.get(),
+                      .last_id = slot.generation.ids.back(),
+                      .key = key,
+                      .draw = static_cast<uint32_t>(slot.generation.ids.size())});
     }
-    DecodeAttention attention(config(), contexts);
-    const at::Tensor hidden_BD = decoder.forward(packed, index_tensor(ids), index_tensor(positions), attention);
-    for (Slot& slot : slots) slot.context.own->set_size(slot.context.own->size() + 1);
-    return sample_tokens(decoder.logits(packed, hidden_BD), sampling, keys, draws);
+    return runner->decode(rows, sampling);
   }
 
   // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
@@ -226,12 +197,11 @@ struct Engine::State {
     Slot slot;
     slot.request = prompt.request;
     slot.sample = prompt.next_sample++;
-    slot.context.before = prompt.blocks;
-    slot.context.own = new_block(request.max_new_tokens);
+    slot.sequence = extend(prompt.computed, request.max_new_tokens);
     key.prompt = request.prompt_number;
     key.sample = slot.sample;
     const uint32_t draw = 0;
-    ended = append(slot, request, sample_tokens(prompt.logits_V.unsqueeze(0), sampling, {&key, 1}, {&draw, 1})[0]);
+    ended = append(slot, request, runner->sample(prompt.logits_V.unsqueeze(0), sampling, {&key, 1}, {&draw, 1})[0]);
     return slot;
   }
 
@@ -253,10 +223,9 @@ struct Engine::State {
   }
 
   void check_memory(const Request& request, const Prefix& common) const {
-    const int64_t tokens = std::ssize(held.ids) + std::ssize(common.ids) + std::ssize(request.prompt_ids) -
-                           std::ssize(prefix_of(request.prompt_ids, common).ids) + request.max_new_tokens;
-    const int64_t bytes = kv_bytes(config(), dtype(), tokens);
-    if (bytes > memory.limit_bytes)
+    const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
+    const int64_t bytes = bytes_of({std::ssize(held.ids), std::ssize(common.ids), own, request.max_new_tokens});
+    if (bytes > limit_bytes())
       throw core::user_error(
           fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB, the limit is {} MiB",
                       request.prompt_ids.size(), request.max_new_tokens, (bytes + (1 << 20) - 1) >> 20,
@@ -267,7 +236,15 @@ struct Engine::State {
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
                EngineOptions options)
-    : state_(new State{decoder, weights, tokenizer, options, {options.kv_cache_mib << 20}, {}, {}, {}}) {
+    : state_(new State{decoder, weights, tokenizer, options, nullptr, {}, {}}) {
+  validate(options);
+  state_->runner =
+      weights.embedding.is_cpu() ? make_cpu_runner(decoder, weights) : make_paged_runner(decoder, weights, options);
+}
+
+Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
+               EngineOptions options, std::unique_ptr<ModelRunner> runner)
+    : state_(new State{decoder, weights, tokenizer, options, std::move(runner), {}, {}}) {
   validate(options);
 }
 
@@ -280,14 +257,14 @@ void Engine::hold_prefix(const std::vector<TokenId>& ids) {
   c10::NoGradGuard no_grad;
   state_->held = {};
   if (ids.empty()) return;
-  state_->pack_weights();
+  state_->runner->prepare();
   state_->held.ids = ids;
   state_->compute(state_->held);
 }
 
 void Engine::release() {
   state_->held = {};
-  state_->packed = {};
+  state_->runner->release();
 }
 
 std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>& requests,
@@ -307,7 +284,7 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   for (const Request& request : requests) state.check_memory(request, common);
 
   core::Stopwatch prefill_watch;
-  state.pack_weights();
+  state.runner->prepare();
   state.compute(common);
   state.stats.prefill_s += prefill_watch.seconds();
 
@@ -330,7 +307,7 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
       }
       ReadyPrompt& prompt = ready.front();
       const Request& request = requests[prompt.request];
-      if (!state.has_room(request.max_new_tokens)) break;
+      if (!state.has_room({request.max_new_tokens})) break;
       bool ended = false;
       Slot slot = state.start(prompt, request, sampling, key, ended);
       if (prompt.next_sample == request.num_samples) ready.pop_front();
@@ -364,7 +341,7 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
                                               const std::vector<std::vector<TokenId>>& continuations) {
   c10::NoGradGuard no_grad;
   State& state = *state_;
-  state.pack_weights();
+  state.runner->prepare();
   TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
            continuations.size());
   std::vector<std::vector<float>> scores;
@@ -375,16 +352,15 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
       continue;
     }
     std::vector<std::vector<TokenId>> tokens(1);
-    std::vector<KvContext> context;
-    context.push_back(state.begin_context(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]));
+    const auto sequence = state.begin(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]);
     tokens[0].insert(tokens[0].end(), continuations[i].begin(),
                      continuations[i].end() - 1);  // nothing is predicted by the last one
-    const at::Tensor hidden_TD = state.prefill(context, tokens);
+    const at::Tensor hidden_TD = state.prefill({sequence}, tokens);
     const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
-    const at::Tensor logprobs = state.decoder
-                                    .token_logprob(state.weights, hidden_TD.narrow(0, hidden_TD.size(0) - count, count),
-                                                   index_tensor(targets), {})
-                                    .logprob_T.to(at::kFloat);
+    const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
+    const at::Tensor logprobs =
+        state.decoder.token_logprob(state.weights, hidden_TD.narrow(0, hidden_TD.size(0) - count, count), targets_T, {})
+            .logprob_T.to(at::kCPU, at::kFloat);
     scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
   }
   return scores;

@@ -1,6 +1,7 @@
 #include "thinktune/infer/sample_groups.h"
 
 #include "thinktune/core/batch_worker.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::infer {
 namespace {
@@ -45,6 +46,7 @@ std::vector<rollout::Group> sample_groups(Engine& engine, const text::Tokenizer&
                           group.rollouts[sample] = to_rollout(generation);
                           beside.add({&group.prompt, &group.rollouts[sample]});
                         }});
+  const ops::ProfilerRange range("sample");
   engine.generate(requests, sampling, key);
   beside.finish();
   return groups;

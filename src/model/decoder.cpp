@@ -19,7 +19,7 @@ using Angles = Decoder::Angles;
 Angles angles(const at::Tensor& positions_T, const at::Tensor& frequencies, double factor, const at::Tensor& like) {
   const at::ScalarType dtype = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor angle = at::outer(positions_T.to(at::kDouble), frequencies);
-  const auto table = [&](const at::Tensor& t) { return (factor == 1.0 ? t : t * factor).to(like.device(), dtype); };
+  const auto table = [&](const at::Tensor& t) { return (factor == 1.0 ? t : t * factor).to(dtype); };
   return {table(at::cos(angle)), table(at::sin(angle))};
 }
 
@@ -43,22 +43,24 @@ at::Tensor turn(const at::Tensor& x_TNH, const Angles& angles) {
   return at::cat({ops::rope(x_TNH.narrow(2, 0, R), angles.cos, angles.sin), x_TNH.narrow(2, R, H - R)}, 2);
 }
 
-at::Tensor frequency_tensor(const ModelConfig& config, const Rope& rope) {
-  return at::tensor(rotary_frequencies(config, rope), at::TensorOptions().dtype(at::kDouble));
+at::Tensor frequency_tensor(const ModelConfig& config, const Rope& rope, at::Device device) {
+  return at::tensor(rotary_frequencies(config, rope), at::TensorOptions().dtype(at::kDouble)).to(device);
 }
 
 }  // namespace
 
-Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
+Decoder::Decoder(ModelConfig config, at::Device device) : config_(std::move(config)) {
   validate(config_, "model");
-  frequencies_ = frequency_tensor(config_, config_.rope);
-  local_frequencies_ = frequency_tensor(config_, config_.local_rope);
+  frequencies_ = frequency_tensor(config_, config_.rope, device);
+  local_frequencies_ = frequency_tensor(config_, config_.local_rope, device);
 }
 
 at::Tensor Decoder::embed(const Weights& weights, const at::Tensor& ids_T) const {
   const at::Tensor x_TD = at::embedding(weights.embedding, ids_T);
-  // The reference rounds the scale to the weights' dtype first.
-  if (config_.embedding_scale != 1.0) return x_TD * at::scalar_tensor(config_.embedding_scale, x_TD.options()).item();
+  // The reference rounds the scale to the weights' dtype first. On the CPU: reading it elsewhere would wait for the
+  // device.
+  if (config_.embedding_scale != 1.0)
+    return x_TD * at::scalar_tensor(config_.embedding_scale, x_TD.options().device(at::kCPU)).item();
   return x_TD;
 }
 

@@ -19,9 +19,11 @@ PackedAttention::PackedAttention(const ModelConfig& config, std::vector<PackedGr
 
 at::Tensor PackedAttention::attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH,
                                    const at::Tensor& v_TKH) {
-  return ops::packed_attention(
-      q_TNH, k_TKH, v_TKH, groups_,
-      {.scale = config_.attention_scale, .softcap = config_.attention_softcap, .window = window_of(config_, layer)});
+  const ops::AttentionOptions options = {
+      .scale = config_.attention_scale, .softcap = config_.attention_softcap, .window = window_of(config_, layer)};
+  if (q_TNH.is_cpu()) return ops::packed_attention(q_TNH, k_TKH, v_TKH, groups_, options);
+  if (!layout_) layout_ = ops::make_packed_layout(groups_, q_TNH.device());
+  return ops::packed_varlen_attention(q_TNH, k_TKH, v_TKH, *layout_, options);
 }
 
 }  // namespace thinktune::model

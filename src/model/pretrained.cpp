@@ -148,13 +148,15 @@ void Pretrained::read(const TensorName& name, weights::DType dtype, std::byte* o
   source_->release(*info);
 }
 
-Weights Pretrained::load_weights(at::ScalarType dtype) const {
+Weights Pretrained::load_weights(at::ScalarType dtype, at::Device device) const {
   check_tensors();
   const weights::DType in_file = file_dtype(dtype);
-  const Weights weights = empty_weights(config_, dtype);
+  const Weights weights = empty_weights(config_, dtype, device);
   for (const TensorName& name : tensor_names(config_, weights)) {
     TT_CHECK(name.view.is_contiguous(), "{} is not a run of whole rows", name.hf);
-    read(name, in_file, static_cast<std::byte*>(name.view.data_ptr()));
+    const at::Tensor on_host = device.is_cpu() ? name.view : at::empty(name.view.sizes(), dtype);
+    read(name, in_file, static_cast<std::byte*>(on_host.data_ptr()));
+    if (!device.is_cpu()) name.view.copy_(on_host);
   }
   return weights;
 }

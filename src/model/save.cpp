@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "hf_config.h"
@@ -70,8 +71,17 @@ void save_pretrained(const fs::path& folder, const ModelConfig& config, const We
   std::vector<at::Tensor> held;
   std::vector<weights::TensorToWrite> tensors;
   for (const TensorName& name : tensor_names(config, weights)) {
-    held.push_back(name.view.detach().cpu().contiguous());
-    tensors.push_back({name.hf, in_file, name.view.sizes().vec(), held.back().const_data_ptr()});
+    const at::Tensor view = name.view.detach();
+    weights::TensorToWrite& tensor = tensors.emplace_back(name.hf, in_file, view.sizes().vec());
+    if (view.is_cpu()) {
+      held.push_back(view.contiguous());
+      tensor.data = held.back().const_data_ptr();
+    } else {  // the host holds one of them at a time
+      tensor.produce = [view](std::byte* out) {
+        const at::Tensor on_host = view.cpu().contiguous();
+        std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
+      };
+    }
   }
   write_folder(folder, config, in_file, vocabulary, tensors, max_shard_bytes);
 }

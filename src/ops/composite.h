@@ -5,14 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include "thinktune/ops/fused.h"
-#include "thinktune/ops/packed_attention.h"
 
 namespace thinktune::ops {
 
 at::Tensor composite_rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form);
 at::Tensor composite_rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK);
 at::Tensor composite_glu(const at::Tensor& gate_up_T2F, Activation activation);
-at::Tensor composite_packed_attention(const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH,
-                                      const std::vector<PackedGroup>& groups, const AttentionOptions& options);
 
 }  // namespace thinktune::ops

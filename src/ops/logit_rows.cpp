@@ -3,6 +3,7 @@
 #include "element.h"
 #include "kernels/sampling_transform.h"
 #include "kernels/softmax_row.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::ops {
 
@@ -88,8 +89,11 @@ at::Tensor find_threshold(const at::Tensor& logits_CV, const LogprobTransform& t
     const at::Tensor kept_CV =
         (sorted_CV / transform.temperature)
             .masked_fill(sorted_CV < threshold_C.unsqueeze(1), -std::numeric_limits<double>::infinity());
+    // In f64, as the CPU's rows are summed: the token at the border is the same. LibTorch promises no order of a
+    // cumulative sum; it has one within a row.
+    const FreeOrder free_order;
     const at::Tensor last_C =
-        (at::softmax(kept_CV, 1).cumsum(1) < transform.top_p).sum(1).clamp_max(logits_CV.size(1) - 1);
+        (at::softmax(kept_CV, 1, at::kDouble).cumsum(1) < transform.top_p).sum(1).clamp_max(logits_CV.size(1) - 1);
     threshold_C = at::maximum(threshold_C, sorted_CV.gather(1, last_C.unsqueeze(1)).squeeze(1));
   }
   return threshold_C;

@@ -6,11 +6,12 @@
 
 namespace thinktune::ops {
 
-at::Tensor attention_mask(int64_t num_queries, int64_t num_keys, int64_t window) {
+at::Tensor attention_mask(int64_t num_queries, int64_t num_keys, int64_t window, at::Device device) {
   const int64_t before = num_keys - num_queries;
   const bool cuts = window > 0 && window < num_keys;
   if (before == 0 && !cuts) return {};
-  const at::Tensor causal_RS = at::ones({num_queries, num_keys}, at::kBool).tril(before);
+  const at::Tensor causal_RS =
+      at::ones({num_queries, num_keys}, at::TensorOptions().dtype(at::kBool).device(device)).tril(before);
   return cuts ? causal_RS.triu(before - window + 1) : causal_RS;
 }
 
@@ -24,7 +25,9 @@ at::Tensor masked_attention(const at::Tensor& q_BNRH, const at::Tensor& k_BNSH, 
   const double cap = options.softcap;
   at::Tensor scores = at::matmul(q_BNRH, k_BNSH.transpose(-2, -1)) * options.scale;
   scores = at::tanh(scores / cap) * cap;
-  const at::Tensor seen = mask_RS.defined() ? mask_RS : at::ones({q_BNRH.size(-2), k_BNSH.size(-2)}, at::kBool).tril();
+  const at::Tensor seen = mask_RS.defined()
+                              ? mask_RS
+                              : at::ones({q_BNRH.size(-2), k_BNSH.size(-2)}, q_BNRH.options().dtype(at::kBool)).tril();
   scores = scores.masked_fill(seen.logical_not(), -std::numeric_limits<double>::infinity());
   const at::ScalarType dtype = q_BNRH.scalar_type();
   return at::matmul(at::softmax(scores, -1, dtype == at::kDouble ? at::kDouble : at::kFloat).to(dtype), v_BNSH);

@@ -252,7 +252,8 @@ at::Tensor packed_attention(const at::Tensor& q_TNH, const at::Tensor& k_TKH, co
                             const std::vector<PackedGroup>& groups, const AttentionOptions& options) {
   check(q_TNH, k_TKH, v_TKH, groups);
   if (groups.empty()) return q_TNH;
-  if (!q_TNH.is_cpu()) return composite_packed_attention(q_TNH, k_TKH, v_TKH, groups, options);
+  if (!q_TNH.is_cpu())
+    return packed_varlen_attention(q_TNH, k_TKH, v_TKH, make_packed_layout(groups, q_TNH.device()), options);
   return wants_gradient({q_TNH, k_TKH, v_TKH})
              ? Attention::apply(q_TNH, k_TKH, v_TKH, groups, options)
              : forward_cpu(q_TNH.contiguous(), k_TKH.contiguous(), v_TKH.contiguous(), groups, options).out_TNH;

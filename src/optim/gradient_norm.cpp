@@ -28,13 +28,15 @@ at::Tensor sum_of_squares(const at::Tensor& gradient) {
 
 double global_norm(const std::vector<at::Tensor>& gradients) {
   at::NoGradGuard no_grad;
-  std::vector<at::Tensor> sums;  // read only when all are under way: reading one waits for the device
+  std::vector<at::Tensor> sums;  // read together: reading waits for the device
   for (size_t i = 0; i < gradients.size(); ++i) {
     TT_CHECK(gradients[i].defined(), "gradient {} is missing", i);
     sums.push_back(sum_of_squares(gradients[i]));
   }
+  if (sums.empty()) return 0;
+  const at::Tensor all = at::stack(sums).cpu();
   double sum = 0;
-  for (const at::Tensor& s : sums) sum += s.item<double>();
+  for (int64_t i = 0; i < all.size(0); ++i) sum += all.const_data_ptr<double>()[i];
   return std::sqrt(sum);
 }
 

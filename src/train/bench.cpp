@@ -11,6 +11,7 @@
 #include "set_up.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/ops/linear.h"
 #include "thinktune/train/batch.h"
 
@@ -60,6 +61,7 @@ class ProductTimes {
     double best_s = 0;
     constexpr int kRounds = 7;  // the first one prepares
     for (int round = 0; round < kRounds; ++round) {
+      ops::synchronize(plain_.embedding.device());
       core::Stopwatch watch;
       for (const at::Tensor& w : matrices) {
         const at::Tensor &x = inputs.at(w.size(1)), &dy = inputs.at(w.size(0));
@@ -68,7 +70,9 @@ class ProductTimes {
         at::mm(dy, w);
         at::mm(dy.t(), x);
       }
-      if (round == 1 || (round > 1 && watch.seconds() < best_s)) best_s = watch.seconds();
+      ops::synchronize(plain_.embedding.device());
+      const double seconds = watch.seconds();
+      if (round == 1 || (round > 1 && seconds < best_s)) best_s = seconds;
     }
     return best_s / static_cast<double>(rows);
   }
@@ -131,6 +135,7 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   Work work;
   for (int64_t step = 0; step < bench.warm_up + bench.steps; ++step) {
     if (step == bench.warm_up) {
+      ops::reset_peak_memory(run.device);
       run.engine->reset_stats();
       if (run.teacher_engine != nullptr) run.teacher_engine->reset_stats();
     }
@@ -146,6 +151,8 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
       }
   }
   result.peak_bytes = peak_bytes();
+  result.device = ops::describe(run.device);
+  result.device_peak_bytes = ops::memory_of(run.device).peak;
   work.sampler = run.engine->stats();
   if (run.teacher_engine != nullptr) work.teacher = run.teacher_engine->stats();
 
@@ -155,25 +162,32 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   const int64_t slots = std::min(options.engine.max_sequences, rollouts);
   const int64_t micro_rows = std::max<int64_t>(1, std::min(options.update.micro_batch_tokens, work.packed_tokens));
   const int64_t head_rows = std::min(micro_rows, ops::TokenLogprobOptions{}.chunk_tokens);
-  const auto add_part = [&](const std::string& name, double seconds, int64_t tokens, double products_s) {
-    if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s});
+  const Operations operations = operations_of(weights);
+  const auto passes = [&](int64_t tokens, int64_t rows) {
+    return static_cast<double>(tokens) * operations.layers + static_cast<double>(rows) * operations.head;
+  };
+  const auto add_part = [&](const std::string& name, double seconds, int64_t tokens, double products_s, double count) {
+    if (tokens > 0) result.parts.push_back({name, seconds, tokens, products_s, count});
   };
   const auto add_generation = [&](const std::string& name, double seconds, const infer::EngineStats& stats) {
-    const double prefill = prefill_s(times, stats, options.engine.prefill_tokens),
-                 decode = decode_s(times, stats, slots);
-    add_part(name, seconds, stats.generated_tokens, prefill + decode);
-    add_part(name + ": prefill", stats.prefill_s, stats.prompt_tokens, prefill);
-    add_part(name + ": decode", stats.decode_s, stats.generated_tokens, decode);
+    const double prefill = prefill_s(times, stats, options.engine.prefill_tokens);
+    const double decode = decode_s(times, stats, slots);
+    const double prefill_count = passes(stats.prompt_tokens, 0);
+    const double decode_count = passes(stats.generated_tokens, stats.generated_tokens);
+    add_part(name, seconds, stats.generated_tokens, prefill + decode, prefill_count + decode_count);
+    add_part(name + ": prefill", stats.prefill_s, stats.prompt_tokens, prefill, prefill_count);
+    add_part(name + ": decode", stats.decode_s, stats.generated_tokens, decode, decode_count);
   };
   add_generation("sample", work.seconds.sample, work.sampler);
   add_generation("teacher", work.seconds.teacher, work.teacher);
   add_part("old log-probs", work.seconds.old_logprobs, work.old_tokens,
            static_cast<double>(work.old_tokens) * times.layers_forward(micro_rows) +
-               static_cast<double>(work.old_rows) * times.head_forward(head_rows));
+               static_cast<double>(work.old_rows) * times.head_forward(head_rows),
+           passes(work.old_tokens, work.old_rows));
   const double layers_s = times.layers_both(micro_rows), head_s = times.head_both(head_rows);
   add_part("update", work.seconds.update, work.packed_tokens,
-           static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s);
-  const Operations operations = operations_of(weights);
+           static_cast<double>(work.packed_tokens) * layers_s + static_cast<double>(work.response_rows) * head_s,
+           3 * passes(work.packed_tokens, work.response_rows));
   result.product_gflops = 3 * (operations.layers + operations.head) / (layers_s + head_s) / 1e9;
   return result;
 }

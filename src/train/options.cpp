@@ -1,6 +1,7 @@
 #include "thinktune/train/options.h"
 
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::train {
 
@@ -41,7 +42,10 @@ void describe(core::Fields& f, TrainOptions& o) {
   f.text("output", o.output, "folder of the run: metrics, rollouts, checkpoints; it must not hold another run");
   f.integer("seed", o.seed, core::at_least(int64_t{0}), "seed of all random numbers");
   f.integer("steps", o.steps, {1, 100'000'000}, "training steps");
-  f.integer("threads", o.threads, {0, 4096}, "threads of the computation; 0: one a core");
+  f.text("device", o.device,
+         "what computes: cpu, cuda or cuda:N (GPU N), or auto: the first GPU where there is one and the program was "
+         "built with CUDA, else the CPU");
+  f.integer("threads", o.threads, {0, 4096}, "threads of the CPU's part of the computation; 0: one a core");
   f.choice("precision", o.precision, kPrecisionNames, "bf16: f32 master weights, bf16 passes; f32: throughout");
   f.group("data", o.data, "where the problems come from");
   f.group("prompt", o.prompt, "how a problem becomes a prompt");
@@ -71,6 +75,7 @@ void validate(const TrainOptions& options) {
   core::check_ranges(options, "");
   if (options.model.empty()) throw core::user_error("model is missing", "name a Hugging Face folder or a .gguf file");
   if (options.output.empty()) throw core::user_error("output is missing", "name the folder of the run");
+  ops::check_device_name(options.device, "device");
   validate(options.data);
   validate(options.prompt);
   validate(options.rollout.sampling);

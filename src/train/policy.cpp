@@ -15,8 +15,8 @@
 namespace thinktune::train {
 namespace {
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+at::Tensor index_tensor(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
 }
 
 // Packed tokens, and for every response token the row that predicts it. A response's last token predicts nothing: it is
@@ -90,12 +90,13 @@ ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model:
   c10::AutoGradMode with_graph(gradient != Gradient::None);
   const Packing p = pack(groups);
   const auto attention = std::make_shared<model::PackedAttention>(decoder.config(), p.groups);
-  const at::Tensor ids_T = index_tensor(p.ids_T), positions_T = model::packed_positions(p.groups);
+  const at::Device device = weights.embedding.device();
+  const at::Tensor ids_T = index_tensor(p.ids_T, device), positions_T = model::packed_positions(p.groups).to(device);
   const at::Tensor hidden_TD = gradient == Gradient::Checkpointed
                                    ? decoder.forward_checkpointed(weights, ids_T, positions_T, attention)
                                    : decoder.forward(weights, ids_T, positions_T, *attention);
-  return decoder.token_logprob(weights, hidden_TD.index_select(0, index_tensor(p.rows_M)), index_tensor(p.targets_M),
-                               options);
+  return decoder.token_logprob(weights, hidden_TD.index_select(0, index_tensor(p.rows_M, device)),
+                               index_tensor(p.targets_M, device), options);
 }
 
 Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute)

@@ -12,6 +12,7 @@
 #include "thinktune/guidance/reply.h"
 #include "thinktune/guidance/teacher_prompt.h"
 #include "thinktune/infer/kv_cache.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::train {
 namespace {
@@ -151,6 +152,11 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   if (run.comm == nullptr) run.comm = comm::make_single();
   const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
+  run.device = ops::open_device(o.device);
+  if (run.device.is_cuda() && run.comm->size() > 1)
+    throw core::user_error(fmt::format("{} ranks on GPUs are not supported yet", run.comm->size()),
+                           "run one process on a GPU, or several on processors: --set device=cpu");
+  spdlog::info("computing on {}", ops::describe(run.device));
   const model::Pretrained pretrained(o.model);
   run.config = pretrained.config();
   run.config.long_context = o.long_context;
@@ -159,9 +165,9 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   check_lengths(run, model_teaches);
   set_up_data(run);
 
-  run.decoder = std::make_unique<model::Decoder>(run.config);
+  run.decoder = std::make_unique<model::Decoder>(run.config, run.device);
   const at::ScalarType compute = compute_dtype(o);
-  model::Weights master = pretrained.load_weights(at::kFloat);
+  model::Weights master = pretrained.load_weights(at::kFloat, run.device);
   if (model_teaches || o.loss.kl_coefficient != 0) {
     run.initial_weights = std::make_unique<model::Weights>(model::map_weights(
         master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::train {
 namespace {
@@ -31,7 +32,8 @@ void fill(const model::Decoder& decoder, const model::Weights& weights, const Tr
           Field field) {
   const at::Tensor logprobs_M =
       response_logprobs(decoder, weights, micro.groups, logprob_options(options), Gradient::None)
-          .logprob_T.contiguous();
+          .logprob_T.cpu()
+          .contiguous();
   const float* next = logprobs_M.const_data_ptr<float>();
   for (rollout::TrainGroup& group : micro.groups)
     for (rollout::TrainSequence& sequence : group.sequences) {
@@ -90,6 +92,7 @@ ops::TokenLogprobOptions logprob_options(const TrainOptions& options) {
 void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   const bool from_sampler = run.options.update.old_logprobs == OldLogprobs::Sampler;
   if (mini_batches.size() == 1 && !from_sampler) return;
+  const ops::ProfilerRange range("old log-probs");
   const auto old = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.old_logprobs; };
   for (MiniBatch& mini : mini_batches) {
     for (MicroBatch& micro : mini.micro_batches) {
@@ -102,6 +105,7 @@ void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
 
 void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   if (run.options.loss.kl_coefficient == 0) return;
+  const ops::ProfilerRange range("reference log-probs");
   const auto reference = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.reference_logprobs; };
   for (MiniBatch& mini : mini_batches)
     for (MicroBatch& micro : mini.micro_batches)
@@ -109,24 +113,27 @@ void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches
 }
 
 algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options) {
+  const at::Device device = logprobs.logprob_T.device();
   algo::LossInputs inputs;
   inputs.logprobs_M = logprobs.logprob_T;
   inputs.entropy_M = logprobs.entropy_T;
   const at::Tensor old_M = flat<float>(
       micro, at::kFloat, [](const auto& s) -> const auto& { return s.old_logprobs; });
-  inputs.old_logprobs_M = old_M.size(0) > 0 ? old_M : inputs.logprobs_M.detach();
+  inputs.old_logprobs_M = old_M.size(0) > 0 ? old_M.to(device) : inputs.logprobs_M.detach();
   inputs.guided_M = flat<uint8_t>(
                         micro, at::kByte, [](const auto& s) -> const auto& { return s.guided_mask; })
-                        .to(at::kBool);
+                        .to(device, at::kBool);
   if (options.loss.kl_coefficient != 0)
-    inputs.reference_logprobs_M = flat<float>(
-        micro, at::kFloat, [](const auto& s) -> const auto& { return s.reference_logprobs; });
+    inputs.reference_logprobs_M =
+        flat<float>(
+            micro, at::kFloat, [](const auto& s) -> const auto& { return s.reference_logprobs; })
+            .to(device);
   std::vector<float> advantages;
   for (const rollout::TrainGroup& group : micro.groups)
     for (const rollout::TrainSequence& sequence : group.sequences)
       advantages.insert(advantages.end(), sequence.ids.size(), sequence.advantage);
-  inputs.advantages_M = at::tensor(advantages);
-  inputs.weights_M = at::tensor(micro.weights_M);
+  inputs.advantages_M = at::tensor(advantages).to(device);
+  inputs.weights_M = at::tensor(micro.weights_M).to(device);
   return inputs;
 }
 

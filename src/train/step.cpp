@@ -6,6 +6,7 @@
 #include "thinktune/algo/loss.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/infer/sample_groups.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/train/batch.h"
 #include "thinktune/train/run.h"
 
@@ -42,6 +43,7 @@ StepRecord train_step(Run& run, int64_t step) {
   add_reference_logprobs(run, mini_batches);
   record.seconds.old_logprobs = watch.restart();
 
+  const ops::ProfilerRange range("update");
   run.engine->release();  // the memory of the sampler's copies is the update's now
   for (size_t update = 0; update < mini_batches.size(); ++update) {
     const MiniBatch& mini = mini_batches[update];
@@ -69,6 +71,7 @@ StepRecord train_step(Run& run, int64_t step) {
     run.engine->weights_changed();
     record.updates.add_update(grad_norm, lr);
   }
+  ops::synchronize(run.device);
   record.updates.gather(*run.comm);
   record.seconds.update = watch.restart();
   return record;

@@ -166,7 +166,7 @@ void decode_step(State& state) {
     config.hidden_size = 64, config.intermediate_size = 64, config.head_dim = config.rotary_dim = 16;
   const model::Decoder decoder(config);
   const model::Weights weights = model::pack(test::random_weights(config, 1, at::kBFloat16));
-  infer::KvMemory memory{int64_t{1} << 32};
+  infer::KvMemory memory;
   std::vector<infer::KvContext> contexts(64);
   std::vector<infer::KvContext*> pointers;
   for (infer::KvContext& context : contexts) {

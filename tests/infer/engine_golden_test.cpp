@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "support/gpu.h"
 #include "support/paths.h"
 #include "support/tiny_model.h"
 #include "thinktune/infer/engine.h"
@@ -36,18 +37,29 @@ std::vector<std::vector<Generation>> continue_greedily(const model::Decoder& dec
   return engine.generate(requests, {.temperature = 0}, {});
 }
 
-class TinyModels : public testing::TestWithParam<const char*> {};
+using ModelOnDevice = std::tuple<const char*, const char*>;
+
+class TinyModels : public testing::TestWithParam<ModelOnDevice> {
+ protected:
+  void SetUp() override {
+    TT_REQUIRE_FILE(folder());
+    if (std::get<1>(GetParam()) == std::string("cpu")) return;
+    TT_REQUIRE_GPU(gpu);
+    device_ = gpu;
+  }
+  std::filesystem::path folder() const { return test::golden_folder() / "tiny_models" / std::get<0>(GetParam()); }
+
+  at::Device device_ = at::kCPU;
+};
 
 TEST_P(TinyModels, GreedyIdsAndLogprobs) {
-  const auto folder = test::golden_folder() / "tiny_models" / GetParam();
-  TT_REQUIRE_FILE(folder);
-  const model::Pretrained pretrained(folder);
-  const json greedy = test::read_json(folder / "golden.json")["greedy"];
-  const model::Weights weights = pretrained.load_weights(at::kFloat);
+  const model::Pretrained pretrained(folder());
+  const json greedy = test::read_json(folder() / "golden.json")["greedy"];
+  const model::Weights weights = pretrained.load_weights(at::kFloat, device_);
 
   model::ModelConfig config = pretrained.config();
   config.end_of_turn_ids.clear();
-  const model::Decoder endless(config);
+  const model::Decoder endless(config, device_);
   const auto all = continue_greedily(endless, weights, greedy);
   for (size_t r = 0; r < all.size(); ++r) {
     EXPECT_EQ(all[r][0].ids, greedy["new_tokens"][r].get<std::vector<TokenId>>());
@@ -59,7 +71,7 @@ TEST_P(TinyModels, GreedyIdsAndLogprobs) {
 
   const TokenId stop = greedy["stop_token"];
   config.end_of_turn_ids = {stop};
-  const model::Decoder stopping(config);
+  const model::Decoder stopping(config, device_);
   const auto stopped = continue_greedily(stopping, weights, greedy);
   for (size_t r = 0; r < stopped.size(); ++r) {
     std::vector<TokenId> expected = greedy["new_tokens_with_stop"][r];
@@ -70,10 +82,12 @@ TEST_P(TinyModels, GreedyIdsAndLogprobs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TinyModels,
-                         testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded", "mistral_sliding",
-                                         "qwen2", "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(
+    Families, TinyModels,
+    testing::Combine(testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded", "mistral_sliding", "qwen2",
+                                     "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
+                     testing::Values("cpu", "cuda")),
+    [](const auto& info) { return fmt::format("{}_{}", std::get<0>(info.param), std::get<1>(info.param)); });
 
 struct RealModel {
   const char* name;

@@ -110,9 +110,9 @@ struct Case {
           const DecodeShape twin{1, 1, size, size, shape.scale, shape.softcap};
           std::vector<double> scratch(decode_attention_scratch(twin));
           KvRows<double> rows{keys.data(), values.data(), end - begin};
-          decode_attention(query.data(), &rows, 1, twin, scratch.data(), expected.data());
+          decode_attention(query.data(), &rows, 1, twin, {}, scratch.data(), expected.data());
           for (double& v : values) v = std::abs(v);
-          decode_attention(query.data(), &rows, 1, twin, scratch.data(), magnitude.data());
+          decode_attention(query.data(), &rows, 1, twin, {}, scratch.data(), magnitude.data());
         }
         double q_norm = 0, k_norm = 0;
         for (double v : query) q_norm += v * v;

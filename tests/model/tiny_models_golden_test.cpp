@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "support/gpu.h"
 #include "support/paths.h"
 #include "thinktune/model/decoder.h"
 #include "thinktune/model/family.h"
@@ -17,13 +18,23 @@ namespace {
 
 using nlohmann::json;
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+at::Tensor index_tensor(const std::vector<int64_t>& values, at::Device device) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
 }
 
-class TinyModels : public testing::TestWithParam<const char*> {
+using ModelOnDevice = std::tuple<const char*, const char*>;
+
+class TinyModels : public testing::TestWithParam<ModelOnDevice> {
  protected:
-  std::filesystem::path folder() const { return test::golden_folder() / "tiny_models" / GetParam(); }
+  void SetUp() override {
+    TT_REQUIRE_FILE(folder());
+    if (std::get<1>(GetParam()) == std::string("cpu")) return;
+    TT_REQUIRE_GPU(gpu);
+    device_ = gpu;
+  }
+  std::filesystem::path folder() const { return test::golden_folder() / "tiny_models" / std::get<0>(GetParam()); }
+
+  at::Device device_ = at::kCPU;
 };
 
 // The real tokens of a padded row, as one sequence.
@@ -50,21 +61,21 @@ at::Tensor hidden_states(const Decoder& decoder, const Weights& weights, const s
     ids.insert(ids.end(), row.ids.begin(), row.ids.end());
   }
   PackedAttention attention(decoder.config(), groups);
-  return decoder.forward(weights, index_tensor(ids), packed_positions(groups), attention);
+  const at::Device device = weights.embedding.device();
+  return decoder.forward(weights, index_tensor(ids, device), packed_positions(groups).to(device), attention);
 }
 
 TEST_P(TinyModels, LogitsAndLogprobs) {
-  TT_REQUIRE_FILE(folder());
   c10::NoGradGuard no_grad;
   const Pretrained pretrained(folder());
-  const Decoder decoder(pretrained.config());
-  const Weights weights = pretrained.load_weights(at::kFloat);
+  const Decoder decoder(pretrained.config(), device_);
+  const Weights weights = pretrained.load_weights(at::kFloat, device_);
   const json golden = test::read_json(folder() / "golden.json");
   for (const json& batch : golden["batches"]) {
     for (size_t r = 0; r < batch["input_ids"].size(); ++r) {
       const Row row = real_tokens(batch, r);
       const at::Tensor hidden = hidden_states(decoder, weights, {row});
-      const at::Tensor logits = decoder.logits(weights, hidden);
+      const at::Tensor logits = decoder.logits(weights, hidden).cpu();
       double error_squares = 0, squares = 0;
       for (size_t i = 0; i < row.ids.size(); ++i) {
         const json& expected = batch["logits"][r][row.places[i]];
@@ -78,7 +89,7 @@ TEST_P(TinyModels, LogitsAndLogprobs) {
       }
       EXPECT_LE(std::sqrt(error_squares), 1e-5 * std::sqrt(squares)) << batch["padding"] << " row " << r;
       const int64_t predicted = std::ssize(row.ids) - 1;
-      const at::Tensor targets = index_tensor({row.ids.begin() + 1, row.ids.end()});
+      const at::Tensor targets = index_tensor({row.ids.begin() + 1, row.ids.end()}, device_);
       for (const double temperature : {1.0, 0.7}) {
         const auto result = ops::token_logprob(hidden.narrow(0, 0, predicted), weights.head, targets,
                                                {.transform = {.temperature = temperature}, .chunk_tokens = 3});
@@ -96,10 +107,9 @@ TEST_P(TinyModels, LogitsAndLogprobs) {
 }
 
 TEST_P(TinyModels, LossAndGradients) {
-  TT_REQUIRE_FILE(folder());
   const Pretrained pretrained(folder());
-  const Decoder decoder(pretrained.config());
-  const Weights weights = pretrained.load_weights(at::kFloat);
+  const Decoder decoder(pretrained.config(), device_);
+  const Weights weights = pretrained.load_weights(at::kFloat, device_);
   for (at::Tensor& tensor : tensor_list(weights)) tensor.requires_grad_(true);
   const json golden = test::read_json(folder() / "golden.json");
   for (const json& batch : golden["batches"]) {
@@ -116,9 +126,9 @@ TEST_P(TinyModels, LossAndGradients) {
     }
     for (const at::Tensor& tensor : tensor_list(weights)) tensor.mutable_grad() = at::Tensor();
     const at::Tensor hidden = hidden_states(decoder, weights, rows);
-    const at::Tensor loss =
-        -ops::token_logprob(hidden.index_select(0, index_tensor(predicting)), weights.head, index_tensor(targets), {})
-             .logprob_T.mean();
+    const at::Tensor loss = -ops::token_logprob(hidden.index_select(0, index_tensor(predicting, device_)), weights.head,
+                                                index_tensor(targets, device_), {})
+                                 .logprob_T.mean();
     EXPECT_NEAR(loss.item<double>(), batch["mean_cross_entropy"].get<double>(), 2e-5);
     loss.backward();
     const Weights gradients = map_weights(weights, [](const at::Tensor& t) { return t.grad(); });
@@ -139,10 +149,12 @@ TEST_P(TinyModels, LossAndGradients) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TinyModels,
-                         testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded", "mistral_sliding",
-                                         "qwen2", "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(
+    Families, TinyModels,
+    testing::Combine(testing::Values("llama_tied", "llama_untied_rope3", "llama_sharded", "mistral_sliding", "qwen2",
+                                     "qwen3", "gemma3", "gemma3_bf16", "phi3", "olmo2"),
+                     testing::Values("cpu", "cuda")),
+    [](const auto& info) { return fmt::format("{}_{}", std::get<0>(info.param), std::get<1>(info.param)); });
 
 }  // namespace
 }  // namespace thinktune::model

@@ -1,6 +1,5 @@
 #include "thinktune/ops/packed_attention.h"
 
-#include "src/ops/composite.h"
 #include "tensor_checks.h"
 #include "thinktune/core/error.h"
 
@@ -56,7 +55,7 @@ void expect_equal_to_composite(at::ScalarType dtype, double absolute) {
     in.options.window = form.window;
     const at::Tensor q = leaf(in.q.to(at::kDouble)), k = leaf(in.k.to(at::kDouble)), v = leaf(in.v.to(at::kDouble));
     const at::Tensor out = attend(in);
-    const at::Tensor expected = composite_packed_attention(q, k, v, in.groups, in.options);
+    const at::Tensor expected = packed_varlen_attention(q, k, v, make_packed_layout(in.groups, at::kCPU), in.options);
     expect_near(out, expected, 2 * roundoff(dtype), absolute);
     const at::Tensor dout = normals(out.sizes(), dtype, 4);
     const std::vector<at::Tensor> got = gradients({out}, {dout}, {in.q, in.k, in.v});

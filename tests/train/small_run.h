@@ -43,6 +43,7 @@ inline TrainOptions small_options(const fs::path& folder, const std::string& out
   o.output = (folder / output).string();
   o.steps = 3;
   o.threads = 1;
+  o.device = "cpu";
   o.precision = Precision::F32;
   o.data.generator = data::Generator::Arithmetic;
   o.data.arithmetic.num_train = 12;

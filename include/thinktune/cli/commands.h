@@ -27,6 +27,7 @@ struct EvalCommand {
   std::string model;
   std::string data;  // a JSONL file of the user's own, for either way
   std::string precision = "bf16";
+  std::string device;         // as ops::open_device takes it; empty: the config's, or auto
   std::string chat_template;  // Jinja file in place of the model's own; empty: the config's, or the model's own
 
   std::vector<std::string> suites;
@@ -61,6 +62,7 @@ struct GenerateCommand {
   double temperature = 0;
   int64_t seed = 1;
   std::string precision = "bf16";
+  std::string device = "auto";
   bool ids = false;           // print token ids instead of text
   std::string chat_template;  // Jinja file in place of the model's own; empty: its own
 };
@@ -102,6 +104,7 @@ struct BenchCommand {
   int64_t steps = 3;
   int64_t warm_up = 1;
   bool json = false;
+  std::string device;  // empty: the config's
 };
 int run_bench(const BenchCommand& command);
 

@@ -66,12 +66,17 @@ struct EngineStats {
   int64_t kv_peak_bytes = 0;  // keys and values, as reserved
 };
 
+class ModelRunner;  // model_runner.h
+
 class Engine {
  public:
-  // The decoder, the tokenizer and the weights must outlive the engine. Of the weights it keeps copies laid out for
-  // products: who changes them (in place) calls weights_changed().
+  // The decoder, the tokenizer and the weights must outlive the engine, which computes where the weights are. On the
+  // CPU it keeps copies of the weights laid out for products: who changes them (in place) calls weights_changed().
   Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
          EngineOptions options);
+  // On passes of the caller's choice.
+  Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
+         EngineOptions options, std::unique_ptr<ModelRunner> runner);
   ~Engine();
 
   // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.

@@ -18,9 +18,8 @@ namespace thinktune::infer {
 // Bytes of the keys and values of so many tokens in all layers.
 int64_t kv_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens);
 
-// What an engine's blocks take together, and may take.
+// What an engine's blocks take together.
 struct KvMemory {
-  int64_t limit_bytes = 0;
   int64_t used_bytes = 0;
 };
 

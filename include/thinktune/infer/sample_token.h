@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "thinktune/core/error.h"
 #include "thinktune/core/random.h"
 #include "thinktune/core/types.h"
 #include "thinktune/infer/engine.h"
@@ -23,5 +24,7 @@ struct SampledToken {
 // among equals. Rows do not influence each other. Throws Error{Device} naming the row if its logits are not finite.
 std::vector<SampledToken> sample_tokens(const at::Tensor& logits_BV, const SamplingOptions& sampling,
                                         std::span<const core::RandomKey> keys, std::span<const uint32_t> positions);
+
+core::Error logits_not_finite(int64_t row, const core::RandomKey& key);
 
 }  // namespace thinktune::infer

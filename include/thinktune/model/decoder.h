@@ -67,7 +67,8 @@ class Attention {
 
 class Decoder {
  public:
-  explicit Decoder(ModelConfig config);
+  // For weights, ids and positions on `device`.
+  explicit Decoder(ModelConfig config, at::Device device = at::kCPU);
 
   const ModelConfig& config() const { return config_; }
 

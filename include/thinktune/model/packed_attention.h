@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,7 @@ namespace thinktune::model {
 
 using ops::PackedGroup;
 
-// Position of each token within its own sequence, [T] int64.
+// Position of each token within its own sequence, [T] int64, on the CPU.
 at::Tensor packed_positions(const std::vector<PackedGroup>& groups);
 
 // Differentiable; f32, bf16 or f64. One object serves any number of forward passes.
@@ -31,6 +32,7 @@ class PackedAttention final : public Attention {
  private:
   ModelConfig config_;
   std::vector<PackedGroup> groups_;
+  std::optional<ops::PackedLayout> layout_;  // not on the CPU; made for the first layer
 };
 
 }  // namespace thinktune::model

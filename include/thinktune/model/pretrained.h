@@ -49,8 +49,9 @@ class Pretrained {
   const std::vector<std::string>& dropped_ids() const { return dropped_ids_; }
 
   // f32, bf16 or f16. Converted tensor by tensor: the peak is the weights in `dtype` and little more than one tensor of
-  // the file. Throws Error{Data} for a tensor that is missing, unknown, or of another shape than the config says.
-  Weights load_weights(at::ScalarType dtype) const;
+  // the file. Throws Error{Data} for a tensor that is missing, unknown, or of another shape than the config says. On
+  // another device than the CPU the host holds one tensor of them at a time.
+  Weights load_weights(at::ScalarType dtype, at::Device device = at::kCPU) const;
 
   // One tensor of tensor_names(config(), …) in Hugging Face's layout, as F32, F16 or BF16; `out` has room for it.
   // check_tensors() has passed.

@@ -10,9 +10,10 @@
 
 namespace thinktune::ops {
 
-// num_tokens consecutive rows of keys and of values; a row is [kv heads, H], contiguous, in the query's dtype. `shared`:
-// the segment and all before it may be those of other sequences too, which stand beside this one. On processors with
-// matrix tiles such rows are read once for all of them, and rounded a little differently (in bf16 alone).
+// num_tokens consecutive rows of keys and of values; a row is [kv heads, H], contiguous, in the query's dtype.
+// `shared`: the segment and all before it may be those of other sequences too, which stand beside this one. On
+// processors with matrix tiles such rows are read once for all of them, and rounded a little differently (in bf16
+// alone).
 struct KvSegment {
   const void* keys = nullptr;
   const void* values = nullptr;

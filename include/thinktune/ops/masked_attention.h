@@ -16,8 +16,8 @@ struct AttentionOptions {
 };
 
 // [R, S] bool: the R queries are the last of the S positions; each sees itself and what is before it, within the
-// window if that is not 0. Undefined where that is the plain causal mask of R = S, which needs none.
-at::Tensor attention_mask(int64_t num_queries, int64_t num_keys, int64_t window);
+// window if that is not 0. On `device`. Undefined where that is the plain causal mask of R = S, which needs none.
+at::Tensor attention_mask(int64_t num_queries, int64_t num_keys, int64_t window, at::Device device = at::kCPU);
 
 // softmax over the keys of cap(q·k·scale), times v, with an attention_mask (options.window is the mask's matter).
 // q_BNRH: [B, N, R, H]; k, v: [B, N, S, H]. Differentiable.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "thinktune/ops/masked_attention.h"
+#include "thinktune/ops/varlen_attention.h"
 
 namespace thinktune::ops {
 
@@ -24,5 +25,15 @@ struct PackedGroup {
 // with the same bits whatever the number of threads.
 at::Tensor packed_attention(const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH,
                             const std::vector<PackedGroup>& groups, const AttentionOptions& options);
+
+// The same on any device, as one attention over sequences that each have their prompt's keys before their own. What
+// devices other than the CPU run; a pass makes its layout once for all layers.
+struct PackedLayout {
+  VarlenLayout sequences;  // of each group its prompt, then its responses that have tokens
+  at::Tensor key_rows_S;   // int64: row of k and v of each sequence's keys
+};
+PackedLayout make_packed_layout(const std::vector<PackedGroup>& groups, at::Device device);
+at::Tensor packed_varlen_attention(const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH,
+                                   const PackedLayout& layout, const AttentionOptions& options);
 
 }  // namespace thinktune::ops

@@ -21,6 +21,7 @@ struct BenchPart {
   double seconds = 0;     // of all measured steps together
   int64_t tokens = 0;     // generated: sample, teacher, decode; else: that went through the model, prompts once
   double products_s = 0;  // what the model's matrix products take for that work and nothing else
+  double operations = 0;  // multiplications and additions in these products
 };
 
 struct BenchResult {
@@ -28,9 +29,11 @@ struct BenchResult {
   std::vector<BenchPart> parts;  // a part that did nothing is left out
   int64_t num_rollouts = 0;      // of all measured steps
   int64_t response_tokens = 0;
-  double ready_s = 0;         // from the call to the first step: model read, prompts made
-  double product_gflops = 0;  // of the update's products, in thousand millions of operations a second
-  int64_t peak_bytes = 0;     // resident memory of the process, the largest
+  double ready_s = 0;             // from the call to the first step: model read, prompts made
+  double product_gflops = 0;      // of the update's products, in thousand millions of operations a second
+  int64_t peak_bytes = 0;         // resident memory of the process, the largest
+  std::string device;             // what computed, by name
+  int64_t device_peak_bytes = 0;  // most that tensors took on a GPU in the measured steps; 0 on the CPU
 };
 
 // Trains for some steps and throws the result away: nothing is written. Errors are those of training.

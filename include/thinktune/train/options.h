@@ -71,6 +71,7 @@ struct TrainOptions {
   std::string output;
   int64_t seed = 1;
   int64_t steps = 100;
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N (ops/device.h)
   int64_t threads = 0;
   Precision precision = Precision::Bf16;
   data::DataOptions data;

@@ -21,8 +21,8 @@ namespace thinktune::train {
 // model: all that its backward reads, or only its input.
 enum class Gradient { None, Kept, Checkpointed };
 
-// Log-probabilities of all response tokens of `groups` under `weights`. The responses of a group share their prompt's
-// pass.
+// Log-probabilities of all response tokens of `groups` under `weights`, on their device. The responses of a group share
+// their prompt's pass.
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
                                      const std::vector<rollout::TrainGroup>& groups,
                                      const ops::TokenLogprobOptions& options, Gradient gradient);

@@ -1,0 +1,106 @@
+#include <ATen/ATen.h>
+
+#include "thinktune/core/error.h"
+#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/model_runner.h"
+
+namespace thinktune::infer {
+namespace {
+
+at::Tensor index_tensor(const std::vector<int64_t>& values) {
+  return at::tensor(values, at::TensorOptions().dtype(at::kLong));
+}
+
+struct CpuSequence final : KvSequence {
+  KvContext context;
+  int64_t num_tokens() const override { return context.num_tokens(); }
+};
+
+KvContext& context_of(KvSequence& sequence) { return static_cast<CpuSequence&>(sequence).context; }
+
+class CpuRunner final : public ModelRunner {
+ public:
+  CpuRunner(const model::Decoder& decoder, const model::Weights& weights) : decoder_(decoder), weights_(weights) {}
+
+  void prepare() override {
+    if (packed_.layers.empty()) packed_ = model::pack(weights_);
+  }
+  void release() override { packed_ = {}; }
+
+  int64_t bytes_of(int64_t tokens) const override { return kv_bytes(decoder_.config(), dtype(), tokens); }
+  int64_t used_bytes() const override { return memory_.used_bytes; }
+
+  std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) override {
+    auto sequence = std::make_shared<CpuSequence>();
+    if (before != nullptr) {
+      const KvContext& context = static_cast<const CpuSequence&>(*before).context;
+      sequence->context.before = context.before;
+      sequence->context.before.push_back(context.own);
+    }
+    sequence->context.own = std::make_shared<KvBlock>(decoder_.config(), dtype(), capacity, memory_);
+    return sequence;
+  }
+
+  at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
+                     const std::vector<std::vector<TokenId>>& tokens) override {
+    std::vector<KvContext> contexts;
+    std::vector<int64_t> ids, positions, counts;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      contexts.push_back(context_of(*sequences[i]));
+      const int64_t before = sequences[i]->num_tokens();
+      for (size_t t = 0; t < tokens[i].size(); ++t) {
+        ids.push_back(tokens[i][t]);
+        positions.push_back(before + static_cast<int64_t>(t));
+      }
+      counts.push_back(std::ssize(tokens[i]));
+    }
+    PrefillAttention attention(decoder_.config(), contexts, counts);
+    const at::Tensor hidden_TD = decoder_.forward(packed_, index_tensor(ids), index_tensor(positions), attention);
+    for (size_t i = 0; i < contexts.size(); ++i) contexts[i].own->set_size(contexts[i].own->size() + counts[i]);
+    return hidden_TD;
+  }
+
+  at::Tensor logits(const at::Tensor& hidden_TD, const std::vector<int64_t>& rows) override {
+    return decoder_.logits(packed_, hidden_TD.index_select(0, index_tensor(rows)));
+  }
+
+  std::vector<SampledToken> sample(const at::Tensor& logits_BV, const SamplingOptions& sampling,
+                                   std::span<const core::RandomKey> keys,
+                                   std::span<const uint32_t> positions) override {
+    return sample_tokens(logits_BV, sampling, keys, positions);
+  }
+
+  std::vector<SampledToken> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
+    std::vector<int64_t> ids, positions;
+    std::vector<KvContext*> contexts;
+    std::vector<core::RandomKey> keys;
+    std::vector<uint32_t> draws;
+    for (const DecodeRow& row : rows) {
+      ids.push_back(row.last_id);
+      positions.push_back(row.sequence->num_tokens());
+      contexts.push_back(&context_of(*row.sequence));
+      keys.push_back(row.key);
+      draws.push_back(row.draw);
+    }
+    DecodeAttention attention(decoder_.config(), contexts);
+    const at::Tensor hidden_BD = decoder_.forward(packed_, index_tensor(ids), index_tensor(positions), attention);
+    for (KvContext* context : contexts) context->own->set_size(context->own->size() + 1);
+    return sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, keys, draws);
+  }
+
+ private:
+  at::ScalarType dtype() const { return weights_.embedding.scalar_type(); }
+
+  const model::Decoder& decoder_;
+  const model::Weights& weights_;
+  model::Weights packed_;  // copies of `weights_` for products; empty: to be made
+  KvMemory memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelRunner> make_cpu_runner(const model::Decoder& decoder, const model::Weights& weights) {
+  return std::make_unique<CpuRunner>(decoder, weights);
+}
+
+}  // namespace thinktune::infer

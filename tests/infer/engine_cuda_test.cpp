@@ -1,0 +1,101 @@
+// The engine on a GPU beside the CPU's: pages, recorded steps, drawing on the device.
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include "support/gpu.h"
+#include "support/tiny_model.h"
+#include "thinktune/infer/engine.h"
+
+namespace thinktune::infer {
+namespace {
+
+const text::Tokenizer& tokenizer() {
+  static const model::Vocabulary vocabulary = test::byte_vocabulary(test::tiny_config());
+  return *vocabulary.tokenizer;
+}
+
+std::vector<Request> requests(int64_t samples) {
+  std::vector<Request> all;
+  for (uint64_t p = 0; p < 6; ++p) {
+    Request request{
+        .num_samples = samples, .max_new_tokens = 12 + 7 * static_cast<int64_t>(p), .prompt_number = 100 + p};
+    for (int i = 0; i < 20; ++i) request.prompt_ids.push_back(10 + i);
+    for (uint64_t i = 0; i <= 5 * p; ++i) request.prompt_ids.push_back(static_cast<TokenId>(40 + 3 * p + i));
+    all.push_back(request);
+  }
+  return all;
+}
+
+model::Weights on(at::Device device, const model::Weights& weights) {
+  return model::map_weights(weights, [&](const at::Tensor& t) { return t.to(device); });
+}
+
+using Results = std::vector<std::vector<Generation>>;
+
+void expect_same(const Results& got, const Results& expected, double tolerance) {
+  for (size_t r = 0; r < expected.size(); ++r)
+    for (size_t s = 0; s < expected[r].size(); ++s) {
+      SCOPED_TRACE(testing::Message() << "request " << r << " sample " << s);
+      ASSERT_EQ(got[r][s].ids, expected[r][s].ids);
+      EXPECT_EQ(got[r][s].stop, expected[r][s].stop);
+      for (size_t i = 0; i < expected[r][s].logprobs.size(); ++i)
+        EXPECT_NEAR(got[r][s].logprobs[i], expected[r][s].logprobs[i], tolerance);
+    }
+}
+
+TEST(EngineCuda, DrawsTheCpusTokensInEveryFamily) {
+  TT_REQUIRE_GPU(gpu);
+  std::vector<model::ModelConfig> configs = test::tiny_configs_of_families();
+  configs.push_back(test::tiny_config());
+  for (const model::ModelConfig& config : configs) {
+    SCOPED_TRACE(config.family);
+    const model::Weights weights = test::random_weights(config, 9, at::kFloat), copies = on(gpu, weights);
+    const model::Decoder cpu_decoder(config), gpu_decoder(config, gpu);
+    Engine cpu(cpu_decoder, weights, tokenizer(), {}), engine(gpu_decoder, copies, tokenizer(), {});
+    for (const SamplingOptions& sampling : {SamplingOptions{.temperature = 0}, SamplingOptions{.temperature = 0.9},
+                                            SamplingOptions{.temperature = 1, .top_k = 20}})
+      expect_same(engine.generate(requests(4), sampling, {.seed = 5}), cpu.generate(requests(4), sampling, {.seed = 5}),
+                  1e-4);
+  }
+}
+
+TEST(EngineCuda, SlotsAndMemoryDoNotShow) {
+  TT_REQUIRE_GPU(gpu);
+  const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kFloat));
+  const model::Decoder decoder(test::tiny_config(), gpu);
+  const auto generate = [&](const EngineOptions& options) {
+    return Engine(decoder, weights, tokenizer(), options).generate(requests(4), {.temperature = 0.8}, {.seed = 1});
+  };
+  const Results expected = generate({});
+  expect_same(generate({1, 2048, 1}), expected, 1e-4);
+  expect_same(generate({5, 1, 1}), expected, 1e-4);
+}
+
+TEST(EngineCuda, TheSameBitsEachTimeInBfloat16) {
+  TT_REQUIRE_GPU(gpu);
+  const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kBFloat16));
+  const model::Decoder decoder(test::tiny_config(), gpu);
+  Engine first(decoder, weights, tokenizer(), {}), second(decoder, weights, tokenizer(), {});
+  expect_same(first.generate(requests(8), {}, {.seed = 1}), second.generate(requests(8), {}, {.seed = 1}), 0);
+}
+
+// Recorded steps read the weights where they lie: an update in place shows.
+TEST(EngineCuda, ChangedWeightsShow) {
+  TT_REQUIRE_GPU(gpu);
+  c10::NoGradGuard no_grad;
+  const model::ModelConfig config = test::tiny_config();
+  const model::Weights weights = on(gpu, test::random_weights(config, 9, at::kFloat));
+  const model::Weights others = on(gpu, test::random_weights(config, 10, at::kFloat));
+  const model::Decoder decoder(config, gpu);
+  Engine engine(decoder, weights, tokenizer(), {}), other(decoder, others, tokenizer(), {});
+  const Results before = engine.generate(requests(2), {.temperature = 0}, {});
+  const std::vector<at::Tensor> to = model::tensor_list(weights), from = model::tensor_list(others);
+  for (size_t i = 0; i < to.size(); ++i) to[i].copy_(from[i]);
+  engine.weights_changed();
+  const Results after = engine.generate(requests(2), {.temperature = 0}, {});
+  expect_same(after, other.generate(requests(2), {.temperature = 0}, {}), 0);
+  EXPECT_NE(after[5][0].ids, before[5][0].ids);
+}
+
+}  // namespace
+}  // namespace thinktune::infer

@@ -1,0 +1,161 @@
+// The engine that keeps keys and values in pages, as a GPU has it, on the CPU beside the CPU's own: the same tokens.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "src/infer/page_pool.h"
+#include "support/tiny_model.h"
+#include "thinktune/core/error.h"
+#include "thinktune/infer/model_runner.h"
+
+namespace thinktune::infer {
+namespace {
+
+class PagedRunnerTest : public testing::Test {
+ protected:
+  Engine on_cpu(const EngineOptions& options = {}) const {
+    return Engine(decoder_, weights_, *vocabulary_.tokenizer, options);
+  }
+  Engine in_pages(const EngineOptions& options = {}) const {
+    return Engine(decoder_, weights_, *vocabulary_.tokenizer, options, make_paged_runner(decoder_, weights_, options));
+  }
+
+  // Prompts with a common beginning of 20 tokens, so that pages end inside it, inside prompts and between them.
+  static std::vector<Request> requests(int64_t samples) {
+    std::vector<Request> all;
+    for (uint64_t p = 0; p < 6; ++p) {
+      Request request{
+          .num_samples = samples, .max_new_tokens = 12 + 7 * static_cast<int64_t>(p), .prompt_number = 100 + p};
+      for (int i = 0; i < 20; ++i) request.prompt_ids.push_back(10 + i);
+      for (uint64_t i = 0; i <= 5 * p; ++i) request.prompt_ids.push_back(static_cast<TokenId>(40 + 3 * p + i));
+      all.push_back(request);
+    }
+    return all;
+  }
+
+  void expect_same(Engine& paged, Engine& cpu, const SamplingOptions& sampling) const {
+    // Logits differ in their last bits, so a token at the border of top_p may be in one set and not in the other.
+    const double tolerance = sampling.top_p < 1 ? 0.02 : 1e-4;
+    const auto got = paged.generate(requests(4), sampling, {.seed = 5, .step = 2});
+    const auto expected = cpu.generate(requests(4), sampling, {.seed = 5, .step = 2});
+    for (size_t r = 0; r < expected.size(); ++r)
+      for (size_t s = 0; s < expected[r].size(); ++s) {
+        SCOPED_TRACE(testing::Message() << "request " << r << " sample " << s);
+        EXPECT_EQ(got[r][s].ids, expected[r][s].ids);
+        EXPECT_EQ(got[r][s].stop, expected[r][s].stop);
+        ASSERT_EQ(got[r][s].logprobs.size(), expected[r][s].logprobs.size());
+        for (size_t i = 0; i < expected[r][s].logprobs.size(); ++i)
+          EXPECT_NEAR(got[r][s].logprobs[i], expected[r][s].logprobs[i], tolerance);
+      }
+  }
+
+  model::Decoder decoder_{test::tiny_config()};
+  model::Weights weights_ = test::random_weights(test::tiny_config(), 7, at::kFloat);
+  model::Vocabulary vocabulary_ = test::byte_vocabulary(test::tiny_config());
+};
+
+TEST_F(PagedRunnerTest, DrawsTheSameTokensUnderEveryTransform) {
+  for (const SamplingOptions& sampling :
+       {SamplingOptions{.temperature = 0}, SamplingOptions{.temperature = 1},
+        SamplingOptions{.temperature = 0.7, .top_k = 20}, SamplingOptions{.temperature = 1.3, .top_p = 0.8},
+        SamplingOptions{.temperature = 0.9, .top_k = 50, .top_p = 0.9}}) {
+    SCOPED_TRACE(testing::Message() << "temperature " << sampling.temperature << ", top_k " << sampling.top_k
+                                    << ", top_p " << sampling.top_p);
+    Engine paged = in_pages(), cpu = on_cpu();
+    expect_same(paged, cpu, sampling);
+  }
+}
+
+TEST_F(PagedRunnerTest, DrawsTheSameTokensInEveryFamily) {
+  for (const model::ModelConfig& config : test::tiny_configs_of_families()) {
+    SCOPED_TRACE(config.family);
+    decoder_ = model::Decoder(config);
+    weights_ = test::random_weights(config, 9, at::kFloat);
+    Engine paged = in_pages(), cpu = on_cpu();
+    expect_same(paged, cpu, {.temperature = 0.9});
+  }
+}
+
+// Few slots, small prefills, hardly any memory: sequences wait, and pages of those that ended are used again.
+TEST_F(PagedRunnerTest, SlotsAndMemoryDoNotShow) {
+  for (const EngineOptions& options :
+       {EngineOptions{1, 2048, 1}, EngineOptions{3, 1, 1}, EngineOptions{70, 30, 4096}}) {
+    SCOPED_TRACE(options.max_sequences);
+    Engine paged = in_pages(options), cpu = on_cpu();
+    expect_same(paged, cpu, {.temperature = 0.8});
+    EXPECT_LE(paged.stats().kv_peak_bytes, options.kv_cache_mib << 20);
+    EXPECT_EQ(paged.stats().prompt_tokens, cpu.stats().prompt_tokens);
+  }
+}
+
+TEST_F(PagedRunnerTest, AHeldBeginningIsComputedOnce) {
+  Engine paged = in_pages(), cpu = on_cpu();
+  const std::vector<TokenId> held = {10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27};
+  paged.hold_prefix(held);
+  expect_same(paged, cpu, {.temperature = 0.8});
+  expect_same(paged, cpu, {.temperature = 0});
+  paged.release();
+  expect_same(paged, cpu, {.temperature = 0.8});
+}
+
+TEST_F(PagedRunnerTest, ScoresTheSame) {
+  Engine paged = in_pages(), cpu = on_cpu();
+  const std::vector<std::vector<TokenId>> prompts = {{1, 2, 3}, std::vector<TokenId>(33, 5), {9}},
+                                          continuations = {{4, 5, 6, 7}, {8}, {}};
+  const auto got = paged.score(prompts, continuations), expected = cpu.score(prompts, continuations);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(got[i].size(), expected[i].size());
+    for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(got[i][t], expected[i][t], 1e-4);
+  }
+}
+
+TEST_F(PagedRunnerTest, LogitsThatAreNotFiniteAreNamed) {
+  weights_.embedding[40].fill_(std::numeric_limits<float>::quiet_NaN());
+  Engine paged = in_pages();
+  try {
+    paged.generate(requests(1), {}, {});
+    FAIL() << "NaN was sampled from";
+  } catch (const core::Error& error) {
+    EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+    EXPECT_NE(error.message().find("not finite"), std::string::npos);
+  }
+}
+
+TEST_F(PagedRunnerTest, RefusesWhatDoesNotFitIntoThePool) {
+  EngineOptions options{.kv_cache_mib = 1};
+  Engine paged = in_pages(options);
+  EXPECT_THROW(paged.generate({{.prompt_ids = {1, 2}, .max_new_tokens = 4094}}, {}, {}), core::Error);
+}
+
+TEST(PagePool, PagesAreFreeWhenNobodyHoldsThem) {
+  const model::ModelConfig config = test::tiny_config();
+  PagePool pool(config, at::kFloat, at::kCPU, 1 << 20);
+  const std::vector<int32_t> first = pool.take(3);
+  EXPECT_EQ(pool.num_used(), 3);
+  for (const int32_t page : first) EXPECT_GT(page, 0);
+  pool.hold(first[1]);
+  for (const int32_t page : first) pool.let_go(page);
+  EXPECT_EQ(pool.num_used(), 1);
+  const std::vector<int32_t> more = pool.take(40);
+  for (const int32_t page : more) EXPECT_NE(page, first[1]);
+  pool.let_go(first[1]);
+  EXPECT_EQ(pool.num_used(), 40);
+  EXPECT_THROW(pool.take(1 << 20), core::Error);
+}
+
+TEST(PagePool, GrowsWithoutLosingWhatItHolds) {
+  const model::ModelConfig config = test::tiny_config();
+  PagePool pool(config, at::kFloat, at::kCPU, 8 << 20);
+  const int32_t page = pool.take(1)[0];
+  pool.keys(1).narrow(0, page * PagePool::kPageTokens, PagePool::kPageTokens).fill_(3);
+  const int64_t generation = pool.generation();
+  const int32_t other = pool.take(500).back();
+  EXPECT_NE(pool.generation(), generation);
+  pool.copy_rows(page, other, 5);
+  const at::Tensor copy = pool.keys(1).narrow(0, other * PagePool::kPageTokens, PagePool::kPageTokens);
+  EXPECT_TRUE(copy.narrow(0, 0, 5).eq(3).all().item<bool>());
+  EXPECT_TRUE(copy.narrow(0, 5, PagePool::kPageTokens - 5).eq(0).all().item<bool>());
+  EXPECT_TRUE(pool.values(1).eq(0).all().item<bool>());
+}
+
+}  // namespace
+}  // namespace thinktune::infer
