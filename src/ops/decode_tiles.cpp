@@ -53,10 +53,16 @@ std::vector<Company> companies(std::span<const std::vector<KvSegment>> segments,
   return all;
 }
 
+// At most kPositions rows of keys and values of one kv head.
+struct HeadRows {
+  const Bf16 *keys, *values;
+  int64_t stride, count;
+};
+
 // Of one thread, kept from call to call.
 struct Work {
   int64_t head_size = 0;
-  std::vector<Bf16> q_RH, weights_RP, keys, values;  // keys and values as the products read them
+  std::vector<Bf16> q_RH, weights_RP, keys, values, copied;  // keys and values as the products read them
   std::vector<float> scores_RP, weighted_RH, max_R, sum_R, factor_R;
 
   void resize(int64_t rows, int64_t head_size_) {
@@ -80,9 +86,28 @@ struct Work {
     std::fill(sum_R.begin(), sum_R.end(), 0.0F);
   }
 
-  // The next rows of one kv head, at most kPositions, for the first `rows` queries.
-  void attend(int64_t rows, const Bf16* key_rows, const Bf16* value_rows, int64_t stride, int64_t count,
-              const DecodeAttentionOptions& options) {
+  // Positions [begin, begin + count) of consecutive segments, of the kv head whose elements begin at `offset` of a row;
+  // copied where a segment ends between them.
+  HeadRows rows_at(std::span<const KvSegment> segments, int64_t begin, int64_t count, int64_t offset, int64_t stride) {
+    size_t s = 0;
+    while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
+    const auto keys_of = [&](const KvSegment& x) { return static_cast<const Bf16*>(x.keys) + offset; };
+    const auto values_of = [&](const KvSegment& x) { return static_cast<const Bf16*>(x.values) + offset; };
+    if (begin + count <= segments[s].num_tokens)
+      return {keys_of(segments[s]) + begin * stride, values_of(segments[s]) + begin * stride, stride, count};
+    copied.resize(static_cast<size_t>(2 * kPositions * head_size));
+    Bf16 *to_keys = copied.data(), *to_values = to_keys + kPositions * head_size;
+    for (int64_t i = 0; i < count; ++i, ++begin) {
+      while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
+      std::copy_n(keys_of(segments[s]) + begin * stride, head_size, to_keys + i * head_size);
+      std::copy_n(values_of(segments[s]) + begin * stride, head_size, to_values + i * head_size);
+    }
+    return {to_keys, to_values, head_size, count};
+  }
+
+  // For the first `rows` queries.
+  void attend(int64_t rows, const HeadRows& block, const DecodeAttentionOptions& options) {
+    const auto& [key_rows, value_rows, stride, count] = block;
     const int64_t R = (rows + kTileRows - 1) / kTileRows * kTileRows, H = head_size;
     for (int64_t p = 0; p < count; p += kTilePanel) {
       Bf16* panel = keys.data() + p * H;
@@ -141,13 +166,13 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
       const size_t shared = num_shared(theirs);
       for (int64_t i = 0; i < company.count; ++i) std::copy_n(q + query(i), G * H, work.q_RH.data() + i * G * H);
       work.begin();
-      for (size_t s = 0; s < shared; ++s) {
-        const auto* keys = static_cast<const Bf16*>(theirs[s].keys) + offset;
-        const auto* values = static_cast<const Bf16*>(theirs[s].values) + offset;
-        for (int64_t t = 0; t < theirs[s].num_tokens; t += kPositions)
-          work.attend(company.count * G, keys + t * stride, values + t * stride, stride,
-                      std::min(kPositions, theirs[s].num_tokens - t), options);
-      }
+      // In blocks counted from the first position: where the segments are cut does not show.
+      const std::span<const KvSegment> before(theirs.data(), shared);
+      int64_t positions = 0;
+      for (const KvSegment& segment : before) positions += segment.num_tokens;
+      for (int64_t p = 0; p < positions; p += kPositions)
+        work.attend(company.count * G, work.rows_at(before, p, std::min(kPositions, positions - p), offset, stride),
+                    options);
       for (int64_t i = 0; i < company.count; ++i) {
         rows.clear();
         const std::vector<KvSegment>& own = segments[static_cast<size_t>(company.first + i)];

@@ -7,7 +7,7 @@ namespace thinktune::ops {
 
 // As decode_attention, whose checks have passed, for CPU tensors of bf16 with an even H. Weights of the positions in
 // shared segments are rounded to bf16 for the product with the values; sums are in f32. A sequence's result is that of
-// its own shared segments, in order, then its other ones: its company does not show.
+// its own shared rows, in order, then its other ones: neither its company shows, nor where segments are cut.
 void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
                      const DecodeAttentionOptions& options, const at::Tensor& out_BNH);
 

@@ -106,6 +106,10 @@ TEST(DecodeAttention, SharedPrefixes) {
         batch.softcap = softcap;
         const auto segments = with_shared(batch, shared, shared / 3);
         const at::Tensor out = decode_attention(batch.q_BNH, segments, batch.options());
+        for (const int64_t cut_at : {int64_t{0}, shared / 2, shared})
+          EXPECT_TRUE(
+              at::equal(decode_attention(batch.q_BNH, with_shared(batch, shared, cut_at), batch.options()), out))
+              << "cut at " << cut_at;
         for (size_t b = 0; b < segments.size(); ++b) {
           const size_t owner = b < 3 ? 0 : 3;
           for (auto* rows : {&batch.keys_TKH, &batch.values_TKH})
