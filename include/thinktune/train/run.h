@@ -49,7 +49,7 @@ class PromptStream {
 struct Run {
   TrainOptions options;
   std::unique_ptr<comm::Communicator> comm;  // null before the set-up: one rank
-  at::Device device = at::kCPU;  // of weights, optimiser and every pass
+  at::Device device = at::kCPU;              // of weights, optimiser and every pass
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
