@@ -53,10 +53,14 @@ class Pipeline final : public Tokenizer {
   std::vector<TokenId> encode(const std::vector<Segment>& segments) const override;
   std::vector<TokenId> encode_continuation(std::string_view text) const override;
   std::string decode(const std::vector<TokenId>& ids, bool skip_special) const override;
-  std::string token_bytes(TokenId id) const override { return std::string(bytes_[checked(id)]); }
+  std::string token_bytes(TokenId id) const override {
+    return id >= vocab_size() ? std::string() : std::string(bytes_[checked(id)]);
+  }
   std::vector<TokenId> add_special_tokens(std::vector<TokenId> ids) const override;
   int64_t vocab_size() const override { return spec_.tokens.size(); }
-  bool is_special(TokenId id) const override { return is_special_[static_cast<size_t>(checked(id))]; }
+  bool is_special(TokenId id) const override {
+    return id < vocab_size() && is_special_[static_cast<size_t>(checked(id))];
+  }
   TokenId special_id(std::string_view token) const override;
   std::string token_text(TokenId id) const override { return std::string(spec_.tokens[checked(id)]); }
   std::string to_tokenizer_json() const override { return text::to_tokenizer_json(spec_); }
@@ -363,6 +367,7 @@ std::string Pipeline::decode(const std::vector<TokenId>& ids, bool skip_special)
   std::string bytes;
   bool is_first = true;
   for (const TokenId id : ids) {
+    if (id >= vocab_size()) continue;
     const std::string_view token = bytes_[checked(id)];
     if (skip_special && is_special_[static_cast<size_t>(id)]) continue;
     if (is_first && decoder.drops_first_marks) {

@@ -45,10 +45,12 @@ class Sentencepiece final : public Tokenizer {
   std::vector<TokenId> encode(const std::vector<Segment>& segments) const override;
   std::vector<TokenId> encode_continuation(std::string_view text) const override;
   std::string decode(const std::vector<TokenId>& ids, bool skip_special) const override;
-  std::string token_bytes(TokenId id) const override { return std::string(bytes_[checked(id)]); }
+  std::string token_bytes(TokenId id) const override {
+    return id >= vocab_size() ? std::string() : std::string(bytes_[checked(id)]);
+  }
   std::vector<TokenId> add_special_tokens(std::vector<TokenId> ids) const override;
   int64_t vocab_size() const override { return std::ssize(model_.pieces); }
-  bool is_special(TokenId id) const override { return is_special_type(piece(id).type); }
+  bool is_special(TokenId id) const override { return id < vocab_size() && is_special_type(piece(id).type); }
   TokenId special_id(std::string_view token) const override;
   std::string token_text(TokenId id) const override { return piece(id).text; }
   std::string to_tokenizer_json() const override { return sentencepiece_to_tokenizer_json(model_, options_, where_); }
@@ -226,6 +228,7 @@ std::string Sentencepiece::decode(const std::vector<TokenId>& ids, bool skip_spe
   std::string bytes;
   bool is_first = true;
   for (const TokenId id : ids) {
+    if (id >= vocab_size()) continue;
     const bool special = is_special(id);
     if (special) {
       if (!skip_special) bytes += bytes_[id];

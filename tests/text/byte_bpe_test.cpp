@@ -203,15 +203,6 @@ TEST(ByteBpe, ThreadsShareOneTokenizer) {
   EXPECT_THAT(num_wrong, testing::Each(0));
 }
 
-TEST(ByteBpe, IdsOutsideTheVocabularyAreABug) {
-  const auto tokenizer = make_byte_bpe(small_vocabulary());
-  for (const TokenId id : {-1, static_cast<TokenId>(tokenizer->vocab_size())}) {
-    EXPECT_THROW(tokenizer->decode({id}), core::Error);
-    EXPECT_THROW(tokenizer->token_text(id), core::Error);
-    EXPECT_THROW(tokenizer->is_special(id), core::Error);
-  }
-}
-
 TEST(ByteBpeSpec, UnknownPreTokenizerNamesTheKnownOnes) {
   const auto error = refusal(small_vocabulary("unheard-of"));
   EXPECT_THAT(error.message(), HasSubstr("unheard-of"));

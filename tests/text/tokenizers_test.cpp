@@ -107,14 +107,28 @@ TEST(Tokenizers, NothingIsNothing) {
   }
 }
 
-TEST(Tokenizers, IdsOutsideTheVocabularyAreABug) {
-  for (const auto& [name, tokenizer, keeps_bytes] : test::small_tokenizers())
-    for (const TokenId id : {-1, static_cast<TokenId>(tokenizer->vocab_size())}) {
-      EXPECT_THROW(tokenizer->decode({id}), core::Error) << name;
+// A model may have more rows than there are tokens, and draw one of them.
+TEST(Tokenizers, IdsBehindTheVocabularyStandForNothing) {
+  for (const auto& [name, tokenizer, keeps_bytes] : test::small_tokenizers()) {
+    const auto behind = static_cast<TokenId>(tokenizer->vocab_size());
+    std::vector<TokenId> ids = tokenizer->encode("ab ba");
+    const std::string text = tokenizer->decode(ids);
+    ids.insert(ids.begin() + 1, behind);
+    ids.push_back(behind + 1000);
+    EXPECT_EQ(tokenizer->decode(ids), text) << name;
+    EXPECT_EQ(tokenizer->token_bytes(behind), "") << name;
+    EXPECT_FALSE(tokenizer->is_special(behind)) << name;
+  }
+}
+
+TEST(Tokenizers, OtherwiseIdsOutsideTheVocabularyAreABug) {
+  for (const auto& [name, tokenizer, keeps_bytes] : test::small_tokenizers()) {
+    EXPECT_THROW(tokenizer->decode({-1}), core::Error) << name;
+    EXPECT_THROW(tokenizer->token_bytes(-1), core::Error) << name;
+    EXPECT_THROW(tokenizer->is_special(-1), core::Error) << name;
+    for (const TokenId id : {-1, static_cast<TokenId>(tokenizer->vocab_size())})
       EXPECT_THROW(tokenizer->token_text(id), core::Error) << name;
-      EXPECT_THROW(tokenizer->token_bytes(id), core::Error) << name;
-      EXPECT_THROW(tokenizer->is_special(id), core::Error) << name;
-    }
+  }
 }
 
 TEST(Tokenizers, ThreadsShareThem) {

@@ -40,8 +40,9 @@ class Tokenizer {
   // As the text stands behind other text: without the space that a sentencepiece tokenizer puts at a text's start.
   virtual std::vector<TokenId> encode_continuation(std::string_view text) const;
 
-  // Bytes of the ids one after the other; not always valid UTF-8. Throws Error{Internal} for an id outside the
-  // vocabulary.
+  // Bytes of the ids one after the other; not always valid UTF-8. Ids behind the vocabulary stand for nothing, as in
+  // the reference: models have more rows than tokens (Qwen), and may come to draw one. Throws Error{Internal} for a
+  // negative id.
   virtual std::string decode(const std::vector<TokenId>& ids, bool skip_special = false) const = 0;
 
   virtual int64_t vocab_size() const = 0;
@@ -50,7 +51,7 @@ class Tokenizer {
   virtual std::string token_text(TokenId id) const = 0;          // for people, e.g. "Ġhello"
 
   // The bytes that one token stands for inside a text ("▁the" is " the"; a special token is its own text): decode() is
-  // these, one after the other, but for what it takes away at a text's start.
+  // these, one after the other, but for what it takes away at a text's start. None behind the vocabulary, as there.
   virtual std::string token_bytes(TokenId id) const;
 
   // `ids` between what the model's own texts begin and end with (BOS, EOS), as its post-processor or its config says.
