@@ -124,6 +124,10 @@ void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t 
   tables().tiles.pack_over_rows(rows, stride, num_rows, width, out);
 }
 
+void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+  tables().tiles.pack_columns(rows, stride, num_rows, width, out);
+}
+
 void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor, Bf16* weights) {
   tables().tiles.softmax_block(scores, block, max, sum, factor, weights);
 }

@@ -1,4 +1,8 @@
-// Rows of bf16 as the right side of a product by matrix tiles: pairs of what is summed over lie together.
+// Rows of bf16 in the order in which matrix tiles read them.
+//
+// The right side of a product comes in panels of kTilePanel columns. A panel holds, for each kTileDepth numbers that
+// are summed over, two tiles one behind the other, of 16 columns each; a tile is [16 pairs][16 columns][2], 1 KiB. So a
+// panel is read from end to end. What is missing to whole tiles is 0.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +11,24 @@
 
 namespace thinktune::kernels {
 
-inline constexpr int64_t kTilePanel = 64;  // columns of a panel
+inline constexpr int64_t kTilePanel = 32;  // columns of a panel
+inline constexpr int64_t kTileDepth = 32;  // numbers summed over by one instruction
+inline constexpr int64_t kTileBlock = 32;  // rows of a block: two tiles
 
-// out[i][c] = the pair rows[c][2i], rows[c][2i + 1], [width / 2, kTilePanel] pairs: for products that sum along the
-// rows. Columns from num_rows on are 0; num_rows <= kTilePanel, width even.
+// n up to whole tiles.
+constexpr int64_t tile_depth(int64_t n) { return (n + kTileDepth - 1) / kTileDepth * kTileDepth; }
+constexpr int64_t num_panels(int64_t columns) { return (columns + kTilePanel - 1) / kTilePanel; }
+
+// A panel whose columns are `num_rows` <= kTilePanel rows, for products that sum along the rows: tile_depth(width) ·
+// kTilePanel elements.
 void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
 
-// out[i][c] = the pair rows[2i][c], rows[2i + 1][c], [⌈num_rows / 2⌉, width] pairs: for products that sum over rows. Of
-// an odd number of rows the last one's partner is 0.
+// num_panels(width) panels, one behind the other, whose columns are the rows' columns, for products that sum over the
+// rows: tile_depth(num_rows) · kTilePanel elements each.
 void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
+
+// The left side of a product whose rows are the given rows' columns: tiles [16 columns][kTileDepth rows], of one 16
+// columns those of all rows first. ⌈width / 16⌉ · 16 · tile_depth(num_rows) elements.
+void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
 
 }  // namespace thinktune::kernels

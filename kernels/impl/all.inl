@@ -34,5 +34,6 @@ const Tables kTables = {make_table<float>(),
                         make_table<double>(),
                         {.pack_along_rows = &pack_along_rows,
                          .pack_over_rows = &pack_over_rows,
+                         .pack_columns = &pack_columns,
                          .softmax_block = &softmax_block,
                          .scale_rows = &scale_rows}};

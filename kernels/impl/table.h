@@ -36,6 +36,7 @@ struct Table {
 struct TileTable {
   decltype(&kernels::pack_along_rows) pack_along_rows;
   decltype(&kernels::pack_over_rows) pack_over_rows;
+  decltype(&kernels::pack_columns) pack_columns;
   decltype(&kernels::softmax_block) softmax_block;
   decltype(&kernels::scale_rows) scale_rows;
 };

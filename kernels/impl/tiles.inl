@@ -20,50 +20,86 @@ TT_INLINE void transpose_lanes(U32* v) {
   }
 }
 
-inline void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+// A block of 16 by 16 pairs, transposed: pair_at(row, first, part) gives the pairs of a row from the given one on, as
+// many as a register has lanes. Rows from num_rows on are 0. out: [16 pairs][16 rows].
+template <class PairsOf>
+TT_INLINE void transpose_block(int64_t num_rows, PairsOf pairs_of, Bf16* out) {
   constexpr int n = TT_VECTOR_BYTES / 4;
-  const int64_t num_pairs = width / 2;
-  const auto* from = reinterpret_cast<const char*>(rows);
   auto* to = reinterpret_cast<char*>(out);
-  for (int64_t pair = 0; pair < num_pairs; pair += n)
-    for (int64_t row = 0; row < kTilePanel; row += n) {
+  for (int64_t pair = 0; pair < 16; pair += n)
+    for (int64_t row = 0; row < 16; row += n) {
       U32 v[n];
-      const bool whole = pair + n <= num_pairs;
-      for (int i = 0; i < n; ++i) {
-        v[i] = U32{};
-        if (row + i >= num_rows) continue;
-        const char* p = from + ((row + i) * stride + 2 * pair) * 2;
-        whole ? __builtin_memcpy(&v[i], p, sizeof(U32)) : __builtin_memcpy(&v[i], p, (num_pairs - pair) * 4);
-      }
+      for (int i = 0; i < n; ++i) v[i] = row + i < num_rows ? pairs_of(row + i, pair) : U32{};
       transpose_lanes<n / 2>(v);
-      for (int i = 0; i < n && pair + i < num_pairs; ++i)
-        __builtin_memcpy(to + ((pair + i) * kTilePanel + row) * 4, &v[i], sizeof(U32));
+      for (int i = 0; i < n; ++i) __builtin_memcpy(to + ((pair + i) * 16 + row) * 4, &v[i], sizeof(U32));
     }
 }
 
-// Two rows of 16-bit numbers, number by number.
-TT_INLINE U32 paired(const Bf16* a, const Bf16* b) {
-  U16 low, high;
-  __builtin_memcpy(&low, a, sizeof low);
-  __builtin_memcpy(&high, b, sizeof high);
+// As many pairs as a register has lanes, of which `left` are there; 0 behind them.
+TT_INLINE U32 load_pairs(const Bf16* p, int64_t left) {
+  constexpr int64_t n = TT_VECTOR_BYTES / 4;
+  U32 v{};
+  if (left >= n)
+    __builtin_memcpy(&v, p, sizeof v);
+  else if (left > 0)
+    __builtin_memcpy(&v, p, left * 4);
+  return v;
+}
+
+// Columns c, c + 1, … of two rows as pairs, of which `left` are there; 0 behind them. Without a second row its numbers
+// are 0.
+TT_INLINE U32 paired(const Bf16* a, const Bf16* b, int64_t left) {
+  constexpr int64_t n = TT_VECTOR_BYTES / 4;
+  U16 low{}, high{};
+  const int64_t bytes = (left >= n ? n : left > 0 ? left : 0) * 2;
+  if (bytes == sizeof low) {
+    __builtin_memcpy(&low, a, sizeof low);
+    if (b != nullptr) __builtin_memcpy(&high, b, sizeof high);
+  } else if (bytes > 0) {
+    __builtin_memcpy(&low, a, bytes);
+    if (b != nullptr) __builtin_memcpy(&high, b, bytes);
+  }
   return __builtin_convertvector(low, U32) | (__builtin_convertvector(high, U32) << 16);
 }
 
+constexpr int64_t kTileElements = 16 * kTileDepth;
+
+inline void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+  for (int64_t first = 0; first < width; first += kTileDepth)
+    for (int64_t row = 0; row < kTilePanel; row += 16, out += kTileElements)
+      transpose_block(
+          num_rows - row,
+          [&](int64_t r, int64_t pair) TT_INLINE_LAMBDA {
+            const int64_t column = first + 2 * pair;
+            return load_pairs(rows + (row + r) * stride + column, (width - column) / 2);
+          },
+          out);
+}
+
 inline void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
-  constexpr int64_t n = kLanes<float>;
-  for (int64_t row = 0; row < num_rows; row += 2, out += 2 * width) {
-    const Bf16 *a = rows + row * stride, *b = a + stride;
-    const bool has_partner = row + 1 < num_rows;
-    int64_t c = 0;
-    for (; has_partner && c + n <= width; c += n) {
-      const U32 pairs = paired(a + c, b + c);
-      __builtin_memcpy(out + 2 * c, &pairs, sizeof pairs);
-    }
-    for (; c < width; ++c) {
-      out[2 * c] = a[c];
-      out[2 * c + 1] = has_partner ? b[c] : Bf16{0};
-    }
-  }
+  constexpr int64_t n = TT_VECTOR_BYTES / 4;
+  for (int64_t column = 0; column < num_panels(width) * kTilePanel; column += kTilePanel)
+    for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth)
+      for (int64_t c = column; c < column + kTilePanel; c += 16)
+        for (int64_t r = row; r < row + kTileDepth; r += 2)
+          for (int64_t lane = 0; lane < 16; lane += n, out += 2 * n) {
+            const Bf16* a = rows + r * stride + c + lane;
+            const U32 pairs =
+                r < num_rows ? paired(a, r + 1 < num_rows ? a + stride : nullptr, width - c - lane) : U32{};
+            __builtin_memcpy(out, &pairs, sizeof pairs);
+          }
+}
+
+inline void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
+  for (int64_t column = 0; column < width; column += 16)
+    for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth, out += kTileElements)
+      transpose_block((num_rows - row + 1) / 2,
+                      [&](int64_t pair, int64_t c) TT_INLINE_LAMBDA {
+                        const int64_t r = row + 2 * pair;
+                        const Bf16* a = rows + r * stride + column + c;
+                        return paired(a, r + 1 < num_rows ? a + stride : nullptr, width - column - c);
+                      },
+                      out);
 }
 
 // Scores are scaled and capped in place, then read again.

@@ -5,6 +5,7 @@
 #include "decode_tiles.h"
 #include "element.h"
 #include "kernels/decode_attention.h"
+#include "kernels/tile_layout.h"
 #include "tile_product.h"
 
 namespace thinktune::ops {
@@ -76,7 +77,8 @@ at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector
   check(q_BNH, segments, options.num_kv_heads);
   at::Tensor out_BNH = at::empty(q_BNH.sizes(), q_BNH.options());
   const auto has_shared = [](const auto& s) { return !s.empty() && s.front().shared; };
-  if (has_tile_products(q_BNH.select(1, 0)) && std::any_of(segments.begin(), segments.end(), has_shared)) {
+  if (has_tile_products(q_BNH.select(1, 0)) && q_BNH.size(2) % kernels::kTileDepth == 0 &&
+      std::any_of(segments.begin(), segments.end(), has_shared)) {
     decode_by_tiles(q_BNH, segments, options, out_BNH);
     return out_BNH;
   }

@@ -2,25 +2,24 @@
 // sequences, P positions.
 #include "decode_tiles.h"
 
-#include <ATen/native/CPUBlas.h>
-
 #include <atomic>
+#include <optional>
 
 #include "element.h"
 #include "kernels/decode_attention.h"
+#include "kernels/matrix_tiles.h"
 #include "kernels/softmax_block.h"
-#include "kernels/tile_layout.h"
 
 namespace thinktune::ops {
 namespace {
 
-namespace blas = at::native::cpublas;
 using kernels::Bf16;
+using kernels::kTileBlock;
 using kernels::kTilePanel;
+using kernels::MatrixTiles;
 
-constexpr int64_t kPositions = 256;  // of a block of scores
-constexpr int64_t kTileRows = 16;    // oneDNN makes a kernel for each number of rows, so there shall be few
-constexpr int64_t kMaxRows = 32;     // of a task: more tasks than threads, for the threads to end together
+constexpr int64_t kPositions = 256;       // of a block of scores
+constexpr int64_t kMaxRows = kTileBlock;  // of a task, but for the heads of one sequence
 
 // Sequences [first, first + count) of a call, which have their shared segments in common.
 struct Company {
@@ -64,15 +63,17 @@ struct Work {
   int64_t head_size = 0;
   std::vector<Bf16> q_RH, weights_RP, keys, values, copied;  // keys and values as the products read them
   std::vector<float> scores_RP, weighted_RH, max_R, sum_R, factor_R;
+  std::optional<MatrixTiles> tiles;
+  int64_t tile_rows = 0;  // for which they are set
 
   void resize(int64_t rows, int64_t head_size_) {
     head_size = head_size_;
-    const auto R = static_cast<size_t>((rows + kTileRows - 1) / kTileRows * kTileRows);
+    const auto R = static_cast<size_t>((rows + kTileBlock - 1) / kTileBlock * kTileBlock);
     const auto H = static_cast<size_t>(head_size);
     q_RH.resize(R * H);
     weights_RP.resize(R * kPositions);
     scores_RP.resize(R * kPositions);
-    keys.resize(kPositions * H);
+    keys.resize(kTilePanel * H);
     values.resize(kPositions * H);
     weighted_RH.resize(R * H);
     max_R.resize(R);
@@ -105,15 +106,22 @@ struct Work {
     return {to_keys, to_values, head_size, count};
   }
 
-  // For the first `rows` queries.
+  void set_tiles(int64_t rows) {
+    rows = std::min(rows, kTileBlock);
+    if (tiles.has_value() && tile_rows == rows) return;
+    tiles.emplace(rows);
+    tile_rows = rows;
+  }
+
+  // For the first `rows` queries. In blocks of kTileBlock, of which the last one may reach into rows of nothing.
   void attend(int64_t rows, const HeadRows& block, const DecodeAttentionOptions& options) {
     const auto& [key_rows, value_rows, stride, count] = block;
-    const int64_t R = (rows + kTileRows - 1) / kTileRows * kTileRows, H = head_size;
+    const int64_t H = head_size, depth = kernels::tile_depth(count);
     for (int64_t p = 0; p < count; p += kTilePanel) {
-      Bf16* panel = keys.data() + p * H;
-      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, panel);
-      blas::brgemm(R, kTilePanel, H, H, kTilePanel, kPositions, /*add_C=*/false, as_torch(q_RH.data()), as_torch(panel),
-                   scores_RP.data() + p);
+      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, keys.data());
+      for (int64_t r = 0; r < rows; r += kTileBlock)
+        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, keys.data(), MatrixTiles::Panel::Near,
+                        /*adds=*/false, scores_RP.data() + r * kPositions + p, kPositions);
     }
     kernels::softmax_block(scores_RP.data(),
                            {.num_rows = rows,
@@ -123,15 +131,13 @@ struct Work {
                             .softcap = options.softcap},
                            max_R.data(), sum_R.data(), factor_R.data(), weights_RP.data());
     kernels::scale_rows(weighted_RH.data(), H, rows, H, factor_R.data());
-    constexpr int64_t kSteps = 32;  // few numbers of positions too: behind the last one weights and values are 0
-    const int64_t steps = (count + kSteps - 1) / kSteps * kSteps;
     kernels::pack_over_rows(value_rows, stride, count, H, values.data());
-    std::fill(values.begin() + (count + 1) / 2 * 2 * H, values.begin() + steps * H, Bf16{0});
-    blas::brgemm(R, H, steps, kPositions, H, H, /*add_C=*/true, as_torch(weights_RP.data()), as_torch(values.data()),
-                 weighted_RH.data());
+    for (int64_t h = 0; h < H; h += kTilePanel)
+      for (int64_t r = 0; r < rows; r += kTileBlock)
+        tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,
+                        values.data() + h * depth, MatrixTiles::Panel::Near, /*adds=*/true,
+                        weighted_RH.data() + r * H + h, H);
   }
-
-  static const at::BFloat16* as_torch(const Bf16* p) { return reinterpret_cast<const at::BFloat16*>(p); }
 };
 
 }  // namespace
@@ -170,6 +176,7 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
       const std::span<const KvSegment> before(theirs.data(), shared);
       int64_t positions = 0;
       for (const KvSegment& segment : before) positions += segment.num_tokens;
+      work.set_tiles(company.count * G);
       for (int64_t p = 0; p < positions; p += kPositions)
         work.attend(company.count * G, work.rows_at(before, p, std::min(kPositions, positions - p), offset, stride),
                     options);
@@ -185,7 +192,7 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
                                   out + query(i));
       }
     }
-    blas::brgemm_release();
+    work.tiles.reset();
   };
   at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) work_on_tasks();

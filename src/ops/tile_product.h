@@ -1,6 +1,6 @@
-// Products with a bf16 weight by the processor's matrix tiles (AMX), through oneDNN's kernel for one block of a
-// product. The loops around it are ours: every sum runs over all inputs in one order, whatever the number of rows and
-// threads, which oneDNN's whole products do not promise there. And a weight is read as it lies in memory.
+// Products with a bf16 weight by the processor's matrix tiles (kernels/matrix_tiles.h). Every sum runs over all inputs
+// in one order, whatever the number of rows and threads, which oneDNN's products do not promise there. And a weight is
+// read as it lies in memory.
 //
 // Letters: T rows, D inputs, F outputs.
 #pragma once
@@ -9,11 +9,10 @@
 
 namespace thinktune::ops {
 
-// Panels of 64 outputs, in the order in which the tile instructions read them: [⌈F/64⌉, D/2, 64, 2], zeros behind F.
 struct TiledWeight {
   int64_t num_inputs = 0;
   int64_t num_outputs = 0;
-  at::Tensor panels;
+  at::Tensor panels;  // of outputs, in the order of kernels/tile_layout.h
 };
 
 // Whether this processor has tiles for such a weight: bf16, on the CPU, an even number of inputs.

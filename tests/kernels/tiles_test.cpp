@@ -3,6 +3,7 @@
 
 #include "kernel_inputs.h"
 #include "kernels/decode_attention.h"
+#include "kernels/matrix_tiles.h"
 #include "kernels/round_rows.h"
 #include "kernels/softmax_block.h"
 #include "kernels/tile_layout.h"
@@ -12,31 +13,88 @@ namespace {
 
 constexpr Bf16 kCanary{0xbeef};
 
-TEST(TileLayout, PairsAlongRowsAndOverRows) {
+// Where the number stands that is summed over as number `depth`, of column `column`, of `depths` in all.
+int64_t right_side_at(int64_t depth, int64_t column, int64_t depths) {
+  const int64_t panel = column / 32 * tile_depth(depths) * 32;
+  return panel + depth / 32 * 1024 + column % 32 / 16 * 512 + depth % 32 / 2 * 32 + column % 16 * 2 + depth % 2;
+}
+
+TEST(TileLayout, OfRowsAndColumnsWithZerosBehind) {
   constexpr int64_t kStride = 83;
-  const std::vector<Bf16> rows = normals<Bf16>(kTilePanel * kStride, 1);
+  const std::vector<Bf16> rows = normals<Bf16>(70 * kStride, 1);
   with_every_instruction_set([&] {
-    for (const int64_t num_rows : {1, 2, 15, 16, 17, 63, 64})
+    for (const int64_t num_rows : {1, 2, 15, 16, 17, 31, 32, 33, 70})
       for (const int64_t width : {2, 8, 30, 32, 34, 64, 80}) {
         SCOPED_TRACE(testing::Message() << num_rows << " rows of " << width);
-        std::vector<Bf16> panel(width * kTilePanel + 1, kCanary);
-        pack_along_rows(rows.data(), kStride, num_rows, width, panel.data());
-        EXPECT_EQ(panel.back().bits, kCanary.bits);
-        for (int64_t i = 0; i < width; ++i)
-          for (int64_t c = 0; c < kTilePanel; ++c)
-            ASSERT_EQ(panel[(i / 2 * kTilePanel + c) * 2 + i % 2].bits, c < num_rows ? rows[c * kStride + i].bits : 0)
-                << "row " << c << ", element " << i;
+        const auto element = [&](int64_t r, int64_t c) {
+          return r < num_rows && c < width ? rows[r * kStride + c].bits : 0;
+        };
+        if (num_rows <= kTilePanel) {
+          std::vector<Bf16> panel(tile_depth(width) * kTilePanel + 1, kCanary);
+          pack_along_rows(rows.data(), kStride, num_rows, width, panel.data());
+          EXPECT_EQ(panel.back().bits, kCanary.bits);
+          for (int64_t i = 0; i < tile_depth(width); ++i)
+            for (int64_t c = 0; c < kTilePanel; ++c)
+              ASSERT_EQ(panel[right_side_at(i, c, width)].bits, element(c, i)) << "row " << c << ", element " << i;
+        }
+        std::vector<Bf16> panels(num_panels(width) * kTilePanel * tile_depth(num_rows) + 1, kCanary);
+        pack_over_rows(rows.data(), kStride, num_rows, width, panels.data());
+        EXPECT_EQ(panels.back().bits, kCanary.bits);
+        for (int64_t r = 0; r < tile_depth(num_rows); ++r)
+          for (int64_t c = 0; c < num_panels(width) * kTilePanel; ++c)
+            ASSERT_EQ(panels[right_side_at(r, c, num_rows)].bits, element(r, c)) << "row " << r << ", element " << c;
 
-        const int64_t even = (num_rows + 1) / 2 * 2;
-        std::vector<Bf16> pairs(even * width + 1, kCanary);
-        pack_over_rows(rows.data(), kStride, num_rows, width, pairs.data());
-        EXPECT_EQ(pairs.back().bits, kCanary.bits);
-        for (int64_t r = 0; r < even; ++r)
-          for (int64_t c = 0; c < width; ++c)
-            ASSERT_EQ(pairs[(r / 2 * width + c) * 2 + r % 2].bits, r < num_rows ? rows[r * kStride + c].bits : 0)
+        const int64_t sixteens = (width + 15) / 16;
+        std::vector<Bf16> columns(sixteens * 16 * tile_depth(num_rows) + 1, kCanary);
+        pack_columns(rows.data(), kStride, num_rows, width, columns.data());
+        EXPECT_EQ(columns.back().bits, kCanary.bits);
+        for (int64_t c = 0; c < sixteens * 16; ++c)
+          for (int64_t r = 0; r < tile_depth(num_rows); ++r)
+            ASSERT_EQ(columns[c / 16 * 16 * tile_depth(num_rows) + r / 32 * 512 + c % 16 * 32 + r % 32].bits,
+                      element(r, c))
                 << "row " << r << ", element " << c;
       }
   });
+}
+
+// Each number of rows of a block, from all three kinds of sides, against sums in double.
+TEST(MatrixTiles, MultiplyAsTheTwin) {
+  if (!has_matrix_tiles()) GTEST_SKIP() << "this processor has no matrix tiles for bf16";
+  constexpr int64_t kDepth = 96, kStride = 101, kOutStride = 37;
+  const std::vector<Bf16> left = normals<Bf16>(kDepth * kStride, 1), right = normals<Bf16>(kDepth * kStride, 2);
+  const std::vector<float> before = normals<float>(kTileBlock * kOutStride, 3);
+  std::vector<Bf16> along(kDepth * kTilePanel), over(kDepth * kTilePanel), columns(kTileBlock * kDepth);
+  pack_along_rows(right.data(), kStride, kTilePanel, kDepth, along.data());
+  pack_over_rows(right.data(), kStride, kDepth, kTilePanel, over.data());
+  pack_columns(left.data(), kStride, kDepth, kTileBlock, columns.data());
+  const TileRows rows = plain_rows(left.data(), kStride);
+  const TileRows turned{columns.data(), kTileDepth, 16 * kTileDepth, kDepth / kTileDepth * 16 * kTileDepth};
+  for (int64_t num_rows = 1; num_rows <= kTileBlock; ++num_rows)
+    for (const bool adds : {false, true})
+      for (const auto where : {MatrixTiles::Panel::Near, MatrixTiles::Panel::Streamed}) {
+        const MatrixTiles tiles(num_rows);
+        for (const bool of_columns : {false, true}) {
+          std::vector<float> out = before;
+          tiles.multiply(of_columns ? turned : rows, kDepth, of_columns ? over.data() : along.data(), where, adds,
+                         out.data(), kOutStride);
+          for (int64_t r = 0; r < kTileBlock; ++r)
+            for (int64_t c = 0; c < kOutStride; ++c) {
+              const int64_t at = r * kOutStride + c;
+              if (r >= num_rows || c >= kTilePanel) {
+                ASSERT_EQ(out[at], before[at]) << r << " " << c;
+                continue;
+              }
+              double exact = adds ? before[at] : 0, size = std::abs(exact);
+              for (int64_t i = 0; i < kDepth; ++i) {
+                const double term = of_columns ? widen(left[i * kStride + r]) * widen(right[i * kStride + c])
+                                               : widen(left[r * kStride + i]) * widen(right[c * kStride + i]);
+                exact += term;
+                size += std::abs(term);
+              }
+              ASSERT_NEAR(out[at], exact, kDepth * kRoundoff<float> * size) << r << " " << c;
+            }
+        }
+      }
 }
 
 // Scores in blocks, against the softmax of all of them in double.

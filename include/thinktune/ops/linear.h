@@ -14,7 +14,7 @@ at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at:
 
 // A copy of the weight in the blocks that products read, for `linear` without gradients: at few rows two to four times
 // as fast as the plain matrix, which is laid out anew in each product. In bf16 on a processor with matrix tiles (AMX)
-// the loops around oneDNN's kernel are ours, elsewhere the products are oneDNN's. The weight itself where there is no
+// the product is ours, elsewhere it is oneDNN's. The weight itself where there is no
 // such copy: f64, other devices, bf16 without AVX-512.
 at::Tensor pack_weight(const at::Tensor& weight_FD);
 

@@ -1,0 +1,49 @@
+// Products of bf16 matrices by the processor's matrix tiles (Intel AMX), a block at a time, summed in f32.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/element.h"
+#include "kernels/tile_layout.h"
+
+namespace thinktune::kernels {
+
+// Whether the processor has tiles for bf16 and the operating system lets this process use them.
+bool has_matrix_tiles();
+
+// The left side of a product, in tiles of 16 rows by kTileDepth numbers.
+struct TileRows {
+  const Bf16* at = nullptr;
+  int64_t row_step = 0;    // elements from a row of a tile to the next
+  int64_t depth_step = 0;  // from a tile to the next along what is summed over
+  int64_t tile_step = 0;   // from 16 rows to the next 16
+};
+
+// Rows as they lie in memory, `stride` elements from one to the next.
+inline TileRows plain_rows(const Bf16* rows, int64_t stride) { return {rows, stride, kTileDepth, 16 * stride}; }
+
+// The calling thread's tiles, set for blocks of `num_rows` rows (1 to kTileBlock) until the end of its life. One for a
+// thread at a time; libraries set the tiles for themselves at each call.
+class MatrixTiles {
+ public:
+  explicit MatrixTiles(int64_t num_rows);
+  ~MatrixTiles();
+  MatrixTiles(const MatrixTiles&) = delete;
+  MatrixTiles& operator=(const MatrixTiles&) = delete;
+
+  enum class Panel {
+    Near,      // in a cache
+    Streamed,  // in memory, with the next panel behind it: asks for what lies 2 KiB ahead
+  };
+
+  // out[r · out_stride + c] = (adds ? what stood there : 0) + Σ_i rows[r][i] · panel[i][c] for c < kTilePanel, i <
+  // depth, a multiple of kTileDepth. The panel is in the order of kernels/tile_layout.h. Sums run over i in order,
+  // two at a time, whatever num_rows. Denormal numbers count as 0 (as the instruction has it).
+  void multiply(const TileRows& rows, int64_t depth, const Bf16* panel, Panel where, bool adds, float* out,
+                int64_t out_stride) const;
+
+ private:
+  int64_t num_rows_;
+};
+
+}  // namespace thinktune::kernels
