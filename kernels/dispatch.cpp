@@ -120,12 +120,12 @@ void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t
   tables().tiles.pack_along_rows(rows, stride, num_rows, width, out);
 }
 
-void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
-  tables().tiles.pack_over_rows(rows, stride, num_rows, width, out);
+void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t panel_step, Bf16* out) {
+  tables().tiles.pack_over_rows(rows, stride, num_rows, width, panel_step, out);
 }
 
-void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
-  tables().tiles.pack_columns(rows, stride, num_rows, width, out);
+void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t tile_step, Bf16* out) {
+  tables().tiles.pack_columns(rows, stride, num_rows, width, tile_step, out);
 }
 
 void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor, Bf16* weights) {

@@ -23,12 +23,14 @@ constexpr int64_t num_panels(int64_t columns) { return (columns + kTilePanel - 1
 // kTilePanel elements.
 void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
 
-// num_panels(width) panels, one behind the other, whose columns are the rows' columns, for products that sum over the
-// rows: tile_depth(num_rows) · kTilePanel elements each.
-void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
+// num_panels(width) panels, `panel_step` elements from one to the next, whose columns are the rows' columns, for
+// products that sum over the rows: tile_depth(num_rows) · kTilePanel elements each. Any kTileDepth rows can be packed
+// by themselves, to where their tiles begin.
+void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t panel_step, Bf16* out);
 
-// The left side of a product whose rows are the given rows' columns: tiles [16 columns][kTileDepth rows], of one 16
-// columns those of all rows first. ⌈width / 16⌉ · 16 · tile_depth(num_rows) elements.
-void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out);
+// The left side of a product whose rows are the given rows' columns: tiles [16 columns][kTileDepth rows], those of all
+// rows one behind the other, `tile_step` elements from 16 columns to the next. Any kTileDepth rows can be packed by
+// themselves.
+void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t tile_step, Bf16* out);
 
 }  // namespace thinktune::kernels

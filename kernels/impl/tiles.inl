@@ -76,30 +76,57 @@ inline void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, 
           out);
 }
 
-inline void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
-  constexpr int64_t n = TT_VECTOR_BYTES / 4;
-  for (int64_t column = 0; column < num_panels(width) * kTilePanel; column += kTilePanel)
-    for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth)
-      for (int64_t c = column; c < column + kTilePanel; c += 16)
-        for (int64_t r = row; r < row + kTileDepth; r += 2)
-          for (int64_t lane = 0; lane < 16; lane += n, out += 2 * n) {
-            const Bf16* a = rows + r * stride + c + lane;
-            const U32 pairs =
-                r < num_rows ? paired(a, r + 1 < num_rows ? a + stride : nullptr, width - c - lane) : U32{};
-            __builtin_memcpy(out, &pairs, sizeof pairs);
-          }
+// Two rows' columns c to c + kTilePanel, all there: pairs into the same pair row of two tiles.
+typedef uint16_t U16Whole __attribute__((vector_size(TT_VECTOR_BYTES)));
+template <int from, int... I>
+TT_INLINE U16Whole interleaved(U16Whole a, U16Whole b, Indices<int, I...>) {
+  constexpr int n = sizeof...(I);
+  return __builtin_shufflevector(a, b, (from + I / 2 + (I % 2) * n)...);
+}
+TT_INLINE void pair_columns(const Bf16* a, const Bf16* b, Bf16* out) {
+  constexpr int n = TT_VECTOR_BYTES / 2;
+  for (int64_t c = 0; c < kTilePanel; c += n) {
+    U16Whole x, y;
+    __builtin_memcpy(&x, a + c, sizeof x);
+    __builtin_memcpy(&y, b + c, sizeof y);
+    const U16Whole low = interleaved<0>(x, y, FirstIndices<n>{}), high = interleaved<n / 2>(x, y, FirstIndices<n>{});
+    __builtin_memcpy(out + c / 16 * kTileElements + c % 16 * 2, &low, sizeof low);
+    const int64_t next = c + n / 2;
+    __builtin_memcpy(out + next / 16 * kTileElements + next % 16 * 2, &high, sizeof high);
+  }
 }
 
-inline void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
-  for (int64_t column = 0; column < width; column += 16)
-    for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth, out += kTileElements)
+inline void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t panel_step,
+                           Bf16* out) {
+  constexpr int64_t n = TT_VECTOR_BYTES / 4;
+  for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth, out += 2 * kTileElements)
+    for (int64_t column = 0; column < width; column += kTilePanel) {
+      Bf16* tiles = out + column / kTilePanel * panel_step;
+      for (int64_t r = row; r < row + kTileDepth; r += 2, tiles += 32) {
+        const Bf16 *a = rows + r * stride + column, *b = r + 1 < num_rows ? a + stride : nullptr;
+        if (b != nullptr && column + kTilePanel <= width) {
+          pair_columns(a, b, tiles);
+          continue;
+        }
+        for (int64_t c = 0; c < kTilePanel; c += n) {
+          const U32 pairs = r < num_rows ? paired(a + c, b == nullptr ? nullptr : b + c, width - column - c) : U32{};
+          __builtin_memcpy(tiles + c / 16 * kTileElements + c % 16 * 2, &pairs, sizeof pairs);
+        }
+      }
+    }
+}
+
+inline void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t tile_step,
+                         Bf16* out) {
+  for (int64_t row = 0; row < tile_depth(num_rows); row += kTileDepth, out += kTileElements)
+    for (int64_t column = 0; column < width; column += 16)
       transpose_block((num_rows - row + 1) / 2,
                       [&](int64_t pair, int64_t c) TT_INLINE_LAMBDA {
                         const int64_t r = row + 2 * pair;
                         const Bf16* a = rows + r * stride + column + c;
                         return paired(a, r + 1 < num_rows ? a + stride : nullptr, width - column - c);
                       },
-                      out);
+                      out + column / 16 * tile_step);
 }
 
 // Scores are scaled and capped in place, then read again.

@@ -1,4 +1,5 @@
 #include <c10/util/Exception.h>
+#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -383,6 +384,11 @@ int guarded(int argc, char** argv) {
 }  // namespace thinktune::cli
 
 int main(int argc, char** argv) {
+  // Freed memory stays ours for the next operation: given back to the system, each large tensor would come back as
+  // pages to be cleared (a tenth of an update's time).
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
   // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
   std::signal(SIGXFSZ, SIG_IGN);
   try {

@@ -131,7 +131,7 @@ struct Work {
                             .softcap = options.softcap},
                            max_R.data(), sum_R.data(), factor_R.data(), weights_RP.data());
     kernels::scale_rows(weighted_RH.data(), H, rows, H, factor_R.data());
-    kernels::pack_over_rows(value_rows, stride, count, H, values.data());
+    kernels::pack_over_rows(value_rows, stride, count, H, depth * kTilePanel, values.data());
     for (int64_t h = 0; h < H; h += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
         tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,

@@ -1,8 +1,10 @@
 #include "thinktune/ops/linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "element.h"
 #include "kernels/instruction_set.h"
@@ -10,6 +12,9 @@
 
 namespace thinktune::ops {
 namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
 // The layout is chosen for products of about so many rows; it serves any number.
 constexpr int64_t kPackedFor = 64;
@@ -21,11 +26,46 @@ bool has_packed_products(const at::Tensor& weight) {
   return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && avx512);
 }
 
+// Products by matrix tiles, with their gradients.
+struct TileLinear : torch::autograd::Function<TileLinear> {
+  static at::Tensor compute(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
+    at::Tensor y_TF = at::empty({x_TD.size(0), weight_FD.size(0)}, x_TD.options());
+    tile_matmul(y_TF, x_TD, weight_FD.t(), bias_F, /*adds=*/false);
+    return y_TF;
+  }
+
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_FD,
+                            const std::optional<at::Tensor>& bias_F) {
+    ctx->save_for_backward({x_TD, weight_FD});
+    ctx->saved_data["has_bias"] = bias_F.has_value();
+    return compute(x_TD, weight_FD, bias_F.value_or(at::Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    refuse_second_derivative("linear");
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x_TD = saved[0], &weight_FD = saved[1], dy_TF = grads[0].contiguous();
+    at::Tensor dx, dweight, dbias;
+    if (ctx->needs_input_grad(0)) tile_matmul(dx = at::empty_like(x_TD), dy_TF, weight_FD, {}, /*adds=*/false);
+    if (ctx->needs_input_grad(1)) tile_matmul(dweight = at::empty_like(weight_FD), dy_TF.t(), x_TD, {}, /*adds=*/false);
+    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) dbias = dy_TF.sum(0);
+    return {dx, dweight, dbias};
+  }
+};
+
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
   const TiledWeight* tiles = tiled(weight_FD);
-  if (tiles == nullptr && !weight_FD.is_mkldnn()) return at::linear(x_TD, weight_FD, bias_F);
+  if (tiles == nullptr && !weight_FD.is_mkldnn()) {
+    if (x_TD.dim() != 2 || weight_FD.dim() != 2 || !has_tile_products(x_TD, weight_FD.t()))
+      return at::linear(x_TD, weight_FD, bias_F);
+    const at::Tensor x = x_TD.contiguous(), weight = weight_FD.contiguous();
+    const auto bias = bias_F.defined() ? std::optional(bias_F) : std::nullopt;
+    if (wants_gradient({x, weight}) || (bias.has_value() && wants_gradient({*bias})))
+      return TileLinear::apply(x, weight, bias);
+    return TileLinear::compute(x, weight, bias_F);
+  }
   TT_CHECK(!wants_gradient({x_TD}), "linear: a packed weight has no gradients");
   if (tiles != nullptr) return tile_product(x_TD, *tiles, bias_F);
   static const auto product =

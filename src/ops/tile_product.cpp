@@ -3,6 +3,7 @@
 #include <ATen/OpaqueTensorImpl.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -16,12 +17,17 @@ namespace {
 
 using kernels::Bf16;
 using kernels::kTileBlock;
+using kernels::kTileDepth;
 using kernels::kTilePanel;
 using kernels::MatrixTiles;
 using Handle = std::shared_ptr<const TiledWeight>;
 using Opaque = at::OpaqueTensorImpl<Handle>;
 
-constexpr int64_t kRows = 256;  // whose elements stay in a cache while the weight passes by
+constexpr int64_t kFew = 8;         // blocks of rows that stay in a cache while a weight passes by
+constexpr int64_t kMostBlocks = 8;  // of a part
+constexpr int64_t kGroup = 18;      // panels
+constexpr int64_t kStretch = 512;   // numbers summed over: 32 KiB of a panel
+constexpr int64_t kDirect = 640;    // so many in one go
 
 // Weights are read from end to end in each product: in pages of 2 MiB, where the system has them, the processor looks
 // up few addresses and asks for what comes next by itself (measured: twice the rate of pages of 4 KiB). A model's
@@ -68,13 +74,156 @@ at::Tensor empty_panels(int64_t elements, const at::TensorOptions& options) {
   return memory.take({elements}, options);
 }
 
-// x with zeros behind D up to whole tiles; x itself where none are missing.
-at::Tensor to_whole_tiles(const at::Tensor& x_TD) {
-  const int64_t D = x_TD.size(1), depth = kernels::tile_depth(D);
-  if (D == depth) return x_TD.contiguous();
-  at::Tensor padded = at::zeros({x_TD.size(0), depth}, x_TD.options());
-  padded.narrow(1, 0, D).copy_(x_TD);
+// A matrix as it lies in memory: rows `stride` elements apart, or (turned) columns.
+struct Side {
+  const Bf16* at = nullptr;
+  int64_t stride = 0;
+  bool turned = false;
+
+  // of a matrix of bf16 in which a row's or a column's elements follow each other
+  static Side of(const at::Tensor& t) {
+    const bool turned = t.stride(1) != 1 && t.size(1) != 1;
+    return {data<Bf16>(t), turned ? t.stride(1) : t.stride(0), turned};
+  }
+};
+
+// [M, K] times [K, N], both sides as tiles read them.
+struct Product {
+  int64_t M = 0, N = 0;
+  int64_t depth = 0;  // K up to whole tiles
+  kernels::TileRows left;
+  const Bf16* panels = nullptr;  // of the right side, one behind the other
+  const Bf16* bias_N = nullptr;
+  Bf16* rounded = nullptr;  // [M, N], or:
+  float* sums = nullptr;    // [M, N]
+  bool adds = false;        // to what stands in `sums`
+};
+
+// Blocks of equally many rows: the last may begin within the one before, whose rows come out the same again. A thread
+// so sets its tiles once. Rows in tiles of their own (pack_columns) come in whole blocks.
+struct Blocks {
+  int64_t count, rows, last;  // the last one's first row
+
+  Blocks(int64_t M, bool in_tiles) : count((M + kTileBlock - 1) / kTileBlock) {
+    rows = in_tiles ? kTileBlock : (M + count - 1) / count;
+    last = in_tiles ? (count - 1) * rows : M - rows;
+  }
+  int64_t first_row(int64_t block) const { return std::min(block * rows, last); }
+};
+
+// One block's sums, [kTileBlock, kTilePanel], to where they belong: of the block's rows those that no block before had.
+void store(const Product& p, const Blocks& blocks, int64_t block, int64_t column, const float* sums) {
+  const int64_t first = block * blocks.rows, rows = std::min(blocks.first_row(block) + blocks.rows, p.M) - first;
+  const int64_t columns = std::min(kTilePanel, p.N - column);
+  sums += (first - blocks.first_row(block)) * kTilePanel;
+  if (p.rounded != nullptr)
+    return kernels::round_rows<Bf16>(sums, kTilePanel, p.bias_N == nullptr ? nullptr : p.bias_N + column, rows, columns,
+                                     p.N, p.rounded + first * p.N + column);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c) {
+      float& out = p.sums[(first + r) * p.N + column + c];
+      out = p.adds ? out + sums[r * kTilePanel + c] : sums[r * kTilePanel + c];
+    }
+}
+
+// Few rows: a thread takes some of the panels, which pass by once.
+void multiply_few(const Product& p, const Blocks& blocks) {
+  at::parallel_for(0, kernels::num_panels(p.N), 1, [&](int64_t begin, int64_t end) {
+    const MatrixTiles tiles(blocks.rows);
+    alignas(64) float sums[kTileBlock * kTilePanel];
+    for (int64_t panel = begin; panel < end; ++panel)
+      for (int64_t block = 0; block < blocks.count; ++block) {
+        kernels::TileRows rows = p.left;
+        rows.at += blocks.first_row(block) * rows.row_step;
+        tiles.multiply(rows, p.depth, p.panels + panel * p.depth * kTilePanel,
+                       block == 0 ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near, /*adds=*/false, sums,
+                       kTilePanel);
+        store(p, blocks, block, panel * kTilePanel, sums);
+      }
+  });
+}
+
+// Many rows: a thread takes a part of the rows and a group of panels, and of what is summed over a stretch at a time: a
+// panel's stretch stays in the first cache while the rows' blocks pass by, the rows' stretches and the sums in the
+// second.
+void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
+  const int64_t threads = at::get_num_threads(), panels = kernels::num_panels(p.N);
+  const int64_t per_part = std::clamp((blocks.count + threads - 1) / threads, int64_t{1}, kMostBlocks);
+  const int64_t num_parts = (blocks.count + per_part - 1) / per_part, num_groups = (panels + kGroup - 1) / kGroup;
+  const int64_t stretch = p.depth <= kDirect ? p.depth : kStretch;
+  const int64_t num_tasks = num_parts * num_groups;
+  std::atomic<int64_t> next = 0;  // threads are not equally fast: each takes the next task
+  at::parallel_for(0, std::min(threads, num_tasks), 1, [&](int64_t, int64_t) {
+    const MatrixTiles tiles(blocks.rows);
+    constexpr int64_t kSums = kTileBlock * kTilePanel;
+    const bool keeps = stretch < p.depth;
+    const at::Tensor kept = at::empty({(keeps ? per_part * kGroup : 1) * kSums}, at::kFloat);
+    for (int64_t task = next++; task < num_tasks; task = next++) {
+      const int64_t first_block = task / num_groups * per_part,
+                    end_block = std::min(blocks.count, first_block + per_part);
+      const int64_t first_panel = task % num_groups * kGroup, end_panel = std::min(panels, first_panel + kGroup);
+      for (int64_t i = 0; i < p.depth; i += stretch)
+        for (int64_t panel = first_panel; panel < end_panel; ++panel)
+          for (int64_t block = first_block; block < end_block; ++block) {
+            kernels::TileRows rows = p.left;
+            const int64_t row = blocks.first_row(block);
+            rows.at += (in_tiles ? row / 16 * rows.tile_step : row * rows.row_step) + i / kTileDepth * rows.depth_step;
+            const int64_t place = (block - first_block) * kGroup + panel - first_panel;
+            float* sums = mutable_data<float>(kept) + (keeps ? place * kSums : 0);
+            tiles.multiply(rows, std::min(stretch, p.depth - i), p.panels + (panel * p.depth + i) * kTilePanel,
+                           block == first_block ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near,
+                           /*adds=*/i > 0, sums, kTilePanel);
+            if (i + stretch >= p.depth) store(p, blocks, block, panel * kTilePanel, sums);
+          }
+    }
+  });
+}
+
+// The right side in panels.
+at::Tensor panels_of(const Side& b, int64_t K, int64_t N) {
+  const int64_t depth = kernels::tile_depth(K), panel_size = depth * kTilePanel;
+  at::Tensor panels = at::empty({kernels::num_panels(N) * panel_size}, at::kBFloat16);
+  Bf16* out = mutable_data<Bf16>(panels);
+  if (b.turned)
+    at::parallel_for(0, kernels::num_panels(N), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t panel = begin; panel < end; ++panel)
+        kernels::pack_along_rows(b.at + panel * kTilePanel * b.stride, b.stride,
+                                 std::min(kTilePanel, N - panel * kTilePanel), K, out + panel * panel_size);
+    });
+  else
+    at::parallel_for(0, depth / kTileDepth, 1, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kTileDepth;
+      kernels::pack_over_rows(b.at + first * b.stride, b.stride, std::min(end * kTileDepth, K) - first, N, panel_size,
+                              out + first * kTilePanel);
+    });
+  return panels;
+}
+
+// A left side whose rows are columns in memory, in tiles, up to whole blocks.
+at::Tensor tiles_of_columns(const Side& a, int64_t M, int64_t K) {
+  const int64_t depth = kernels::tile_depth(K), rows = (M + kTileBlock - 1) / kTileBlock * kTileBlock;
+  at::Tensor tiles = at::empty({rows * depth}, at::kBFloat16);
+  Bf16* out = mutable_data<Bf16>(tiles);
+  if ((M + 15) / 16 * 16 < rows) std::fill_n(out + (rows - 16) * depth, 16 * depth, Bf16{0});
+  at::parallel_for(0, depth / kTileDepth, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kTileDepth;
+    kernels::pack_columns(a.at + first * a.stride, a.stride, std::min(end * kTileDepth, K) - first, M, 16 * depth,
+                          out + first * 16);
+  });
+  return tiles;
+}
+
+// Rows of whole tiles: zeros behind K where K is none; columns as they are.
+at::Tensor left_side(const at::Tensor& a_MK) {
+  const int64_t K = a_MK.size(1), depth = kernels::tile_depth(K);
+  if (Side::of(a_MK).turned || K == depth) return a_MK;
+  at::Tensor padded = at::zeros({a_MK.size(0), depth}, a_MK.options());
+  padded.narrow(1, 0, K).copy_(a_MK);
   return padded;
+}
+
+bool has_tile_layout(const at::Tensor& t) {
+  return t.is_cpu() && t.scalar_type() == at::kBFloat16 && t.dim() == 2 && (t.stride(0) == 1 || t.stride(1) == 1);
 }
 
 }  // namespace
@@ -112,35 +261,49 @@ at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const
            "linear: x {} of type {}, a packed weight [{}, {}] of bf16", shape(x_TD), c10::toString(x_TD.scalar_type()),
            F, D);
   at::Tensor out_TF = at::empty({T, F}, x_TD.options());
-  if (T == 0) return out_TF;
-  const at::Tensor x = to_whole_tiles(x_TD), bias = bias_F.defined() ? bias_F.contiguous() : bias_F;
-  const int64_t depth = x.size(1), panel_size = depth * kTilePanel;
-  const auto *x_at = data<Bf16>(x), *panels = data<Bf16>(weight.panels);
-  const Bf16* bias_at = bias.defined() ? data<Bf16>(bias) : nullptr;
-  Bf16* out = mutable_data<Bf16>(out_TF);
-
-  // Blocks of equally many rows, so that a thread sets its tiles once: the last may begin within the one before, whose
-  // rows come out the same again.
-  const int64_t num_blocks = (T + kTileBlock - 1) / kTileBlock, rows = (T + num_blocks - 1) / num_blocks;
-  const int64_t per_part = kRows / kTileBlock, num_parts = (num_blocks + per_part - 1) / per_part;
-  const int64_t num_panels = kernels::num_panels(F);
-  at::parallel_for(0, num_parts * num_panels, 1, [&](int64_t begin, int64_t end) {
-    const MatrixTiles tiles(rows);
-    alignas(64) float sums[kTileBlock * kTilePanel];
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t part = task / num_panels, panel = task % num_panels, first = panel * kTilePanel;
-      const int64_t end_block = std::min(num_blocks, (part + 1) * per_part);
-      for (int64_t block = part * per_part; block < end_block; ++block) {
-        const int64_t row = std::min(block * rows, T - rows);
-        const auto where = block == part * per_part ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near;
-        tiles.multiply(kernels::plain_rows(x_at + row * depth, depth), depth, panels + panel * panel_size, where,
-                       /*adds=*/false, sums, kTilePanel);
-        kernels::round_rows<Bf16>(sums, kTilePanel, bias_at == nullptr ? nullptr : bias_at + first, rows,
-                                  std::min(kTilePanel, F - first), F, out + row * F + first);
-      }
-    }
-  });
+  if (out_TF.numel() == 0) return out_TF;
+  const at::Tensor x = left_side(x_TD.contiguous()), bias = bias_F.defined() ? bias_F.contiguous() : bias_F;
+  const Product product{.M = T,
+                        .N = F,
+                        .depth = x.size(1),
+                        .left = kernels::plain_rows(data<Bf16>(x), x.size(1)),
+                        .panels = data<Bf16>(weight.panels),
+                        .bias_N = bias.defined() ? data<Bf16>(bias) : nullptr,
+                        .rounded = mutable_data<Bf16>(out_TF)};
+  const Blocks blocks(T, /*in_tiles=*/false);
+  blocks.count <= kFew ? multiply_few(product, blocks) : multiply_many(product, blocks, /*in_tiles=*/false);
   return out_TF;
+}
+
+bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN) {
+  return has_tile_layout(a_MK) && has_tile_layout(b_KN) && kernels::has_matrix_tiles() && a_MK.numel() > 0 &&
+         b_KN.numel() > 0 && (!Side::of(b_KN).turned || b_KN.size(0) % 2 == 0);
+}
+
+void tile_matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const at::Tensor& b_KN, const at::Tensor& bias_N,
+                 bool adds) {
+  const int64_t M = a_MK.size(0), K = a_MK.size(1), N = b_KN.size(1);
+  const bool rounds = out_MN.scalar_type() == at::kBFloat16;
+  TT_CHECK(b_KN.size(0) == K && out_MN.is_contiguous() && out_MN.size(0) == M && out_MN.size(1) == N &&
+               (rounds ? !adds : out_MN.scalar_type() == at::kFloat && !bias_N.defined()),
+           "tile_matmul: {} times {} into {} of type {}", shape(a_MK), shape(b_KN), shape(out_MN),
+           c10::toString(out_MN.scalar_type()));
+  const Side a = Side::of(a_MK);
+  const int64_t depth = kernels::tile_depth(K);
+  const at::Tensor left = a.turned ? tiles_of_columns(a, M, K) : left_side(a_MK),
+                   panels = panels_of(Side::of(b_KN), K, N);
+  const at::Tensor bias = bias_N.defined() ? bias_N.contiguous() : bias_N;
+  multiply_many({.M = M,
+                 .N = N,
+                 .depth = depth,
+                 .left = a.turned ? kernels::TileRows{data<Bf16>(left), kTileDepth, 16 * kTileDepth, 16 * depth}
+                                  : kernels::plain_rows(data<Bf16>(left), left.stride(0)),
+                 .panels = data<Bf16>(panels),
+                 .bias_N = bias.defined() ? data<Bf16>(bias) : nullptr,
+                 .rounded = rounds ? mutable_data<Bf16>(out_MN) : nullptr,
+                 .sums = rounds ? nullptr : mutable_data<float>(out_MN),
+                 .adds = adds},
+                Blocks(M, a.turned), a.turned);
 }
 
 }  // namespace thinktune::ops

@@ -27,4 +27,13 @@ const TiledWeight* tiled(const at::Tensor& weight);
 // x·Wᵀ + bias, [T, F], summed in f32, rounded once. bias_F may be undefined.
 at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const at::Tensor& bias_F);
 
+// Whether tile_matmul can multiply these: matrices of bf16 on the CPU, each with rows or columns whose elements follow
+// each other, and a processor with tiles.
+bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN);
+
+// out = a·b + bias, rounded once, in bf16; or in f32: out = a·b, or (adds) out += a·b, without a bias. out is
+// contiguous, bias_N may be undefined. Each sum runs over K in order.
+void tile_matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const at::Tensor& b_KN, const at::Tensor& bias_N,
+                 bool adds);
+
 }  // namespace thinktune::ops

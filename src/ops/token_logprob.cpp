@@ -10,6 +10,7 @@
 
 #include "element.h"
 #include "logit_rows.h"
+#include "tile_product.h"
 
 namespace thinktune::ops {
 namespace {
@@ -72,7 +73,10 @@ at::Tensor compute_logits(const at::Tensor& hidden_CD, const at::Tensor& head_BD
                           const at::Tensor& buffer) {
   const int64_t rows = hidden_CD.size(0), entries = head_BD.size(0);
   at::Tensor logits_CB = buffer.narrow(0, 0, rows * entries).view({rows, entries});
-  at::mm_out(logits_CB, hidden_CD, head_BD.t());
+  if (has_tile_products(hidden_CD, head_BD.t()))
+    tile_matmul(logits_CB, hidden_CD, head_BD.t(), {}, /*adds=*/false);
+  else
+    at::mm_out(logits_CB, hidden_CD, head_BD.t());
   if (softcap > 0) logits_CB.div_(softcap).tanh_().mul_(softcap);
   return logits_CB;
 }
@@ -91,9 +95,11 @@ LogitRows compute_forward(const at::Tensor& hidden_TD, const at::Tensor& head_VD
   return all;
 }
 
-// sum += a · b. Products of bf16 come out rounded to bf16, each of them; the sum is f32.
+// sum += a · b. Products of bf16 that are not ours come out rounded to bf16, each of them; the sum is f32.
 void add_product(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
-  if (a.scalar_type() == sum.scalar_type())
+  if (has_tile_products(a, b))
+    tile_matmul(sum, a, b, {}, /*adds=*/true);
+  else if (a.scalar_type() == sum.scalar_type())
     sum.addmm_(a, b);
   else
     sum.add_(at::mm(a, b));

@@ -48,6 +48,21 @@ void linear(State& state) {
 }
 BENCHMARK(linear)->ArgNames({"rows", "dtype", "packed"})->ArgsProduct({{1, 8, 64, 1024}, {kF32, kBf16}, {0, 1}});
 
+// A projection of 1024 rows with its gradients: inputs, outputs.
+void linear_gradients(State& state) {
+  const int64_t rows = 1024, inputs = state.range(0), outputs = state.range(1);
+  const at::Tensor x_TD = normals({rows, inputs}, at::kBFloat16).requires_grad_();
+  const at::Tensor weight_FD = normals({outputs, inputs}, at::kBFloat16).requires_grad_();
+  const at::Tensor dy_TF = normals({rows, outputs}, at::kBFloat16);
+  for (auto _ : state) {
+    ops::linear(x_TD, weight_FD).backward(dy_TF);
+    x_TD.mutable_grad().reset();
+    weight_FD.mutable_grad().reset();
+  }
+  rate(state, "FLOP/s", 6.0 * static_cast<double>(rows * inputs * outputs));
+}
+BENCHMARK(linear_gradients)->ArgNames({"inputs", "outputs"})->Args({D, 2 * F})->Args({F, D})->Args({D, D});
+
 // 64 sequences, or as many as asked: a prompt of 190 tokens for each 8 of them, and 64 of their own.
 void decode_attention(State& state) {
   const c10::InferenceMode inference;

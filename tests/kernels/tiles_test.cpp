@@ -38,7 +38,7 @@ TEST(TileLayout, OfRowsAndColumnsWithZerosBehind) {
               ASSERT_EQ(panel[right_side_at(i, c, width)].bits, element(c, i)) << "row " << c << ", element " << i;
         }
         std::vector<Bf16> panels(num_panels(width) * kTilePanel * tile_depth(num_rows) + 1, kCanary);
-        pack_over_rows(rows.data(), kStride, num_rows, width, panels.data());
+        pack_over_rows(rows.data(), kStride, num_rows, width, tile_depth(num_rows) * kTilePanel, panels.data());
         EXPECT_EQ(panels.back().bits, kCanary.bits);
         for (int64_t r = 0; r < tile_depth(num_rows); ++r)
           for (int64_t c = 0; c < num_panels(width) * kTilePanel; ++c)
@@ -46,7 +46,7 @@ TEST(TileLayout, OfRowsAndColumnsWithZerosBehind) {
 
         const int64_t sixteens = (width + 15) / 16;
         std::vector<Bf16> columns(sixteens * 16 * tile_depth(num_rows) + 1, kCanary);
-        pack_columns(rows.data(), kStride, num_rows, width, columns.data());
+        pack_columns(rows.data(), kStride, num_rows, width, 16 * tile_depth(num_rows), columns.data());
         EXPECT_EQ(columns.back().bits, kCanary.bits);
         for (int64_t c = 0; c < sixteens * 16; ++c)
           for (int64_t r = 0; r < tile_depth(num_rows); ++r)
@@ -65,8 +65,8 @@ TEST(MatrixTiles, MultiplyAsTheTwin) {
   const std::vector<float> before = normals<float>(kTileBlock * kOutStride, 3);
   std::vector<Bf16> along(kDepth * kTilePanel), over(kDepth * kTilePanel), columns(kTileBlock * kDepth);
   pack_along_rows(right.data(), kStride, kTilePanel, kDepth, along.data());
-  pack_over_rows(right.data(), kStride, kDepth, kTilePanel, over.data());
-  pack_columns(left.data(), kStride, kDepth, kTileBlock, columns.data());
+  pack_over_rows(right.data(), kStride, kDepth, kTilePanel, kDepth * kTilePanel, over.data());
+  pack_columns(left.data(), kStride, kDepth, kTileBlock, 16 * kDepth, columns.data());
   const TileRows rows = plain_rows(left.data(), kStride);
   const TileRows turned{columns.data(), kTileDepth, 16 * kTileDepth, kDepth / kTileDepth * 16 * kTileDepth};
   for (int64_t num_rows = 1; num_rows <= kTileBlock; ++num_rows)

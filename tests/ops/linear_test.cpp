@@ -10,7 +10,8 @@ struct Shape {
   int64_t inputs, outputs;
 };
 // Odd ones, SmolLM2-135M's, and those of larger models.
-const Shape kShapes[] = {{1, 1}, {7, 13}, {34, 63}, {64, 65}, {576, 960}, {576, 3072}, {1536, 576}, {4096, 1024}, {14336, 512}};
+const Shape kShapes[] = {{1, 1},      {7, 13},     {34, 63},     {64, 65},    {576, 960},
+                         {576, 3072}, {1536, 576}, {4096, 1024}, {14336, 512}};
 
 class PackedLinear : public testing::TestWithParam<at::ScalarType> {};
 
@@ -27,6 +28,27 @@ TEST_P(PackedLinear, IsTheProduct) {
       expect_near(ops::linear(x, pack_weight(w), bias), exact + bias.to(at::kDouble), roundoff(dtype), 4 * tolerance);
       expect_near(ops::linear(x, w, bias), exact + bias.to(at::kDouble), roundoff(dtype), 4 * tolerance);
     }
+}
+
+// Products with a plain weight and their gradients, against the same in double.
+TEST_P(PackedLinear, HasTheGradientsOfTheProduct) {
+  const at::ScalarType dtype = GetParam();
+  for (const auto& [inputs, outputs] : {Shape{1, 1}, {7, 13}, {34, 63}, {64, 65}, {576, 960}, {1536, 576}})
+    for (const int64_t rows : {1, 2, 17, 33, 129, 700})
+      for (const bool has_bias : {false, true}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows of " << inputs << " to " << outputs);
+        const at::Tensor x = leaf(normals({rows, inputs}, dtype, 1)), w = leaf(normals({outputs, inputs}, dtype, 2));
+        const at::Tensor bias = has_bias ? leaf(normals({outputs}, dtype, 3)) : at::Tensor();
+        const at::Tensor dy = normals({rows, outputs}, dtype, 4);
+        ops::linear(x, w, bias).backward(dy);
+        const at::Tensor x64 = x.detach().to(at::kDouble), w64 = w.detach().to(at::kDouble), dy64 = dy.to(at::kDouble);
+        const auto tolerance = [&](int64_t summed) {
+          return 4 * (2 * roundoff(at::kFloat) * std::sqrt(static_cast<double>(summed)) + roundoff(dtype));
+        };
+        expect_near(x.grad(), dy64.mm(w64), roundoff(dtype), tolerance(outputs));
+        expect_near(w.grad(), dy64.t().mm(x64), roundoff(dtype), tolerance(rows));
+        if (has_bias) expect_near(bias.grad(), dy64.sum(0), roundoff(dtype), tolerance(rows));
+      }
 }
 
 // What makes a sample independent of slots and threads.
