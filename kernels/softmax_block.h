@@ -16,9 +16,9 @@ struct SoftmaxBlock {
 };
 
 // For each row r: with s = cap(scores · scale) and m the larger of max[r] and all s: weights = exp(s − m) rounded to
-// bf16, 0 from num_positions to width; factor[r] = exp(max[r] − m), by which what was summed before is to be
-// multiplied; sum[r] = sum[r] · factor[r] + Σ of the weights as rounded; max[r] = m. max begins at −infinity, sum at 0.
-// The scores are overwritten.
+// bf16, 0 from num_positions up to whole tiles (kTileDepth; width is at least that); factor[r] = exp(max[r] − m), by
+// which what was summed before is to be multiplied; sum[r] = sum[r] · factor[r] + Σ of the weights as rounded; max[r] =
+// m. max begins at −infinity, sum at 0. The scores are overwritten.
 void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor, Bf16* weights);
 
 // rows[r][i] *= factor[r] for i < width.

@@ -33,6 +33,17 @@ using IntVec = typename VecOf<A>::I;
 template <class A>
 inline constexpr int64_t kLanes = TT_VECTOR_BYTES / static_cast<int64_t>(sizeof(A));
 
+template <class T, T... I>
+struct Indices {};
+// 0, 1, …, n − 1
+#ifdef __clang__
+template <int n>
+using FirstIndices = __make_integer_seq<Indices, int, n>;
+#else
+template <int n>
+using FirstIndices = Indices<int, __integer_pack(n)...>;
+#endif
+
 template <class A>
 TT_INLINE Vec<A> broadcast(A a) {
   return a - Vec<A>{};  // not {} + a: that turns -0 into 0 and is an addition
@@ -95,12 +106,25 @@ TT_INLINE Vec<float> load(const Bf16* p, Whole) {
   return widen_lanes(v);
 }
 // Lanes that are not in use are 0.
+#if TT_VECTOR_BYTES == 64
+TT_INLINE uint32_t lanes_in_use(Part part) { return (1u << part.count) - 1; }
+TT_INLINE F32 load(const float* p, Part part) {
+  return (F32)_mm512_maskz_loadu_ps(static_cast<__mmask16>(lanes_in_use(part)), p);
+}
+TT_INLINE F64 load(const double* p, Part part) {
+  return (F64)_mm512_maskz_loadu_pd(static_cast<__mmask8>(lanes_in_use(part)), p);
+}
+TT_INLINE F32 load(const Bf16* p, Part part) {
+  return widen_lanes((U16)_mm256_maskz_loadu_epi16(static_cast<__mmask16>(lanes_in_use(part)), p));
+}
+#else
 template <class E>
 TT_INLINE Vec<Accum<E>> load(const E* p, Part part) {
   E lanes[kLanes<Accum<E>>] = {};
   for (int64_t i = 0; i < part.count; ++i) lanes[i] = p[i];
   return load(lanes, Whole{});
 }
+#endif
 
 TT_INLINE void store(float* p, F32 v, Whole) { __builtin_memcpy(p, &v, sizeof v); }
 TT_INLINE void store(double* p, F64 v, Whole) { __builtin_memcpy(p, &v, sizeof v); }
@@ -108,12 +132,24 @@ TT_INLINE void store(Bf16* p, F32 v, Whole) {
   const U16 h = narrow_lanes(v);
   __builtin_memcpy(p, &h, sizeof h);
 }
+#if TT_VECTOR_BYTES == 64
+TT_INLINE void store(float* p, F32 v, Part part) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>(lanes_in_use(part)), (__m512)v);
+}
+TT_INLINE void store(double* p, F64 v, Part part) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(lanes_in_use(part)), (__m512d)v);
+}
+TT_INLINE void store(Bf16* p, F32 v, Part part) {
+  _mm256_mask_storeu_epi16(p, static_cast<__mmask16>(lanes_in_use(part)), (__m256i)narrow_lanes(v));
+}
+#else
 template <class E>
 TT_INLINE void store(E* p, Vec<Accum<E>> v, Part part) {
   E lanes[kLanes<Accum<E>>];
   store(lanes, v, Whole{});
   for (int64_t i = 0; i < part.count; ++i) p[i] = lanes[i];
 }
+#endif
 
 // The value that a store as E and a load give.
 template <class E>
@@ -129,42 +165,52 @@ template <class A>
 TT_INLINE Vec<A> fill(Vec<A> v, A, Whole) {
   return v;
 }
+template <class V, int... I>
+TT_INLINE V lane_numbers(Indices<int, I...>) {
+  return V{I...};
+}
 template <class A>
 TT_INLINE Vec<A> fill(Vec<A> v, A other, Part part) {
-  for (int64_t i = part.count; i < kLanes<A>; ++i) v[i] = other;
-  return v;
+  const auto lane = lane_numbers<IntVec<A>>(FirstIndices<kLanes<A>>{});
+  using Number = decltype(+lane[0]);
+  return lane < static_cast<Number>(part.count) ? v : broadcast(other);
+}
+
+// Lane i of the result: lane i + by, around.
+template <int by, class V, int... I>
+TT_INLINE V turned(V v, Indices<int, I...>) {
+  return __builtin_shufflevector(v, v, ((I + by) % static_cast<int>(sizeof...(I)))...);
 }
 
 // Sum of the lanes: halves onto halves.
-template <class A>
+template <class A, int width = static_cast<int>(kLanes<A>) / 2>
 TT_INLINE A sum_lanes(Vec<A> v) {
-  A lanes[kLanes<A>];
-  __builtin_memcpy(lanes, &v, sizeof v);
-#pragma GCC unroll 4
-  for (int64_t width = kLanes<A> / 2; width > 0; width /= 2)
-#pragma GCC unroll 8
-    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+  v += turned<width>(v, FirstIndices<kLanes<A>>{});
+  if constexpr (width > 1)
+    return sum_lanes<A, width / 2>(v);
+  else
+    return v[0];
 }
-template <class A>
+template <class A, int width = static_cast<int>(kLanes<A>) / 2>
 TT_INLINE A max_lanes(Vec<A> v) {
-  A lanes[kLanes<A>];
-  __builtin_memcpy(lanes, &v, sizeof v);
-#pragma GCC unroll 4
-  for (int64_t width = kLanes<A> / 2; width > 0; width /= 2)
-#pragma GCC unroll 8
-    for (int64_t i = 0; i < width; ++i) lanes[i] = lanes[i + width] > lanes[i] ? lanes[i + width] : lanes[i];
-  return lanes[0];
+  const Vec<A> other = turned<width>(v, FirstIndices<kLanes<A>>{});
+  v = other > v ? other : v;
+  if constexpr (width > 1)
+    return max_lanes<A, width / 2>(v);
+  else
+    return v[0];
 }
 
 // exp for float. x = n·ln2 + r with |r| ≤ ln2/2; exp(r) = 1 + r + r²·q(r), q interpolated at the six Chebyshev nodes
 // (relative error 7.6e-10 with these coefficients); the rest is rounding, below 2 units in the last place in all. ln2
 // is split, the upper part with nine zero bits at its end, so that n times it is exact. 2^n is multiplied in two steps,
-// for n = 128 and for denormals.
+// for n = 128. What would be denormal is 0: processors take a hundred cycles for an instruction with such a result.
 TT_INLINE F32 exp_lanes(F32 x) {
-  constexpr float kMagic = 0x1.8p23f;        // adding it rounds to an integer, found in the lower bits
-  x = x < -104.0f ? broadcast(-104.0f) : x;  // exp(-104) rounds to 0
-  x = x > 89.0f ? broadcast(89.0f) : x;      // exp(89) is infinite; a NaN passes both
+  constexpr float kMagic = 0x1.8p23f;    // adding it rounds to an integer, found in the lower bits
+  constexpr float kLeast = -87.336540f;  // its exp is the smallest normal number
+  const auto is_less = x < kLeast;       // -infinity too; a NaN passes
+  x = is_less ? broadcast(kLeast) : x;
+  x = x > 89.0f ? broadcast(89.0f) : x;  // exp(89) is infinite
   const F32 t = x * 0x1.715476p+0f + kMagic;
   const I32 n = (I32)t - __builtin_bit_cast(int32_t, kMagic);
   const F32 m = t - kMagic;
@@ -178,7 +224,7 @@ TT_INLINE F32 exp_lanes(F32 x) {
   const I32 half = n >> 1;
   const F32 scale1 = (F32)((U32)(half + 127) << 23);
   const F32 scale2 = (F32)((U32)(n - half + 127) << 23);
-  return y * scale1 * scale2;
+  return is_less ? F32{} : y * scale1 * scale2;
 }
 // libm's for double: the twin that tests compare with shares no polynomial with what it checks.
 TT_INLINE F64 exp_lanes(F64 x) {
@@ -214,21 +260,12 @@ constexpr int fold_index(int lane, int upper) {
   const int group = lane / (S / 2), groups = kNumLanes / S;
   return (group % groups) * S + lane % (S / 2) + (group >= groups ? kNumLanes : 0) + (upper ? S / 2 : 0);
 }
-template <class T, T... I>
-struct Indices {};
 template <int S, class V, int... I>
 TT_INLINE V fold(V a, V b, Indices<int, I...>) {
   constexpr int n = sizeof...(I);
   return __builtin_shufflevector(a, b, fold_index<n, S>(I, 0)...) +
          __builtin_shufflevector(a, b, fold_index<n, S>(I, 1)...);
 }
-#ifdef __clang__
-template <int n>
-using FirstIndices = __make_integer_seq<Indices, int, n>;
-#else
-template <int n>
-using FirstIndices = Indices<int, __integer_pack(n)...>;
-#endif
 // folded: so many vectors are already in each of v.
 template <class A, int n, int folded = 1>
 TT_INLINE Vec<A> sum_tree(const Vec<A>* v) {

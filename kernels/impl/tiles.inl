@@ -129,13 +129,15 @@ inline void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int
                       out + column / 16 * tile_step);
 }
 
-// Scores are scaled and capped in place, then read again.
+// Scores are scaled and capped in place, then read again. Each pass goes over all rows, which so do not wait for each
+// other's maxima and sums.
 template <bool caps>
-TT_INLINE void softmax_rows(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor,
+TT_INLINE void softmax_rows(float* scores_RP, const SoftmaxBlock& block, float* max, float* sum, float* factor,
                             Bf16* weights) {
   const float scale = static_cast<float>(block.scale), softcap = static_cast<float>(block.softcap);
   const int64_t n = block.num_positions;
-  for (int64_t r = 0; r < block.num_rows; ++r, scores += block.width, weights += block.width) {
+  float* scores = scores_RP;
+  for (int64_t r = 0; r < block.num_rows; ++r, scores += block.width) {
     F32 max_v = broadcast(max[r]);
     over_row<float>(n, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
       F32 s = load(scores + i, part) * scale;
@@ -144,8 +146,16 @@ TT_INLINE void softmax_rows(float* scores, const SoftmaxBlock& block, float* max
       max_v = s > max_v ? s : max_v;
       store(scores + i, s, part);
     });
-    const float largest = max_lanes<float>(max_v);
-    factor[r] = exp_lanes(broadcast(max[r] - largest))[0];
+    factor[r] = max_lanes<float>(max_v);
+  }
+  over_row<float>(block.num_rows, [&](int64_t r, auto part) TT_INLINE_LAMBDA {
+    const F32 largest = load(factor + r, part);
+    store(factor + r, exp_lanes(load(max + r, part) - largest), part);
+    store(max + r, largest, part);
+  });
+  scores = scores_RP;
+  for (int64_t r = 0; r < block.num_rows; ++r, scores += block.width, weights += block.width) {
+    const float largest = max[r];
     F32 sum_v = {};
     over_row<float>(n, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
       const F32 weight =
@@ -153,9 +163,8 @@ TT_INLINE void softmax_rows(float* scores, const SoftmaxBlock& block, float* max
       sum_v += weight;
       store(weights + i, weight, part);
     });
-    for (int64_t i = n; i < block.width; ++i) weights[i] = Bf16{0};
+    for (int64_t i = n; i < tile_depth(n); ++i) weights[i] = Bf16{0};
     sum[r] = sum[r] * factor[r] + sum_lanes<float>(sum_v);
-    max[r] = largest;
   }
 }
 

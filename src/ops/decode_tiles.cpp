@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <optional>
+#include <thread>
 
 #include "element.h"
 #include "kernels/decode_attention.h"
@@ -73,7 +74,7 @@ struct Work {
     q_RH.resize(R * H);
     weights_RP.resize(R * kPositions);
     scores_RP.resize(R * kPositions);
-    keys.resize(kTilePanel * H);
+    keys.resize(kPositions * H);
     values.resize(kPositions * H);
     weighted_RH.resize(R * H);
     max_R.resize(R);
@@ -117,12 +118,14 @@ struct Work {
   void attend(int64_t rows, const HeadRows& block, const DecodeAttentionOptions& options) {
     const auto& [key_rows, value_rows, stride, count] = block;
     const int64_t H = head_size, depth = kernels::tile_depth(count);
-    for (int64_t p = 0; p < count; p += kTilePanel) {
-      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, keys.data());
+    // One thing after the other for all panels: tiles wait for what was just written.
+    for (int64_t p = 0; p < count; p += kTilePanel)
+      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, keys.data() + p * H);
+    kernels::pack_over_rows(value_rows, stride, count, H, depth * kTilePanel, values.data());
+    for (int64_t p = 0; p < count; p += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
-        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, keys.data(), MatrixTiles::Panel::Near,
+        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, keys.data() + p * H, MatrixTiles::Panel::Near,
                         /*adds=*/false, scores_RP.data() + r * kPositions + p, kPositions);
-    }
     kernels::softmax_block(scores_RP.data(),
                            {.num_rows = rows,
                             .num_positions = count,
@@ -131,7 +134,6 @@ struct Work {
                             .softcap = options.softcap},
                            max_R.data(), sum_R.data(), factor_R.data(), weights_RP.data());
     kernels::scale_rows(weighted_RH.data(), H, rows, H, factor_R.data());
-    kernels::pack_over_rows(value_rows, stride, count, H, depth * kTilePanel, values.data());
     for (int64_t h = 0; h < H; h += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
         tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,
@@ -142,57 +144,81 @@ struct Work {
 
 }  // namespace
 
+// First what is shared, a company and kv head at a time; then each sequence's own rows, of all kv heads, as they lie in
+// memory.
 void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
                      const DecodeAttentionOptions& options, const at::Tensor& out_BNH) {
-  const int64_t K = options.num_kv_heads, N = q_BNH.size(1), H = q_BNH.size(2), G = N / K, stride = K * H;
-  const kernels::DecodeShape shape{.num_kv_heads = 1,
+  const int64_t B = q_BNH.size(0), K = options.num_kv_heads, N = q_BNH.size(1), H = q_BNH.size(2), G = N / K;
+  const int64_t stride = K * H, most = std::max<int64_t>(1, kMaxRows / G);
+  const std::vector<Company> all = companies(segments, most);
+  std::vector<size_t> company_of;
+  for (size_t c = 0; c < all.size(); ++c) company_of.insert(company_of.end(), static_cast<size_t>(all[c].count), c);
+  // With few sequences a thread for each kv head is worth more.
+  const int64_t parts = B >= 4 * at::get_num_threads() ? 1 : K;
+  const kernels::DecodeShape shape{.num_kv_heads = K / parts,
                                    .group_size = G,
                                    .head_size = H,
                                    .row_stride = stride,
                                    .scale = options.scale,
                                    .softcap = options.softcap};
-  const int64_t most = std::max<int64_t>(1, kMaxRows / G);
-  const std::vector<Company> all = companies(segments, most);
-  const int64_t num_tasks = std::ssize(all) * K;
   const Bf16* q = data<Bf16>(q_BNH);
   Bf16* out = mutable_data<Bf16>(out_BNH);
+  const at::Tensor softmax = at::empty({B * N * (2 + H)}, at::kFloat);
+  float *max_BN = mutable_data<float>(softmax), *sum_BN = max_BN + B * N, *weighted_BNH = sum_BN + B * N;
 
+  const auto attend_to_shared = [&](const Company& company, int64_t kv_head, Work& work) {
+    const auto heads = [&](int64_t i) { return (company.first + i) * N + kv_head * G; };
+    const std::vector<KvSegment>& theirs = segments[static_cast<size_t>(company.first)];
+    for (int64_t i = 0; i < company.count; ++i) std::copy_n(q + heads(i) * H, G * H, work.q_RH.data() + i * G * H);
+    work.begin();
+    // In blocks counted from the first position: where the segments are cut does not show.
+    const std::span<const KvSegment> before(theirs.data(), num_shared(theirs));
+    int64_t positions = 0;
+    for (const KvSegment& segment : before) positions += segment.num_tokens;
+    work.set_tiles(company.count * G);
+    for (int64_t p = 0; p < positions; p += kPositions)
+      work.attend(company.count * G, work.rows_at(before, p, std::min(kPositions, positions - p), kv_head * H, stride),
+                  options);
+    for (int64_t i = 0; i < company.count; ++i) {
+      std::copy_n(work.max_R.data() + i * G, G, max_BN + heads(i));
+      std::copy_n(work.sum_R.data() + i * G, G, sum_BN + heads(i));
+      std::copy_n(work.weighted_RH.data() + i * G * H, G * H, weighted_BNH + heads(i) * H);
+    }
+  };
+  const auto attend_to_own = [&](int64_t b, int64_t part, std::vector<kernels::KvRows<Bf16>>& rows, float* scratch) {
+    const int64_t offset = part * shape.num_kv_heads * H, heads = b * N + part * shape.num_kv_heads * G;
+    const std::vector<KvSegment>& own = segments[static_cast<size_t>(b)];
+    rows.clear();
+    for (size_t s = num_shared(own); s < own.size(); ++s)
+      rows.push_back({static_cast<const Bf16*>(own[s].keys) + offset, static_cast<const Bf16*>(own[s].values) + offset,
+                      own[s].num_tokens});
+    kernels::decode_attention(q + heads * H, rows.data(), std::ssize(rows), shape,
+                              {max_BN + heads, sum_BN + heads, weighted_BNH + heads * H}, scratch, out + heads * H);
+  };
+
+  // Threads take tasks one by one, the shared ones before all others: who comes to a sequence whose company is not
+  // done waits for a task that is under way.
+  const int64_t num_shared_tasks = std::ssize(all) * K, num_tasks = num_shared_tasks + B * parts;
   std::atomic<int64_t> next = 0;
+  std::vector<std::atomic<int64_t>> done(all.size());
   const auto work_on_tasks = [&] {
     thread_local Work work;
     thread_local std::vector<float> scratch;
     thread_local std::vector<kernels::KvRows<Bf16>> rows;
     work.resize(most * G, H);
     scratch.resize(static_cast<size_t>(kernels::decode_attention_scratch(shape)));
-    for (int64_t task = next++; task < num_tasks; task = next++) {
-      const Company& company = all[static_cast<size_t>(task / K)];
-      const int64_t offset = task % K * H, heads = task % K * G;  // of the kv head in a row; before its query heads
-      const auto query = [&](int64_t i) { return ((company.first + i) * N + heads) * H; };
-      const std::vector<KvSegment>& theirs = segments[static_cast<size_t>(company.first)];
-      const size_t shared = num_shared(theirs);
-      for (int64_t i = 0; i < company.count; ++i) std::copy_n(q + query(i), G * H, work.q_RH.data() + i * G * H);
-      work.begin();
-      // In blocks counted from the first position: where the segments are cut does not show.
-      const std::span<const KvSegment> before(theirs.data(), shared);
-      int64_t positions = 0;
-      for (const KvSegment& segment : before) positions += segment.num_tokens;
-      work.set_tiles(company.count * G);
-      for (int64_t p = 0; p < positions; p += kPositions)
-        work.attend(company.count * G, work.rows_at(before, p, std::min(kPositions, positions - p), offset, stride),
-                    options);
-      for (int64_t i = 0; i < company.count; ++i) {
-        rows.clear();
-        const std::vector<KvSegment>& own = segments[static_cast<size_t>(company.first + i)];
-        for (size_t s = shared; s < own.size(); ++s)
-          rows.push_back({static_cast<const Bf16*>(own[s].keys) + offset,
-                          static_cast<const Bf16*>(own[s].values) + offset, own[s].num_tokens});
-        const kernels::SoftmaxStart<float> start{work.max_R.data() + i * G, work.sum_R.data() + i * G,
-                                                 work.weighted_RH.data() + i * G * H};
-        kernels::decode_attention(q + query(i), rows.data(), std::ssize(rows), shape, start, scratch.data(),
-                                  out + query(i));
-      }
+    int64_t task = next++;
+    for (; task < num_shared_tasks; task = next++) {
+      attend_to_shared(all[static_cast<size_t>(task / K)], task % K, work);
+      done[static_cast<size_t>(task / K)].fetch_add(1, std::memory_order_release);
     }
     work.tiles.reset();
+    for (; task < num_tasks; task = next++) {
+      const int64_t b = (task - num_shared_tasks) / parts;
+      const std::atomic<int64_t>& theirs = done[company_of[static_cast<size_t>(b)]];
+      while (theirs.load(std::memory_order_acquire) < K) std::this_thread::yield();
+      attend_to_own(b, (task - num_shared_tasks) % parts, rows, scratch.data());
+    }
   };
   at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) work_on_tasks();

@@ -113,7 +113,7 @@ TEST(Exp, FloatEdges) {
     EXPECT_EQ(y[4], INFINITY);
     EXPECT_EQ(y[5], 0);
     EXPECT_EQ(y[6], 0);
-    for (int i : {7, 8, 9}) EXPECT_NEAR(y[i], std::exp(static_cast<double>(x[i])), 2 * 0x1p-149);
+    for (int i : {7, 8, 9}) EXPECT_EQ(y[i], 0) << "what would be denormal";
     EXPECT_EQ(y[10], 1);
   });
 }

@@ -124,7 +124,7 @@ TEST(SoftmaxBlock, InBlocksLikeTheWhole) {
           EXPECT_EQ(weights.back().bits, kCanary.bits);
           scale_rows(weighted.data(), 1, kRows, 1, factor.data());
           for (int64_t r = 0; r < kRows; ++r) {
-            for (int64_t i = n; i < kWidth; ++i) EXPECT_EQ(weights[r * kWidth + i].bits, 0);
+            for (int64_t i = n; i < tile_depth(n); ++i) EXPECT_EQ(weights[r * kWidth + i].bits, 0);
             for (int64_t i = 0; i < n; ++i) weighted[r] += widen(weights[r * kWidth + i]) * (before + i);
           }
           before += n;
