@@ -116,6 +116,11 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
   table<E>().round_rows(sums, sums_stride, bias, num_rows, width, out_stride, out);
 }
 
+template <class E>
+void add_row(const E* x, int64_t n, Accum<E>* sum) {
+  table<E>().add_row(x, n, sum);
+}
+
 void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
   tables().tiles.pack_along_rows(rows, stride, num_rows, width, out);
 }
@@ -134,6 +139,21 @@ void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* 
 
 void scale_rows(float* rows, int64_t stride, int64_t num_rows, int64_t width, const float* factor) {
   tables().tiles.scale_rows(rows, stride, num_rows, width, factor);
+}
+
+void packed_softmax_forward(const float* scores_MS, const PackedScores& shape, const SeenColumns* seen_T,
+                            Bf16* weights_MS, float* inverse_sum_M, float* lse) {
+  tables().tiles.packed_softmax_forward(scores_MS, shape, seen_T, weights_MS, inverse_sum_M, lse);
+}
+
+void packed_softmax_backward(const float* scores_MS, const float* dweights_MS, const PackedScores& shape,
+                             const SeenColumns* seen_T, const float* lse, const float* dot_M, Bf16* weights_MS,
+                             Bf16* dscores_MS) {
+  tables().tiles.packed_softmax_backward(scores_MS, dweights_MS, shape, seen_T, lse, dot_M, weights_MS, dscores_MS);
+}
+
+void row_dots(const Bf16* a, const Bf16* b, int64_t num_rows, int64_t width, float* dot_M) {
+  tables().tiles.row_dots(a, b, num_rows, width, dot_M);
 }
 
 #define TT_INSTANTIATE(E)                                                                                              \
@@ -156,7 +176,8 @@ void scale_rows(float* rows, int64_t stride, int64_t num_rows, int64_t width, co
   template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                        \
   template void row_gradient(E*, int64_t, const RowGradient&);                                                         \
   template void exp_row(const E*, int64_t, E*);                                                                        \
-  template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);
+  template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);                         \
+  template void add_row(const E*, int64_t, Accum<E>*);
 TT_INSTANTIATE(float)
 TT_INSTANTIATE(Bf16)
 TT_INSTANTIATE(double)

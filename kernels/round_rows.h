@@ -1,4 +1,4 @@
-// From the numbers that products are summed in to a tensor's elements.
+// From the numbers that products are summed in to a tensor's elements, and back.
 #pragma once
 
 #include <cstdint>
@@ -12,5 +12,9 @@ namespace thinktune::kernels {
 template <class E>
 void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_t num_rows, int64_t width,
                 int64_t out_stride, E* out);
+
+// sum[i] += x[i] for i < n.
+template <class E>
+void add_row(const E* x, int64_t n, Accum<E>* sum);
 
 }  // namespace thinktune::kernels

@@ -5,6 +5,7 @@
 #include "kernels/impl/elementwise.inl"
 #include "kernels/impl/multiply.inl"
 #include "kernels/impl/packed_attention.inl"
+#include "kernels/impl/packed_softmax.inl"
 #include "kernels/impl/rms_norm.inl"
 #include "kernels/impl/softmax_row.inl"
 #include "kernels/impl/tiles.inl"
@@ -25,7 +26,8 @@ constexpr Table<E> make_table() {
           .row_exp_sums = &row_exp_sums<E>,
           .row_gradient = &row_gradient<E>,
           .exp_row = &exp_row<E>,
-          .round_rows = &round_rows<E>};
+          .round_rows = &round_rows<E>,
+          .add_row = &add_row<E>};
 }
 
 extern const Tables kTables;
@@ -36,4 +38,7 @@ const Tables kTables = {make_table<float>(),
                          .pack_over_rows = &pack_over_rows,
                          .pack_columns = &pack_columns,
                          .softmax_block = &softmax_block,
-                         .scale_rows = &scale_rows}};
+                         .scale_rows = &scale_rows,
+                         .packed_softmax_forward = &packed_softmax_forward,
+                         .packed_softmax_backward = &packed_softmax_backward,
+                         .row_dots = &row_dots}};

@@ -85,3 +85,9 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
     });
   }
 }
+
+template <class E>
+void add_row(const E* x, int64_t n, Accum<E>* sum) {
+  over_row<Accum<E>>(
+      n, [&](int64_t i, auto part) TT_INLINE_LAMBDA { store(sum + i, load(sum + i, part) + load(x + i, part), part); });
+}

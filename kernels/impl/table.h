@@ -4,6 +4,7 @@
 #include "kernels/decode_attention.h"
 #include "kernels/glu.h"
 #include "kernels/packed_attention.h"
+#include "kernels/packed_softmax.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 #include "kernels/round_rows.h"
@@ -30,6 +31,7 @@ struct Table {
   decltype(&kernels::row_gradient<E>) row_gradient;
   decltype(&kernels::exp_row<E>) exp_row;
   decltype(&kernels::round_rows<E>) round_rows;
+  decltype(&kernels::add_row<E>) add_row;
 };
 
 // Of bf16 alone, for products by matrix tiles.
@@ -39,6 +41,9 @@ struct TileTable {
   decltype(&kernels::pack_columns) pack_columns;
   decltype(&kernels::softmax_block) softmax_block;
   decltype(&kernels::scale_rows) scale_rows;
+  decltype(&kernels::packed_softmax_forward) packed_softmax_forward;
+  decltype(&kernels::packed_softmax_backward) packed_softmax_backward;
+  decltype(&kernels::row_dots) row_dots;
 };
 
 struct Tables {

@@ -6,8 +6,10 @@
 
 #include "composite.h"
 #include "element.h"
+#include "kernels/matrix_tiles.h"
 #include "kernels/packed_attention.h"
 #include "kernels/rms_norm.h"
+#include "packed_tiles.h"
 
 namespace thinktune::ops {
 namespace {
@@ -139,6 +141,10 @@ void over_tasks(const Plan& plan, const at::TensorOptions& tensor, bool backward
   });
 }
 
+bool has_tiles_for(const at::Tensor& q_TNH) {
+  return q_TNH.size(2) % kernels::kTileDepth == 0 && kernels::has_matrix_tiles();
+}
+
 struct Attended {
   at::Tensor out_TNH, lse_TN;
 };
@@ -149,12 +155,17 @@ Attended forward_cpu(const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at:
   const at::TensorOptions sums = q_TNH.options().dtype(accum_dtype(q_TNH));
   Attended result{at::empty(q_TNH.sizes(), q_TNH.options()), at::empty({q_TNH.size(0), num_heads}, sums)};
   const Plan plan = make_plan(num_heads, k_TKH.size(1), q_TNH.size(2), groups, options);
+  [[maybe_unused]] const bool by_tiles = has_tiles_for(q_TNH);
   with_element(q_TNH, "packed_attention", [&]<class E>() {
     using A = kernels::Accum<E>;
     const E *q = data<E>(q_TNH), *k = data<E>(k_TKH), *v = data<E>(v_TKH);
     E* out = mutable_data<E>(result.out_TNH);
     A* lse = mutable_data<A>(result.lse_TN);
     over_tasks<E>(plan, sums, false, [&](const HeadGroup& g, size_t part, A* scratch) {
+      if constexpr (std::is_same_v<E, kernels::Bf16>)
+        if (by_tiles)
+          return packed_tiles_forward(q + g.q_at, k + g.kv_at, v + g.kv_at, g.shape, g.parts[part], out + g.q_at,
+                                      lse + g.lse_at);
       kernels::packed_attention_forward(q + g.q_at, k + g.kv_at, v + g.kv_at, g.shape, g.parts[part], scratch,
                                         out + g.q_at, lse + g.lse_at);
     });
@@ -169,6 +180,7 @@ variable_list backward_cpu(const at::Tensor& q_TNH, const at::Tensor& k_TKH, con
   at::Tensor dq_TNH = at::empty_like(q_TNH), dk_TKH = at::empty_like(k_TKH), dv_TKH = at::empty_like(v_TKH);
   const Plan plan = make_plan(q_TNH.size(1), k_TKH.size(1), head_size, groups, options);
   const at::Tensor sums = at::empty({2, plan.sums_size}, q_TNH.options().dtype(accum_dtype(q_TNH)));
+  [[maybe_unused]] const bool by_tiles = has_tiles_for(q_TNH);
   with_element(q_TNH, "packed_attention", [&]<class E>() {
     using A = kernels::Accum<E>;
     const E *q = data<E>(q_TNH), *k = data<E>(k_TKH), *v = data<E>(v_TKH);
@@ -178,6 +190,11 @@ variable_list backward_cpu(const at::Tensor& q_TNH, const at::Tensor& k_TKH, con
     A *dk_sums = mutable_data<A>(sums), *dv_sums = dk_sums + plan.sums_size;
     over_tasks<E>(plan, sums.options(), true, [&](const HeadGroup& g, size_t part, A* scratch) {
       const int64_t at = g.sums_at + static_cast<int64_t>(part) * head_size;
+      if constexpr (std::is_same_v<E, kernels::Bf16>)
+        if (by_tiles)
+          return packed_tiles_backward(q + g.q_at, k + g.kv_at, v + g.kv_at, out + g.q_at, lse + g.lse_at,
+                                       dout + g.q_at, g.shape, g.parts[part], dq + g.q_at, dk + g.kv_at, dv + g.kv_at,
+                                       {dk_sums + at, dv_sums + at, std::ssize(g.parts) * head_size});
       kernels::packed_attention_backward<E>(q + g.q_at, k + g.kv_at, v + g.kv_at, out + g.q_at, lse + g.lse_at,
                                             dout + g.q_at, g.shape, g.parts[part], scratch, dq + g.q_at, dk + g.kv_at,
                                             dv + g.kv_at,

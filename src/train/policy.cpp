@@ -11,6 +11,7 @@
 #include "thinktune/core/error.h"
 #include "thinktune/model/family.h"
 #include "thinktune/model/packed_attention.h"
+#include "thinktune/ops/fused.h"
 
 namespace thinktune::train {
 namespace {
@@ -62,9 +63,9 @@ class GradientArrived final : public torch::autograd::PostAccumulateGradHook {
     if (master_.defined()) {
       at::Tensor& sum = master_.mutable_grad();
       if (sum.defined())
-        sum.add_(weight.grad());
+        ops::add_to(sum, weight.grad().contiguous());
       else
-        sum = weight.grad().to(at::kFloat);
+        sum = weight.grad().to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
       weight.mutable_grad() = at::Tensor();
     }
     if (*callback_) (*callback_)(parameter_);

@@ -29,4 +29,7 @@ at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Ten
 // Returns [T, F].
 at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation);
 
+// sum += x. sum: f32 (f64 for an x of f64), x of any dtype, the same shape, both contiguous; no gradient.
+void add_to(const at::Tensor& sum, const at::Tensor& x);
+
 }  // namespace thinktune::ops
