@@ -11,9 +11,11 @@ import pathlib
 import random
 import struct
 
-# Sizes of SmolLM2-135M and of Llama 3.2 1B and 3B: layers, width, MLP width, heads, kv heads, head size, vocabulary.
+# Sizes of SmolLM2-135M, the same with half its layers, SmolLM2-360M, and of Llama 3.2 1B and 3B: layers, width, MLP width, heads, kv heads, head size, vocabulary.
 SHAPES = {
+    "80m": (15, 576, 1536, 9, 3, 64, 49152),
     "135m": (30, 576, 1536, 9, 3, 64, 49152),
+    "360m": (32, 960, 2560, 15, 5, 64, 49152),
     "1b": (16, 2048, 8192, 32, 8, 64, 128256),
     "3b": (28, 3072, 8192, 24, 8, 128, 128256),
 }

@@ -36,7 +36,8 @@ int run_bench(const BenchCommand& command) {
   train::TrainOptions options = read_train_options(command.config, command.set);
   if (!command.device.empty()) options.device = command.device;
   train::validate(options);
-  const train::BenchResult result = train::run_bench(options, {.steps = command.steps, .warm_up = command.warm_up});
+  const train::BenchResult result =
+      train::run_bench(options, {.steps = command.steps, .warm_up = command.warm_up, .ignore_eos = command.ignore_eos});
   if (command.json) {
     std::printf("%s\n", to_json(result, options).dump().c_str());
     return 0;

@@ -290,6 +290,8 @@ void add_bench(CLI::App& app, BenchCommand& command, std::function<int()>& actio
       ->type_name("N")
       ->check(whole_number_from(0))
       ->capture_default_str();
+  sub->add_flag("--ignore-eos", command.ignore_eos,
+                "Every answer takes rollout.max_new_tokens: equal work for whatever is compared");
   sub->add_flag("--json", command.json, "One JSON object in place of the table");
   add_device(sub, command.device);
   sub->footer("  thinktune bench --config configs/bench_grpo_step.json --set model=MODEL.gguf");

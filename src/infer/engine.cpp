@@ -73,6 +73,7 @@ struct Engine::State {
   }
 
   bool ends_turn(TokenId id) const {
+    if (options.ignore_eos) return false;
     const auto& ids = config().end_of_turn_ids;
     return std::find(ids.begin(), ids.end(), id) != ids.end();
   }

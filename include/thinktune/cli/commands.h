@@ -103,6 +103,7 @@ struct BenchCommand {
   std::vector<std::string> set;
   int64_t steps = 3;
   int64_t warm_up = 1;
+  bool ignore_eos = false;
   bool json = false;
   std::string device;  // empty: the config's
 };

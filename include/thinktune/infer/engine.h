@@ -35,6 +35,7 @@ struct EngineOptions {
   int64_t max_sequences = 64;     // sequences decoded at a time
   int64_t prefill_tokens = 2048;  // prompt tokens computed at a time
   int64_t kv_cache_mib = 4096;    // bound of the keys and values; sequences that would exceed it wait
+  bool ignore_eos = false;        // samples go on behind an end of turn, for measurements; no field of a config
 };
 void describe(core::Fields& fields, EngineOptions& options);
 void validate(const EngineOptions& options);

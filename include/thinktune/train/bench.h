@@ -11,8 +11,9 @@
 namespace thinktune::train {
 
 struct BenchOptions {
-  int64_t steps = 3;    // that are measured
-  int64_t warm_up = 1;  // steps before them
+  int64_t steps = 3;        // that are measured
+  int64_t warm_up = 1;      // steps before them
+  bool ignore_eos = false;  // every answer takes rollout.max_new_tokens: equal work for whatever is compared
 };
 
 struct BenchPart {
