@@ -41,6 +41,14 @@ class CpuRunner final : public ModelRunner {
     return sequence;
   }
 
+  void complete(KvSequence& sequence) override {
+    const KvContext& context = context_of(sequence);
+    context.own->complete(context.before);
+  }
+  int64_t complete_bytes(int64_t tokens) const override {
+    return KvBlock::complete_bytes(decoder_.config(), dtype(), tokens);
+  }
+
   at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
                      const std::vector<std::vector<TokenId>>& tokens) override {
     std::vector<KvContext> contexts;

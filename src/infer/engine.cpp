@@ -68,8 +68,8 @@ struct Engine::State {
     return bytes;
   }
 
-  bool has_room(std::initializer_list<int64_t> sequences) const {
-    return runner->used_bytes() + bytes_of(sequences) <= limit_bytes();
+  bool has_room(std::initializer_list<int64_t> sequences, int64_t more_bytes = 0) const {
+    return runner->used_bytes() + bytes_of(sequences) + more_bytes <= limit_bytes();
   }
 
   bool ends_turn(TokenId id) const {
@@ -133,12 +133,14 @@ struct Engine::State {
     std::vector<std::vector<TokenId>> tokens;
     std::vector<int64_t> last_rows;
     const size_t first = next_request;
-    int64_t rows = 0, longest_sample = 0;
+    int64_t rows = 0, longest_sample = 0, complete_bytes = 0;
     while (next_request < requests.size() && wanted > 0 && (rows == 0 || rows < options.prefill_tokens)) {
       const Request& request = requests[next_request];
       longest_sample = std::max(longest_sample, request.max_new_tokens);
       const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-      if (!has_room({own, longest_sample})) break;
+      const int64_t more_bytes = complete_bytes + runner->complete_bytes(std::ssize(request.prompt_ids));
+      if (!has_room({own, longest_sample}, more_bytes)) break;
+      complete_bytes = more_bytes;
       sequences.push_back(begin(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
       rows += std::ssize(tokens.back());
       last_rows.push_back(rows - 1);
@@ -148,6 +150,7 @@ struct Engine::State {
     if (sequences.empty()) return;
     const at::Tensor logits = runner->logits(prefill(sequences, tokens), last_rows);
     for (size_t i = 0; i < sequences.size(); ++i) {
+      runner->complete(*sequences[i]);
       ReadyPrompt& prompt = ready.emplace_back();
       prompt.request = first + i;
       prompt.computed = sequences[i];
@@ -225,7 +228,8 @@ struct Engine::State {
 
   void check_memory(const Request& request, const Prefix& common) const {
     const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-    const int64_t bytes = bytes_of({std::ssize(held.ids), std::ssize(common.ids), own, request.max_new_tokens});
+    const int64_t bytes = bytes_of({std::ssize(held.ids), std::ssize(common.ids), own, request.max_new_tokens}) +
+                          runner->complete_bytes(std::ssize(request.prompt_ids));
     if (bytes > limit_bytes())
       throw core::user_error(
           fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB, the limit is {} MiB",

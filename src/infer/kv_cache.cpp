@@ -22,11 +22,35 @@ KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t
       row_bytes_(config.num_kv_heads * config.head_dim * storage_.element_size()),
       plane_bytes_(row_bytes_ * capacity),
       capacity_(capacity),
+      config_(config),
       memory_(memory) {
   memory_.used_bytes += static_cast<int64_t>(storage_.nbytes());
 }
 
-KvBlock::~KvBlock() { memory_.used_bytes -= static_cast<int64_t>(storage_.nbytes()); }
+KvBlock::~KvBlock() { memory_.used_bytes -= static_cast<int64_t>(storage_.nbytes()) + tiles_bytes_; }
+
+int64_t KvBlock::complete_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens) {
+  // A layer that looks at a window sees another part of what is shared with each token.
+  if (std::any_of(config.windows.begin(), config.windows.end(), [](int64_t window) { return window > 0; })) return 0;
+  return config.num_layers * ops::tiled_kv_bytes(tokens, config.num_kv_heads, config.head_dim, dtype);
+}
+
+void KvBlock::complete(const std::vector<std::shared_ptr<const KvBlock>>& before) {
+  if (!tiles_.empty() || size_ == 0) return;
+  int64_t tokens = size_;
+  for (const auto& block : before) tokens += block->size();
+  const int64_t bytes = complete_bytes(config_, storage_.scalar_type(), tokens);
+  if (bytes == 0) return;
+  std::vector<ops::KvSegment> segments;
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    segments.clear();
+    for (const auto& block : before) segments.push_back(block->segment(layer, 0, block->size()));
+    segments.push_back(segment(layer, 0, size_));
+    tiles_.push_back(ops::tile_kv(segments, config_.num_kv_heads, config_.head_dim, storage_.scalar_type()));
+  }
+  tiles_bytes_ = bytes;
+  memory_.used_bytes += bytes;
+}
 
 ops::KvSegment KvBlock::segment(int64_t layer, int64_t first, int64_t tokens) const {
   const char* keys = base_ + 2 * layer * plane_bytes_ + first * row_bytes_;
@@ -114,6 +138,7 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
       segments_[b][i] = seen_part(*context.before[i], context.before[i]->size());
       segments_[b][i].shared = true;
     }
+    if (!context.before.empty()) segments_[b][context.before.size() - 1].tiles = context.before.back()->tiles(layer);
     segments_[b].back() = seen_part(*context.own, context.own->size() + 1);
   }
   return ops::decode_attention(

@@ -163,6 +163,9 @@ class PagedRunner final : public ModelRunner {
   }
   int64_t used_bytes() const override { return pool_.num_used() * pool_.page_bytes(); }
 
+  void complete(KvSequence&) override {}  // attention reads the pages
+  int64_t complete_bytes(int64_t) const override { return 0; }
+
   std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) override {
     return std::make_shared<PagedSequence>(pool_, static_cast<const PagedSequence*>(before.get()), capacity);
   }

@@ -53,16 +53,53 @@ std::vector<Company> companies(std::span<const std::vector<KvSegment>> segments,
   return all;
 }
 
-// At most kPositions rows of keys and values of one kv head.
-struct HeadRows {
+// Keys and values of at most kPositions positions and one kv head, in tiles. Keys: panels of positions. Values: panels
+// of the head's elements, `depth` positions each.
+struct HeadTiles {
   const Bf16 *keys, *values;
-  int64_t stride, count;
+  int64_t count;   // positions
+  bool in_memory;  // laid out long ago: on the way from memory
 };
+
+// Lays out positions [begin, begin + count) of consecutive segments, of the kv head whose elements begin at `offset` of
+// a row: tile_depth(count) · H elements of each, keys and values. `copied`: for where a segment ends between them.
+void lay_out(std::span<const KvSegment> segments, int64_t begin, int64_t count, int64_t offset, int64_t stride,
+             int64_t H, std::vector<Bf16>& copied, Bf16* keys, Bf16* values) {
+  size_t s = 0;
+  while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
+  const auto row_of = [&](const void* rows, int64_t i) { return static_cast<const Bf16*>(rows) + offset + i * stride; };
+  const Bf16 *key_rows = row_of(segments[s].keys, begin), *value_rows = row_of(segments[s].values, begin);
+  if (begin + count > segments[s].num_tokens) {
+    copied.resize(static_cast<size_t>(2 * kPositions * H));
+    for (int64_t i = 0; i < count; ++i, ++begin) {
+      while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
+      std::copy_n(row_of(segments[s].keys, begin), H, copied.data() + i * H);
+      std::copy_n(row_of(segments[s].values, begin), H, copied.data() + (kPositions + i) * H);
+    }
+    key_rows = copied.data(), value_rows = key_rows + kPositions * H, stride = H;
+  }
+  for (int64_t p = 0; p < count; p += kTilePanel)
+    kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, keys + p * H);
+  kernels::pack_over_rows(value_rows, stride, count, H, kernels::tile_depth(count) * kTilePanel, values);
+}
+
+// In what tile_kv makes: for each kv head its keys, then its values, in blocks of kPositions.
+HeadTiles tiles_at(const Bf16* tiles, int64_t kv_head, int64_t positions, int64_t begin, int64_t count, int64_t H) {
+  const int64_t elements = kernels::tile_depth(positions) * H;
+  const Bf16* keys = tiles + 2 * kv_head * elements + begin * H;
+  return {keys, keys + elements, count, /*in_memory=*/true};
+}
+
+int64_t num_positions(std::span<const KvSegment> segments) {
+  int64_t positions = 0;
+  for (const KvSegment& segment : segments) positions += segment.num_tokens;
+  return positions;
+}
 
 // Of one thread, kept from call to call.
 struct Work {
   int64_t head_size = 0;
-  std::vector<Bf16> q_RH, weights_RP, keys, values, copied;  // keys and values as the products read them
+  std::vector<Bf16> q_RH, weights_RP, keys, values, copied;
   std::vector<float> scores_RP, weighted_RH, max_R, sum_R, factor_R;
   std::optional<MatrixTiles> tiles;
   int64_t tile_rows = 0;  // for which they are set
@@ -88,25 +125,6 @@ struct Work {
     std::fill(sum_R.begin(), sum_R.end(), 0.0F);
   }
 
-  // Positions [begin, begin + count) of consecutive segments, of the kv head whose elements begin at `offset` of a row;
-  // copied where a segment ends between them.
-  HeadRows rows_at(std::span<const KvSegment> segments, int64_t begin, int64_t count, int64_t offset, int64_t stride) {
-    size_t s = 0;
-    while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
-    const auto keys_of = [&](const KvSegment& x) { return static_cast<const Bf16*>(x.keys) + offset; };
-    const auto values_of = [&](const KvSegment& x) { return static_cast<const Bf16*>(x.values) + offset; };
-    if (begin + count <= segments[s].num_tokens)
-      return {keys_of(segments[s]) + begin * stride, values_of(segments[s]) + begin * stride, stride, count};
-    copied.resize(static_cast<size_t>(2 * kPositions * head_size));
-    Bf16 *to_keys = copied.data(), *to_values = to_keys + kPositions * head_size;
-    for (int64_t i = 0; i < count; ++i, ++begin) {
-      while (begin >= segments[s].num_tokens) begin -= segments[s++].num_tokens;
-      std::copy_n(keys_of(segments[s]) + begin * stride, head_size, to_keys + i * head_size);
-      std::copy_n(values_of(segments[s]) + begin * stride, head_size, to_values + i * head_size);
-    }
-    return {to_keys, to_values, head_size, count};
-  }
-
   void set_tiles(int64_t rows) {
     rows = std::min(rows, kTileBlock);
     if (tiles.has_value() && tile_rows == rows) return;
@@ -115,20 +133,18 @@ struct Work {
   }
 
   // For the first `rows` queries. In blocks of kTileBlock, of which the last one may reach into rows of nothing.
-  void attend(int64_t rows, const HeadRows& block, const DecodeAttentionOptions& options) {
-    const auto& [key_rows, value_rows, stride, count] = block;
-    const int64_t H = head_size, depth = kernels::tile_depth(count);
-    // One thing after the other for all panels: tiles wait for what was just written.
-    for (int64_t p = 0; p < count; p += kTilePanel)
-      kernels::pack_along_rows(key_rows + p * stride, stride, std::min(kTilePanel, count - p), H, keys.data() + p * H);
-    kernels::pack_over_rows(value_rows, stride, count, H, depth * kTilePanel, values.data());
-    for (int64_t p = 0; p < count; p += kTilePanel)
+  void attend(int64_t rows, const HeadTiles& block, const DecodeAttentionOptions& options) {
+    const int64_t H = head_size, depth = kernels::tile_depth(block.count);
+    const auto where = [&](int64_t row) {
+      return block.in_memory && row == 0 ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near;
+    };
+    for (int64_t p = 0; p < block.count; p += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
-        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, keys.data() + p * H, MatrixTiles::Panel::Near,
+        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, block.keys + p * H, where(r),
                         /*adds=*/false, scores_RP.data() + r * kPositions + p, kPositions);
     kernels::softmax_block(scores_RP.data(),
                            {.num_rows = rows,
-                            .num_positions = count,
+                            .num_positions = block.count,
                             .width = kPositions,
                             .scale = options.scale,
                             .softcap = options.softcap},
@@ -137,12 +153,35 @@ struct Work {
     for (int64_t h = 0; h < H; h += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
         tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,
-                        values.data() + h * depth, MatrixTiles::Panel::Near, /*adds=*/true,
-                        weighted_RH.data() + r * H + h, H);
+                        block.values + h * depth, where(r), /*adds=*/true, weighted_RH.data() + r * H + h, H);
   }
 };
 
 }  // namespace
+
+int64_t tiled_kv_bytes(int64_t tokens, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype) {
+  if (dtype != at::kBFloat16 || head_size % kernels::kTileDepth != 0 || !kernels::has_matrix_tiles()) return 0;
+  return 2 * num_kv_heads * kernels::tile_depth(tokens) * head_size * static_cast<int64_t>(sizeof(Bf16));
+}
+
+at::Tensor tile_kv(std::span<const KvSegment> segments, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype) {
+  const int64_t positions = num_positions(segments), bytes = tiled_kv_bytes(positions, num_kv_heads, head_size, dtype);
+  if (bytes == 0) return {};
+  at::Tensor tiles = at::empty({bytes / static_cast<int64_t>(sizeof(Bf16))}, dtype);
+  Bf16* out = mutable_data<Bf16>(tiles);
+  const int64_t blocks = (positions + kPositions - 1) / kPositions;
+  at::parallel_for(0, num_kv_heads * blocks, 1, [&](int64_t first, int64_t end) {
+    std::vector<Bf16> copied;
+    for (int64_t i = first; i < end; ++i) {
+      const int64_t kv_head = i / blocks, begin = i % blocks * kPositions,
+                    count = std::min(kPositions, positions - begin);
+      const HeadTiles at = tiles_at(out, kv_head, positions, begin, count, head_size);
+      lay_out(segments, begin, count, kv_head * head_size, num_kv_heads * head_size, head_size, copied,
+              const_cast<Bf16*>(at.keys), const_cast<Bf16*>(at.values));
+    }
+  });
+  return tiles;
+}
 
 // First what is shared, a company and kv head at a time; then each sequence's own rows, of all kv heads, as they lie in
 // memory.
@@ -173,12 +212,17 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
     work.begin();
     // In blocks counted from the first position: where the segments are cut does not show.
     const std::span<const KvSegment> before(theirs.data(), num_shared(theirs));
-    int64_t positions = 0;
-    for (const KvSegment& segment : before) positions += segment.num_tokens;
+    const int64_t positions = num_positions(before);
+    const auto* tiles = before.empty() ? nullptr : static_cast<const Bf16*>(before.back().tiles);
     work.set_tiles(company.count * G);
-    for (int64_t p = 0; p < positions; p += kPositions)
-      work.attend(company.count * G, work.rows_at(before, p, std::min(kPositions, positions - p), kv_head * H, stride),
+    for (int64_t p = 0; p < positions; p += kPositions) {
+      const int64_t count = std::min(kPositions, positions - p);
+      if (tiles == nullptr)
+        lay_out(before, p, count, kv_head * H, stride, H, work.copied, work.keys.data(), work.values.data());
+      const HeadTiles block{work.keys.data(), work.values.data(), count, /*in_memory=*/false};
+      work.attend(company.count * G, tiles == nullptr ? block : tiles_at(tiles, kv_head, positions, p, count, H),
                   options);
+    }
     for (int64_t i = 0; i < company.count; ++i) {
       std::copy_n(work.max_R.data() + i * G, G, max_BN + heads(i));
       std::copy_n(work.sum_R.data() + i * G, G, sum_BN + heads(i));

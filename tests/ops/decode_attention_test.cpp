@@ -110,6 +110,18 @@ TEST(DecodeAttention, SharedPrefixes) {
           EXPECT_TRUE(
               at::equal(decode_attention(batch.q_BNH, with_shared(batch, shared, cut_at), batch.options()), out))
               << "cut at " << cut_at;
+        // What is shared laid out beforehand.
+        std::vector<at::Tensor> tiles;
+        auto laid_out = segments;
+        for (const size_t owner : {0, 3}) {
+          tiles.push_back(tile_kv(std::span(segments[owner]).first(2), kv_heads, head_size, at::kBFloat16));
+          if (!tiles.back().defined()) continue;
+          EXPECT_EQ(static_cast<int64_t>(tiles.back().nbytes()),
+                    tiled_kv_bytes(shared, kv_heads, head_size, at::kBFloat16));
+          for (size_t b = owner; b < (owner == 0 ? 3 : segments.size()); ++b)
+            laid_out[b][1].tiles = tiles.back().const_data_ptr();
+        }
+        EXPECT_TRUE(at::equal(decode_attention(batch.q_BNH, laid_out, batch.options()), out));
         for (size_t b = 0; b < segments.size(); ++b) {
           const size_t owner = b < 3 ? 0 : 3;
           for (auto* rows : {&batch.keys_TKH, &batch.values_TKH})

@@ -27,7 +27,7 @@ struct KvMemory {
 // prompt for its samples, a sample's own tail.
 class KvBlock {
  public:
-  // `memory` counts the block as long as it lives; whether it fits is for the caller to know.
+  // `memory` counts the block as long as it lives; whether it fits is for the caller to know. `config` must outlive it.
   KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity, KvMemory& memory);
   ~KvBlock();
   KvBlock(const KvBlock&) = delete;
@@ -47,6 +47,14 @@ class KvBlock {
   // Rows first … tokens of a layer, for ops::decode_attention.
   ops::KvSegment segment(int64_t layer, int64_t first, int64_t tokens) const;
 
+  // Lays out this block's rows and those of the blocks before it, in that order, as decode attention reads what is
+  // shared; nothing where it reads the rows themselves. From then on the block's size does not change.
+  void complete(const std::vector<std::shared_ptr<const KvBlock>>& before);
+  static int64_t complete_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens);
+  const void* tiles(int64_t layer) const {
+    return tiles_.empty() ? nullptr : tiles_[static_cast<size_t>(layer)].const_data_ptr();
+  }
+
   // Copies one token's rows to place `row` of a layer.
   void put(int64_t layer, int64_t row, const void* key, const void* value);
 
@@ -55,7 +63,10 @@ class KvBlock {
   char* base_ = nullptr;
   int64_t row_bytes_ = 0, plane_bytes_ = 0;
   int64_t size_ = 0, capacity_ = 0;
+  const model::ModelConfig& config_;
   KvMemory& memory_;
+  std::vector<at::Tensor> tiles_;  // of each layer
+  int64_t tiles_bytes_ = 0;
 };
 
 // What a sequence attends to: computed blocks in order of positions, then `own`, to which new tokens are added.

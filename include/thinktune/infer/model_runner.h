@@ -46,6 +46,11 @@ class ModelRunner {
   // `before` gets no more tokens. Whether there is room is for the caller to know.
   virtual std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) = 0;
 
+  // Samples are to go on behind the sequence, which itself gets no more tokens: makes what their attention reads of it.
+  // complete_bytes: of that, for a sequence of so many tokens in all, at most.
+  virtual void complete(KvSequence& sequence) = 0;
+  virtual int64_t complete_bytes(int64_t tokens) const = 0;
+
   // Computes tokens[i] behind sequences[i]; their hidden states, flat, [T, D].
   virtual at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
                              const std::vector<std::vector<TokenId>>& tokens) = 0;

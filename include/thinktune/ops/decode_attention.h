@@ -19,6 +19,7 @@ struct KvSegment {
   const void* values = nullptr;
   int64_t num_tokens = 0;
   bool shared = false;
+  const void* tiles = nullptr;  // of the last shared segment: what tile_kv made of all of them; null: made in each call
 };
 
 struct DecodeAttentionOptions {
@@ -35,5 +36,11 @@ struct DecodeAttentionOptions {
 // CPU only; no gradient.
 at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
                             const DecodeAttentionOptions& options);
+
+// Keys and values of segments as matrix tiles read them, for decode_attention with what these segments share: [2 · N],
+// N rows as many as their tokens up to whole tiles. Undefined where nothing reads it so: without tiles on this
+// processor, for other types than bf16.
+at::Tensor tile_kv(std::span<const KvSegment> segments, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype);
+int64_t tiled_kv_bytes(int64_t tokens, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype);  // 0: undefined
 
 }  // namespace thinktune::ops
