@@ -33,8 +33,8 @@ struct Case {
     const DecodeShape shape{1, heads, head_size, row_stride, scale, softcap};
     std::vector<Accum<E>> scratch(decode_attention_scratch(shape));
     std::vector<E> out(heads * head_size + 1, narrow<E>(-7));
-    decode_attention(q.data(), segments.data(), static_cast<int64_t>(segments.size()), shape, {},
-                     scratch.data(), out.data());
+    decode_attention(q.data(), segments.data(), static_cast<int64_t>(segments.size()), shape, {}, scratch.data(),
+                     out.data());
     EXPECT_EQ(widen(out.back()), -7);
     out.pop_back();
     return out;
