@@ -32,7 +32,7 @@ foreach(room IN LISTS rooms)
   set(golden ${tests})
   list(FILTER golden INCLUDE REGEX "_golden_test\\.cpp$")
   list(FILTER tests EXCLUDE REGEX "_golden_test\\.cpp$")
-  list(FILTER tests EXCLUDE REGEX "tests/kernels/(cuda_|simt_)")  # KernelTests.cmake
+  list(FILTER tests EXCLUDE REGEX "tests/kernels/(cuda_|simt_)|_simt_test\\.cpp$")  # KernelTests.cmake
   if(tests)
     tt_test_executable(${room}_test ${room} unit ${tests})
   endif()
