@@ -1,11 +1,11 @@
 # CUDA: the kernels of kernels/cuda as a static library without LibTorch. Sets TT_CUDA, true where they are part of the build.
 #
-#   thinktune_kernels_cuda   launchers of kernels/cuda/*.h, compiled by nvcc for all architectures; links cudart
+#   thinktune_kernels_cuda   launchers of kernels/cuda/*.h, compiled by nvcc for all architectures
 #
-# AUTO takes nvcc where the machine also has NVIDIA's driver: a toolkit alone (a container for CI, a laptop) is no reason to
-# spend minutes of a CPU user's build on kernels that cannot run. A build with sanitizers has no kernels either, unless asked
-# for. ON (the preset cuda) needs nvcc and no GPU.
-set(THINKTUNE_CUDA AUTO CACHE STRING "CUDA kernels: ON, OFF, or AUTO (where nvcc and a driver are found)")
+# AUTO: where nvcc and the libraries of LibTorch's CUDA side are found. These are gigabytes, which scripts/setup.sh gets only
+# where it is asked to (--cuda) or sees NVIDIA's driver: a toolkit alone (a laptop, a container) costs nobody a download. A
+# build with sanitizers has no CUDA, unless asked for. ON (the preset cuda) needs nvcc and these libraries, and no GPU.
+set(THINKTUNE_CUDA AUTO CACHE STRING "CUDA: ON, OFF, or AUTO (where nvcc and LibTorch's CUDA libraries are found)")
 set_property(CACHE THINKTUNE_CUDA PROPERTY STRINGS ON OFF AUTO)
 string(TOUPPER "${THINKTUNE_CUDA}" _cuda)
 if(NOT _cuda MATCHES "^(ON|OFF|AUTO)$")
@@ -20,11 +20,17 @@ if(NOT _cuda STREQUAL "OFF")
   endif()
   if(_cuda STREQUAL "ON")
     set(TT_CUDA TRUE)
-  elseif(THINKTUNE_NVCC AND NOT THINKTUNE_SANITIZE AND (EXISTS /proc/driver/nvidia/version OR EXISTS /dev/dxg))
-    set(TT_CUDA TRUE)
+  elseif(THINKTUNE_NVCC AND NOT THINKTUNE_SANITIZE)
+    # The last of third_party/requirements-cuda.txt stands for all of them; LibTorch.cmake looks for each.
+    file(GLOB_RECURSE _nvshmem "${THINKTUNE_SITE_PACKAGES}/nvidia/*/libnvshmem_host.so.3")
+    if(_nvshmem)
+      set(TT_CUDA TRUE)
+    else()
+      message(STATUS "nvcc is here (${THINKTUNE_NVCC}), LibTorch's CUDA libraries are not: scripts/setup.sh --cuda gets them")
+    endif()
   endif()
 endif()
-message(STATUS "CUDA kernels: ${TT_CUDA} (THINKTUNE_CUDA=${_cuda})")
+message(STATUS "CUDA: ${TT_CUDA} (THINKTUNE_CUDA=${_cuda})")
 if(NOT TT_CUDA)
   return()
 endif()
@@ -53,6 +59,8 @@ target_compile_options(thinktune_kernels_cuda_objects PRIVATE "-Xcompiler=-Wall,
 file(GLOB _cuda_host_sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/kernels/cuda/*.cpp")
 add_library(thinktune_kernels_cuda STATIC $<TARGET_OBJECTS:thinktune_kernels_cuda_objects> ${_cuda_host_sources})
 target_include_directories(thinktune_kernels_cuda PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}")
-# One runtime, named here and linked statically: an executable then runs on a machine that has the driver and nothing else.
-target_link_libraries(thinktune_kernels_cuda PUBLIC thinktune_core CUDA::cudart_static)
+# The runtime is the shared one that LibTorch's wheel names (LibTorch.cmake links it): a program has that one and no second, neither
+# the toolkit's nor a static one. kernels_cuda_test, which has no LibTorch, has the static one.
+target_include_directories(thinktune_kernels_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(thinktune_kernels_cuda PUBLIC thinktune_core)
 set_target_properties(thinktune_kernels_cuda PROPERTIES CUDA_RUNTIME_LIBRARY None LINKER_LANGUAGE CXX)

@@ -1,6 +1,7 @@
 # The tests of the CUDA kernels (tests/kernels/cuda_*_test.cpp), twice from one text:
 #
 #   kernels_simt_test   the kernels compiled by g++ over tests/support/simt: everywhere, no GPU and no toolkit needed
+#   ops_simt_test       the same behind src/ops/gpu_kernels_cuda.cpp, which hands tensors to them
 #   kernels_cuda_test   the kernels compiled by nvcc, on the GPU; skips where there is none. It needs no library of ours and no
 #                       LibTorch, so that it can be copied to a machine that has a driver and nothing else.
 find_package(boost_context REQUIRED CONFIG)
@@ -22,8 +23,19 @@ function(tt_kernel_test target prefix label)
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT 900)
 endfunction()
 
-tt_kernel_test(kernels_simt_test kernels unit tests/kernels/simt_test.cpp ${simt})
+add_library(simt_kernels OBJECT ${simt})
+target_include_directories(simt_kernels PRIVATE
+  "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+target_link_libraries(simt_kernels PRIVATE Boost::context GTest::gtest fmt::fmt-header-only)
+tt_kernel_test(kernels_simt_test kernels unit tests/kernels/simt_test.cpp $<TARGET_OBJECTS:simt_kernels>)
 target_link_libraries(kernels_simt_test PRIVATE Boost::context)
+# src/ops' way to these kernels, over the same.
+tt_test_executable(ops_simt_test ops unit tests/ops/gpu_kernels_simt_test.cpp src/ops/gpu_kernels_cuda.cpp kernels/cuda/arguments.cpp
+                   $<TARGET_OBJECTS:simt_kernels>)
+target_include_directories(ops_simt_test PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+target_link_libraries(ops_simt_test PRIVATE Boost::context)
+# mold 1.10 lets the read-only part begin at the program's only thread-local byte, in a page that is not there.
+target_link_options(ops_simt_test PRIVATE "LINKER:-z,norelro")
 # Dequantised values equal the CPU's to the bit: nothing is fused that the text does not fuse.
 set_source_files_properties(tests/support/simt/kernels_simt.cpp PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off")
 

@@ -3,13 +3,6 @@
 #
 #   thinktune_torch   headers, libtorch_cpu, libc10; in a build with CUDA libtorch_cuda and libc10_cuda too
 
-if(DEFINED ENV{THINKTUNE_CACHE})
-  set(_cache "$ENV{THINKTUNE_CACHE}")
-else()
-  set(_cache "$ENV{HOME}/.cache/thinktune")
-endif()
-set(THINKTUNE_SITE_PACKAGES "${_cache}/site-packages" CACHE PATH "Folder with torch/ and nvidia/ from the PyPI wheels")
-
 set(_torch "${THINKTUNE_SITE_PACKAGES}/torch")
 if(NOT EXISTS "${_torch}/include/ATen/ATen.h")
   message(FATAL_ERROR "LibTorch is not in ${_torch}. Run scripts/setup.sh, or set THINKTUNE_SITE_PACKAGES.")

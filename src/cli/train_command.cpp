@@ -14,6 +14,7 @@
 #include "thinktune/comm/launcher.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/report/table.h"
 #include "thinktune/train/memory.h"
 #include "thinktune/train/trainer.h"
@@ -29,16 +30,24 @@ std::string as_comments(const std::string& text) {
   return comments;
 }
 
-// What the run takes at its peak: known from the model's config, before anything is loaded.
+// What the run takes at its peak: known from the model's config, before anything is loaded. Of the CPU's memory and of
+// a GPU's, wherever it is asked: a run is planned on another machine than it is for.
 std::string describe_memory(const train::TrainOptions& options, int64_t num_ranks) {
   if (!std::filesystem::exists(options.model))
     return fmt::format("memory: not known, there is no model at {}\n", options.model);
-  const auto parts = train::memory_of_training(model::Pretrained(options.model).config(), options, num_ranks);
-  std::string text = fmt::format("memory at the peak of a step{}: about {:.2f} GB\n",
-                                 num_ranks > 1 ? fmt::format(", on each of {} ranks", num_ranks) : "",
-                                 static_cast<double>(train::peak_bytes(parts)) / 1e9);
-  for (const train::MemoryPart& part : parts)
-    text += fmt::format("  {:<45} {:>8.2f}\n", part.what, static_cast<double>(part.bytes) / 1e9);
+  const model::ModelConfig config = model::Pretrained(options.model).config();
+  const std::string ranks = num_ranks > 1 ? fmt::format(", on each of {} ranks", num_ranks) : "";
+  std::string text;
+  const auto describe = [&](train::Processor processor, const std::string& where, bool fits) {
+    const auto parts = train::memory_of_training(config, options, num_ranks, processor);
+    const int64_t peak = train::peak_bytes(parts);
+    text += fmt::format("memory at the peak of a step {}{}: about {:.2f} GB{}\n", where, ranks,
+                        static_cast<double>(peak) / 1e9, fits ? "; it " + train::gpus_that_hold(peak) : "");
+    for (const train::MemoryPart& part : parts)
+      text += fmt::format("  {:<45} {:>8.2f}\n", part.what, static_cast<double>(part.bytes) / 1e9);
+  };
+  if (!options.device.starts_with("cuda")) describe(train::Processor::Cpu, "on the CPU", false);
+  if (options.device != "cpu") describe(train::Processor::Gpu, "on a GPU", true);
   return text;
 }
 
@@ -56,12 +65,23 @@ void divide_cores(const comm::Environment& environment) {
   std::_Exit(core::exit_code(core::ErrorKind::Device));
 }
 
-std::unique_ptr<comm::Communicator> join_ranks(const train::TrainOptions& options) {
+// Meets the other ranks; `options.device` becomes this rank's.
+std::unique_ptr<comm::Communicator> join_ranks(train::TrainOptions& options) {
   const comm::Environment environment = comm::read_environment();
   divide_cores(environment);
   // What rank 0 says is enough.
   if (environment.rank > 0 && std::getenv("THINKTUNE_LOG") == nullptr) spdlog::set_level(spdlog::level::err);
-  auto ranks = comm::connect(environment, {.timeout_s = options.comm.timeout_s, .on_stuck = end_process});
+  comm::ConnectOptions connect = {.timeout_s = options.comm.timeout_s, .on_stuck = end_process};
+  if (environment.size > 1) {
+    const ops::LocalRank local = {
+        .rank = environment.local_rank,
+        .size = environment.local_size,
+        .may_see_only_its_own = environment.launcher == "Slurm" || environment.launcher == "Open MPI"};
+    options.device = ops::device_of_rank(options.device, local, ops::num_gpus());
+    const at::Device device = ops::open_device(options.device);
+    if (device.is_cuda()) connect.cuda_device = device.index();
+  }
+  auto ranks = comm::connect(environment, connect);
   if (environment.size > 1) spdlog::info("{} ranks, started by {}", environment.size, environment.launcher);
   return ranks;
 }
@@ -93,7 +113,7 @@ train::TrainOptions read_train_options(const std::string& config, const std::vec
 }
 
 int run_train(const TrainCommand& command) {
-  const train::TrainOptions options = read_train_options(command.config, command.set);
+  train::TrainOptions options = read_train_options(command.config, command.set);
   train::validate(options);
   const std::string resolved = to_json_text(options);
   if (command.dry_run) {
@@ -111,7 +131,8 @@ int run_train(const TrainCommand& command) {
     return comm::launch_local(command.nproc);
   }
   core::Stopwatch watch;
-  train::Trainer trainer(options, resolved, nullptr, join_ranks(options));
+  std::unique_ptr<comm::Communicator> ranks = join_ranks(options);
+  train::Trainer trainer(options, resolved, nullptr, std::move(ranks));
   spdlog::info("{}: {:.1f} M parameters, ready after {}", options.model,
                static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6,
                core::human_duration(watch.seconds()));

@@ -7,9 +7,16 @@ void describe(core::Fields& f, CommOptions& o) {
            "seconds after which a collective operation that has not completed ends the run, on every rank. It must be "
            "longer than one rank may wait for another: while it reads the model, samples longer answers, or writes a "
            "checkpoint");
-  f.choice("shard", o.shard, kShardNames,
-           "what is divided over the ranks instead of being held by each: none, optimizer (AdamW's moments and, with "
-           "bf16, the f32 master weights; ZeRO-1) or gradients (also the gradients; ZeRO-2)");
+  f.choice(
+      "shard", o.shard, kShardNames,
+      "what is divided over the ranks instead of being held by each: none, optimizer (AdamW's moments and, with "
+      "bf16, the f32 master weights; ZeRO-1), gradients (also the gradients; ZeRO-2) or parameters (also the weights "
+      "that compute, and the teacher's: a model larger than one rank's memory trains; ZeRO-3)");
+  f.choice(
+      "gather", o.gather, kGatherNames,
+      "with shard = parameters, how the weights come together for sampling and other passes without gradient: whole "
+      "(all of them, once for each phase of a step), layer (layer by layer in every pass: little memory, and all "
+      "weights travel for every token) or auto (whole where it fits the device's memory)");
   f.boolean("fixed_order", o.fixed_order,
             "sum gradients in an order that does not depend on the number of ranks: weights and losses are then the "
             "same, bit for bit, for any number of ranks with the same number of threads. Costs one exchange of the "

@@ -16,7 +16,6 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <future>
-#include <list>
 #include <mutex>
 #include <thread>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -24,6 +23,7 @@
 #include "backends.h"
 #include "thinktune/comm/communicator.h"
 #include "thinktune/core/error.h"
+#include "watchdog.h"
 
 namespace thinktune::comm {
 namespace {
@@ -152,16 +152,7 @@ class ProcessGroup final : public Communicator {
     host_ = make_gloo(store_, setup);
     if (options.cuda_device) device_ = make_nccl(store_, setup);
     signs_ = std::make_unique<SignWriter>(store_->clone(), rank_);
-    watchdog_ = std::thread([this] { watch(); });
-  }
-
-  ~ProcessGroup() override {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
-    }
-    wake_.notify_all();
-    watchdog_.join();
+    watchdog_ = std::make_unique<Watchdog>(std::chrono::duration<double>(options.timeout_s) + kGrace, kHeartbeat);
   }
 
   int64_t rank() const override { return rank_; }
@@ -221,10 +212,7 @@ class ProcessGroup final : public Communicator {
     operation->name = fmt::format("{} of {}", kind, what);
     operation->step = step_;
     operation->started = Clock::now();
-    {
-      const std::lock_guard lock(mutex_);
-      operation->number = ++count_;
-    }
+    operation->number = ++count_;
     signs_->at(*operation);
     try {
       c10::NoGradGuard no_grad;
@@ -232,8 +220,8 @@ class ProcessGroup final : public Communicator {
     } catch (const std::exception& error) {
       throw failure(*operation, error);
     }
-    const std::lock_guard lock(mutex_);
-    running_.push_back(operation);
+    watchdog_->watch({[operation] { return operation->work->isCompleted(); },
+                      [this, operation] { on_late(*operation); }, operation->started});
     return std::make_unique<Started>(*this, std::move(operation));
   }
 
@@ -273,22 +261,12 @@ class ProcessGroup final : public Communicator {
                                                                                        : "; rank 0 does not answer";
   }
 
-  void watch() {
-    std::unique_lock lock(mutex_);
-    while (!wake_.wait_for(lock, kHeartbeat, [&] { return ends_; })) {
-      running_.remove_if([](const OperationPtr& o) { return o->work->isCompleted(); });
-      const auto late = std::find_if(running_.begin(), running_.end(), [&](const OperationPtr& o) {
-        return seconds_since(o->started) > options_.timeout_s + std::chrono::duration<double>(kGrace).count();
-      });
-      if (late == running_.end()) continue;
-      const OperationPtr operation = *late;
-      lock.unlock();
-      const std::string message = fmt::format("{}: the {} has not completed after {:.0f} s{}", here(*operation),
-                                              operation->name, seconds_since(operation->started), blame(*operation));
-      spdlog::error("{}", message);
-      if (options_.on_stuck) options_.on_stuck(message);
-      return;
-    }
+  // Called where an operation is still not over some seconds after its time-out.
+  void on_late(const Operation& operation) const {
+    const std::string message = fmt::format("{}: the {} has not completed after {:.0f} s{}", here(operation),
+                                            operation.name, seconds_since(operation.started), blame(operation));
+    spdlog::error("{}", message);
+    if (options_.on_stuck) options_.on_stuck(message);
   }
 
   StorePtr store_;
@@ -297,13 +275,9 @@ class ProcessGroup final : public Communicator {
   c10::intrusive_ptr<c10d::Backend> host_, device_;
   std::atomic<int64_t> step_ = -1;
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool ends_ = false;
-  int64_t count_ = 0;  // operations started
-  std::list<OperationPtr> running_;
+  std::atomic<int64_t> count_ = 0;  // operations started
   std::unique_ptr<SignWriter> signs_;
-  std::thread watchdog_;
+  std::unique_ptr<Watchdog> watchdog_;  // ends before what its messages are made of
 };
 
 // The address of this machine on the way to `host`; nothing is sent.

@@ -23,7 +23,9 @@ class CpuRunner final : public ModelRunner {
   CpuRunner(const model::Decoder& decoder, const model::Weights& weights) : decoder_(decoder), weights_(weights) {}
 
   void prepare() override {
-    if (packed_.layers.empty()) packed_ = model::pack(weights_);
+    if (!packed_.layers.empty()) return;
+    const bool all_there = weights_.loader == nullptr || weights_.loader->holds_all();
+    packed_ = all_there ? model::pack(weights_) : weights_;
   }
   void release() override { packed_ = {}; }
 

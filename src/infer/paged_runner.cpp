@@ -210,7 +210,7 @@ class PagedRunner final : public ModelRunner {
     Step& step = step_for(bucket_of(std::ssize(rows)), bucket_of(pages), sampling);
     fill(step.buffers, rows);
     step.buffers.in.copy_(step.buffers.in_host, /*non_blocking=*/true);
-    if (device_.is_cuda()) {
+    if (device_.is_cuda() && (weights_.loader == nullptr || weights_.loader->holds_all())) {
       if (step.recording == nullptr)
         step.recording = record(device_, recording_pool_, [&] { compute(step.buffers, sampling); });
       step.recording->replay();
@@ -232,12 +232,14 @@ class PagedRunner final : public ModelRunner {
   }
 
   Step& step_for(int64_t batch, int64_t width, const SamplingOptions& sampling) {
-    if (pool_generation_ != pool_.generation()) {
-      steps_.clear();  // the recordings' pages lie elsewhere now
+    const int64_t weights_generation = weights_.loader != nullptr ? weights_.loader->generation() : 0;
+    if (pool_generation_ != pool_.generation() || weights_generation_ != weights_generation) {
+      steps_.clear();  // what the recordings read lies elsewhere now
       // With its last recording a pool is gone for good.
       if (device_.is_cuda()) recording_pool_ = new_recording_pool();
     }
     pool_generation_ = pool_.generation();
+    weights_generation_ = weights_generation;
     const StepKind kind = {batch, width, sampling.temperature, sampling.top_k, sampling.top_p};
     const auto found = steps_.find(kind);
     return found != steps_.end()
@@ -299,7 +301,7 @@ class PagedRunner final : public ModelRunner {
   const model::Weights& weights_;
   at::Device device_;
   PagePool pool_;
-  int64_t pool_generation_ = -1;
+  int64_t pool_generation_ = -1, weights_generation_ = -1;
   RecordingPool recording_pool_;  // of the recordings in steps_
   std::map<StepKind, Step> steps_;
 };

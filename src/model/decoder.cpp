@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "thinktune/core/error.h"
+#include "thinktune/ops/before_backward.h"
 #include "thinktune/ops/fused.h"
 #include "thinktune/ops/linear.h"
 #include "thinktune/ops/recomputed.h"
@@ -89,24 +90,34 @@ at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, at::Tensor x_TD,
   return x_TD + norm(c, ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
 }
 
+at::Tensor Decoder::loaded_block(int64_t layer, const LayerWeights& w, WeightLoader* loader, const at::Tensor& x_TD,
+                                 const Positions& positions, Attention& attention) const {
+  if (loader == nullptr) return block(layer, w, x_TD, positions, attention);
+  loader->load(layer);
+  return ops::before_backward(block(layer, w, x_TD, positions, attention), [loader, layer] { loader->load(layer); });
+}
+
 at::Tensor Decoder::forward(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
                             Attention& attention) const {
   TT_CHECK(positions_T.size(0) == ids_T.size(0), "{} ids but {} positions", ids_T.size(0), positions_T.size(0));
+  if (weights.loader != nullptr) weights.loader->begin_pass();
   const Positions positions = turned(positions_T, weights.embedding);
   at::Tensor x_TD = embed(weights, ids_T);
   for (int64_t layer = 0; layer < config_.num_layers; ++layer)
-    x_TD = block(layer, weights.layers[static_cast<size_t>(layer)], x_TD, positions, attention);
+    x_TD = loaded_block(layer, weights.layers[static_cast<size_t>(layer)], weights.loader, x_TD, positions, attention);
   return norm(config_, x_TD, weights.final_norm);
 }
 
 at::Tensor Decoder::forward_checkpointed(const Weights& weights, const at::Tensor& ids_T, const at::Tensor& positions_T,
                                          const std::shared_ptr<Attention>& attention) const {
   TT_CHECK(positions_T.size(0) == ids_T.size(0), "{} ids but {} positions", ids_T.size(0), positions_T.size(0));
+  if (weights.loader != nullptr) weights.loader->begin_pass();
   const Positions positions = turned(positions_T, weights.embedding);
   at::Tensor x_TD = embed(weights, ids_T);
   for (int64_t layer = 0; layer < config_.num_layers; ++layer)
-    x_TD = ops::recomputed(x_TD, [this, layer, w = weights.layers[static_cast<size_t>(layer)], positions, attention](
-                                     const at::Tensor& x) { return block(layer, w, x, positions, *attention); });
+    x_TD = ops::recomputed(
+        x_TD, [this, layer, w = weights.layers[static_cast<size_t>(layer)], loader = weights.loader, positions,
+               attention](const at::Tensor& x) { return loaded_block(layer, w, loader, x, positions, *attention); });
   return norm(config_, x_TD, weights.final_norm);
 }
 

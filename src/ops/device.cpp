@@ -64,6 +64,24 @@ at::Device open_device(const std::string& name) {
   return gpu;
 }
 
+std::string device_of_rank(const std::string& name, const LocalRank& local, int64_t num_gpus) {
+  check_device_name(name, "device");
+  if (local.size == 1 || name == "cpu" || (name == "auto" && num_gpus == 0)) return name;
+  if (gpu_number(name).value_or(-1) >= 0)
+    throw core::user_error(
+        fmt::format("device is \"{}\", but this machine has {} ranks, and each needs a GPU of its own", name,
+                    local.size),
+        "use device=cuda: rank N of a machine takes cuda:N");
+  if (num_gpus == 1 && local.may_see_only_its_own) return "cuda:0";
+  if (num_gpus < local.size)
+    throw core::user_error(
+        fmt::format("{} ranks on this machine, but {} GPU{} to see", local.size, num_gpus, num_gpus == 1 ? "" : "s"),
+        "start as many ranks as there are GPUs, or compute on the CPU: --set device=cpu");
+  return fmt::format("cuda:{}", local.rank);
+}
+
+int64_t num_gpus() { return cuda::num_gpus(); }
+
 std::string describe(at::Device device) {
   if (!device.is_cuda()) return "CPU";
   return fmt::format("{} ({}, {:.1f} GiB)", cuda::name(device), device.str(),

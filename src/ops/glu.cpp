@@ -4,6 +4,7 @@
 
 #include "composite.h"
 #include "element.h"
+#include "gpu_kernels.h"
 #include "thinktune/ops/fused.h"
 
 namespace thinktune::ops {
@@ -39,18 +40,23 @@ at::Tensor backward_cpu(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF
   return dgate_up_T2F;
 }
 
+at::Tensor forward_on_device(const at::Tensor& gate_up_T2F, Activation activation) {
+  return gate_up_T2F.is_cpu() ? forward_cpu(gate_up_T2F, activation) : gpu::glu_forward(gate_up_T2F, activation);
+}
+
 struct Glu : torch::autograd::Function<Glu> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up_T2F, Activation activation) {
     const at::Tensor gate_up = gate_up_T2F.contiguous();
     ctx->save_for_backward({gate_up});
     ctx->saved_data["activation"] = static_cast<int64_t>(activation);
-    return forward_cpu(gate_up, activation);
+    return forward_on_device(gate_up, activation);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     refuse_second_derivative("glu");
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
-    return {backward_cpu(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
+    const auto backward = grads[0].is_cpu() ? backward_cpu : gpu::glu_backward;
+    return {backward(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
   }
 };
 
@@ -59,9 +65,9 @@ struct Glu : torch::autograd::Function<Glu> {
 at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation) {
   TT_CHECK(gate_up_T2F.dim() == 2 && gate_up_T2F.size(1) % 2 == 0, "glu: gate and up must be one [T, 2F], not {}",
            shape(gate_up_T2F));
-  if (!gate_up_T2F.is_cpu()) return composite_glu(gate_up_T2F, activation);
+  if (!gate_up_T2F.is_cpu() && !gpu::has_kernels(gate_up_T2F)) return composite_glu(gate_up_T2F, activation);
   return wants_gradient({gate_up_T2F}) ? Glu::apply(gate_up_T2F, activation)
-                                       : forward_cpu(gate_up_T2F.contiguous(), activation);
+                                       : forward_on_device(gate_up_T2F.contiguous(), activation);
 }
 
 }  // namespace thinktune::ops

@@ -1,6 +1,7 @@
 #include "logit_rows.h"
 
 #include "element.h"
+#include "gpu_kernels.h"
 #include "kernels/sampling_transform.h"
 #include "kernels/softmax_row.h"
 #include "thinktune/ops/device.h"
@@ -8,13 +9,18 @@
 namespace thinktune::ops {
 
 void row_statistics(const LogitRows& rows, const LogprobTransform& transform) {
-  rows.logits_CV.is_cpu() ? row_statistics_cpu(rows, transform) : row_statistics_composite(rows, transform);
+  const auto pass = rows.logits_CV.is_cpu()            ? row_statistics_cpu
+                    : gpu::has_kernels(rows.logits_CV) ? gpu::row_statistics
+                                                       : row_statistics_composite;
+  pass(rows, transform);
 }
 
 void row_gradients(const LogitRows& rows, const LogprobTransform& transform, const at::Tensor& grad_logprob_C,
                    const at::Tensor& grad_entropy_C) {
-  const auto passes = rows.logits_CV.is_cpu() ? row_gradients_cpu : row_gradients_composite;
-  passes(rows, transform, grad_logprob_C, grad_entropy_C);
+  const auto pass = rows.logits_CV.is_cpu()            ? row_gradients_cpu
+                    : gpu::has_kernels(rows.logits_CV) ? gpu::row_gradients
+                                                       : row_gradients_composite;
+  pass(rows, transform, grad_logprob_C, grad_entropy_C);
 }
 
 void row_statistics_cpu(const LogitRows& rows, const LogprobTransform& transform) {

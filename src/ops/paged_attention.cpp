@@ -1,4 +1,4 @@
-// As LibTorch formulas: the rows are gathered first.
+// By kernels/cuda on a GPU; elsewhere as LibTorch formulas: the rows are gathered first.
 //
 // Letters: S = W · page_tokens places of a sequence, G query heads of a key/value head.
 #include "thinktune/ops/paged_attention.h"
@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "element.h"
+#include "gpu_kernels.h"
 #include "thinktune/ops/device.h"
 
 namespace thinktune::ops {
@@ -42,6 +43,7 @@ void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const 
   TT_CHECK(keys_RKH.sizes() == values_RKH.sizes() && k_TKH.sizes() == v_TKH.sizes() && k_TKH.dim() == 3 &&
                k_TKH.size(0) == rows_T.size(0) && k_TKH.sizes().slice(1) == keys_RKH.sizes().slice(1),
            "write_rows: {} new keys for {} rows of {}", shape(k_TKH), shape(rows_T), shape(keys_RKH));
+  if (gpu::has_paged_kernels(keys_RKH, 1)) return gpu::write_rows(keys_RKH, values_RKH, rows_T, k_TKH, v_TKH);
   const FreeOrder free_order;  // a row that counts is written once
   at::Tensor keys = keys_RKH, values = values_RKH;
   keys.index_copy_(0, rows_T, k_TKH);
@@ -57,6 +59,8 @@ at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, 
   TT_CHECK(batch.table_BW.dim() == 2 && batch.table_BW.size(0) == B && batch.positions_B.dim() == 1 &&
                batch.positions_B.size(0) == B && batch.page_tokens > 0,
            "paged_attention: {} queries, table {}, positions {}", B, shape(batch.table_BW), shape(batch.positions_B));
+  if (gpu::has_paged_kernels(keys_RKH, batch.page_tokens))
+    return gpu::paged_attention(q_BNH, keys_RKH, values_RKH, batch, options);
   // Parts of the batch, so that what is gathered stays small beside the pool.
   constexpr int64_t kMaxGathered = int64_t{1} << 26;
   const int64_t a_sequence = batch.table_BW.size(1) * batch.page_tokens * keys_RKH.size(1) * keys_RKH.size(2);

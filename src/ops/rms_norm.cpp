@@ -4,6 +4,7 @@
 
 #include "composite.h"
 #include "element.h"
+#include "gpu_kernels.h"
 #include "thinktune/ops/fused.h"
 
 namespace thinktune::ops {
@@ -59,6 +60,12 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsN
   });
 }
 
+at::Tensor forward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
+                             const at::Tensor& inverse_rms_T) {
+  return x_TD.is_cpu() ? forward_cpu(x_TD, weight_D, form, inverse_rms_T)
+                       : gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T);
+}
+
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_D,
                             const RmsNormForm& form) {
@@ -67,7 +74,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     ctx->save_for_backward({x, weight, inverse_rms_T});
     ctx->saved_data["weight_plus_one"] = form.weight_plus_one;
     ctx->saved_data["round_before_weight"] = form.round_before_weight;
-    return forward_cpu(x, weight, form, inverse_rms_T);
+    return forward_on_device(x, weight, form, inverse_rms_T);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -79,7 +86,8 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
     const RmsNormForm form{.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
                            .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
-    backward_cpu(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
+    const auto backward = x.is_cpu() ? backward_cpu : gpu::rms_norm_backward;
+    backward(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
     return {dx, dweight, at::Tensor()};
   }
 };
@@ -91,9 +99,9 @@ at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const Rm
            "rms_norm: x must be [T, D] and weight [D], not {} and {}", shape(x_TD), shape(weight_D));
   TT_CHECK(x_TD.scalar_type() == weight_D.scalar_type(), "rms_norm: x is {} and weight {}",
            c10::toString(x_TD.scalar_type()), c10::toString(weight_D.scalar_type()));
-  if (!x_TD.is_cpu()) return composite_rms_norm(x_TD, weight_D, form);
+  if (!x_TD.is_cpu() && !gpu::has_kernels(x_TD)) return composite_rms_norm(x_TD, weight_D, form);
   if (wants_gradient({x_TD, weight_D})) return RmsNorm::apply(x_TD, weight_D, form);
-  return forward_cpu(x_TD.contiguous(), weight_D.contiguous(), form, {});
+  return forward_on_device(x_TD.contiguous(), weight_D.contiguous(), form, {});
 }
 
 }  // namespace thinktune::ops

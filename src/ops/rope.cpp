@@ -4,6 +4,7 @@
 
 #include "composite.h"
 #include "element.h"
+#include "gpu_kernels.h"
 #include "thinktune/ops/fused.h"
 
 namespace thinktune::ops {
@@ -32,20 +33,23 @@ at::Tensor turn_cpu(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at:
   return y_TNH;
 }
 
+at::Tensor turn(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward) {
+  return x_TNH.is_cpu() ? turn_cpu(x_TNH, cos_TK, sin_TK, forward) : gpu::rope(x_TNH, cos_TK, sin_TK, forward);
+}
+
 at::Tensor with_contiguous_heads(const at::Tensor& x_TNH) { return x_TNH.stride(2) == 1 ? x_TNH : x_TNH.contiguous(); }
 
 struct Rope : torch::autograd::Function<Rope> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TNH, const at::Tensor& cos_TK,
                             const at::Tensor& sin_TK) {
     ctx->save_for_backward({cos_TK, sin_TK});
-    return turn_cpu(x_TNH, cos_TK, sin_TK, /*forward=*/true);
+    return turn(x_TNH, cos_TK, sin_TK, /*forward=*/true);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     refuse_second_derivative("rope");
     const variable_list saved = ctx->get_saved_variables();
-    return {turn_cpu(with_contiguous_heads(grads[0]), saved[0], saved[1], /*forward=*/false), at::Tensor(),
-            at::Tensor()};
+    return {turn(with_contiguous_heads(grads[0]), saved[0], saved[1], /*forward=*/false), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -60,9 +64,9 @@ at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Ten
     TT_CHECK(table.scalar_type() == accum_dtype(x_TNH) && !table.requires_grad(),
              "rope: cosines and sines must be {} constants", c10::toString(accum_dtype(x_TNH)));
   }
-  if (!x_TNH.is_cpu()) return composite_rope(x_TNH, cos_TK, sin_TK);
+  if (!x_TNH.is_cpu() && !gpu::has_kernels(x_TNH)) return composite_rope(x_TNH, cos_TK, sin_TK);
   const at::Tensor x = with_contiguous_heads(x_TNH), cos = cos_TK.contiguous(), sin = sin_TK.contiguous();
-  return wants_gradient({x}) ? Rope::apply(x, cos, sin) : turn_cpu(x, cos, sin, /*forward=*/true);
+  return wants_gradient({x}) ? Rope::apply(x, cos, sin) : turn(x, cos, sin, /*forward=*/true);
 }
 
 }  // namespace thinktune::ops

@@ -31,6 +31,26 @@ DataParallel::DataParallel(Policy& policy, comm::Communicator& comm, const comm:
   policy_.drop_master_weights();
 }
 
+DataParallel::DataParallel(Policy& policy, comm::Communicator& comm, const comm::CommOptions& options,
+                           ShardedWeights& weights, std::vector<at::Tensor> f32_parts)
+    : policy_(policy), comm_(comm), options_(options), weights_(&weights) {
+  TT_CHECK(shares() && options.shard == comm::Shard::Parameters, "sharded weights without shares");
+  bucket_of_.resize(policy_.parameters().size());
+  // As the backward pass reaches them: the last layer first, embedding and head at the very end.
+  const int64_t num_layers = weights.num_blocks() - 1;
+  for (int64_t i = 0; i <= num_layers; ++i) {
+    const int64_t block = i < num_layers ? num_layers - 1 - i : num_layers;
+    Bucket& bucket = buckets_.emplace_back();
+    bucket.share = weights.part_size(block);
+    for (const ShardedWeights::Piece& piece : weights.pieces(block)) {
+      bucket.pieces.push_back({piece.tensor, piece.begin});
+      bucket_of_[piece.tensor] = static_cast<size_t>(i);
+    }
+    parameters_.push_back(std::move(f32_parts[static_cast<size_t>(block)]));
+  }
+  policy_.on_gradient([this](size_t parameter) { gradient_arrived(parameter); });
+}
+
 DataParallel::~DataParallel() {
   if (exchanges()) policy_.on_gradient(nullptr);
 }
@@ -81,6 +101,7 @@ void DataParallel::begin_update(const MiniBatch& mini) {
     bucket.num_ready = 0;
   }
   exchanging_ = every_round() || num_own_ == 1;
+  if (weights_ != nullptr) weights_->begin_update();
 }
 
 // Called from the backward pass.
@@ -140,6 +161,17 @@ void DataParallel::finish_round() {
   for (Bucket& bucket : buckets_) bucket.num_ready = 0;
 }
 
+// What a rank with a micro-batch does in a round, in its order, without computing.
+void DataParallel::go_through_round() {
+  const int64_t num_layers = weights_->num_blocks() - 1;
+  weights_->begin_pass();
+  for (int64_t layer = 0; layer < num_layers; ++layer) weights_->load(layer);
+  for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
+    weights_->load(layer);
+    start(buckets_[next_++]);
+  }
+}
+
 void DataParallel::end_micro_batch() {
   if (!exchanges()) return;
   ++num_done_;
@@ -149,8 +181,12 @@ void DataParallel::end_micro_batch() {
 
 void DataParallel::sum_gradients() {
   if (!exchanges()) return;
-  while (round_ < num_rounds_) finish_round();
+  while (round_ < num_rounds_) {
+    if (weights_ != nullptr) go_through_round();
+    finish_round();
+  }
   exchanging_ = false;
+  if (weights_ != nullptr) weights_->end_update();
   if (shares()) return;
   c10::NoGradGuard no_grad;
   for (Bucket& bucket : buckets_) {
@@ -188,24 +224,40 @@ double DataParallel::clip_gradients(const optim::OptimOptions& options) {
 
 std::string DataParallel::first_not_finite_gradient() const {
   if (!shares()) return policy_.first_not_finite_gradient();
-  const std::vector<std::string> names = policy_.parameter_names();
-  std::string own;
-  for (const Bucket& bucket : buckets_)
-    for (const Piece& piece : bucket.pieces) {
-      const int64_t first = comm_.rank() * bucket.share;
-      const int64_t begin = std::max(piece.begin - first, int64_t{0});
-      const int64_t end = std::min(piece.begin + policy_.parameters()[piece.parameter].numel() - first, bucket.share);
-      if (begin < end && !at::isfinite(bucket.sum_C.narrow(0, begin, end - begin)).all().item<bool>())
-        own = names[piece.parameter];
-    }
-  for (const std::string& name : comm_.all_gather_bytes(own, "the names of gradients"))
+  std::vector<at::Tensor> sums;
+  for (const Bucket& bucket : buckets_) sums.push_back(bucket.sum_C);
+  for (const std::string& name : comm_.all_gather_bytes(name_of_not_finite(sums), "the names of gradients"))
     if (!name.empty()) return name;
   return "";
+}
+
+std::string DataParallel::first_not_finite_weight() const {
+  return weights_ == nullptr ? policy_.first_not_finite_weight() : name_of_not_finite(parameters_);
+}
+
+std::string DataParallel::name_of_not_finite(const std::vector<at::Tensor>& shares) const {
+  const std::vector<std::string> names = policy_.parameter_names();
+  std::string last;
+  for (size_t b = 0; b < buckets_.size(); ++b)
+    for (const Piece& piece : buckets_[b].pieces) {
+      const int64_t share = buckets_[b].share, first = comm_.rank() * share;
+      const int64_t begin = std::max(piece.begin - first, int64_t{0});
+      const int64_t end = std::min(piece.begin + policy_.parameters()[piece.parameter].numel() - first, share);
+      if (begin < end && !at::isfinite(shares[b].narrow(0, begin, end - begin)).all().item<bool>())
+        last = names[piece.parameter];
+    }
+  return last;
 }
 
 void DataParallel::publish_weights() {
   if (!shares()) {
     policy_.refresh_compute_weights();
+    return;
+  }
+  if (weights_ != nullptr) {
+    std::vector<at::Tensor> parts(parameters_.rbegin(), parameters_.rend());  // by block: layers, then the rest
+    std::rotate(parts.begin(), parts.begin() + 1, parts.end());
+    weights_->set_parts(parts);
     return;
   }
   c10::NoGradGuard no_grad;

@@ -64,19 +64,20 @@ std::vector<T> gather_parts(comm::Communicator& comm, const std::vector<T>& own,
 
 class DividedTeacher final : public guidance::Teacher {
  public:
-  DividedTeacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher)
-      : comm_(comm), teacher_(std::move(teacher)) {}
+  DividedTeacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher, ShardedWeights* weights)
+      : comm_(comm), teacher_(std::move(teacher)), weights_(weights) {}
 
   std::vector<guidance::TeacherReply> reply(const std::vector<guidance::TeacherRequest>& requests) override {
     const std::vector<guidance::TeacherRequest> own = part_of(comm_, requests);
-    const std::vector<guidance::TeacherReply> replies =
-        own.empty() ? std::vector<guidance::TeacherReply>() : teacher_->reply(own);
+    const std::vector<guidance::TeacherReply> replies = passes_through(
+        weights_, [&] { return own.empty() ? std::vector<guidance::TeacherReply>() : teacher_->reply(own); });
     return gather_parts(comm_, replies, requests.size(), "the teacher's replies");
   }
 
  private:
   comm::Communicator& comm_;
   std::unique_ptr<guidance::Teacher> teacher_;
+  ShardedWeights* weights_;
 };
 
 }  // namespace
@@ -112,10 +113,10 @@ void judge_guided(comm::Communicator& comm, std::vector<rollout::Group>& groups,
   for (size_t i = 0; i < guided.size(); ++i) guided[i].rollout->judgement = std::move(judgements[i]);
 }
 
-std::unique_ptr<guidance::Teacher> divide_teacher(comm::Communicator& comm,
-                                                  std::unique_ptr<guidance::Teacher> teacher) {
+std::unique_ptr<guidance::Teacher> divide_teacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher,
+                                                  ShardedWeights* weights) {
   if (comm.size() == 1) return teacher;
-  return std::make_unique<DividedTeacher>(comm, std::move(teacher));
+  return std::make_unique<DividedTeacher>(comm, std::move(teacher), weights);
 }
 
 }  // namespace thinktune::train

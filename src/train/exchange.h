@@ -11,6 +11,7 @@
 #include "thinktune/guidance/teacher.h"
 #include "thinktune/reward/reward.h"
 #include "thinktune/rollout/types.h"
+#include "thinktune/train/sharded_weights.h"
 
 namespace thinktune::train {
 
@@ -24,7 +25,9 @@ std::vector<rollout::Group> gather_groups(comm::Communicator& comm, const std::v
 // after.
 void judge_guided(comm::Communicator& comm, std::vector<rollout::Group>& groups, reward::Reward& reward);
 
-// A teacher whose requests are divided over the ranks; every rank must ask the same.
-std::unique_ptr<guidance::Teacher> divide_teacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher);
+// A teacher whose requests are divided over the ranks; every rank must ask the same. `weights`: sharded ones that it
+// reads; null: none.
+std::unique_ptr<guidance::Teacher> divide_teacher(comm::Communicator& comm, std::unique_ptr<guidance::Teacher> teacher,
+                                                  ShardedWeights* weights);
 
 }  // namespace thinktune::train

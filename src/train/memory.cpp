@@ -1,5 +1,7 @@
 #include "thinktune/train/memory.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "thinktune/infer/kv_cache.h"
@@ -17,39 +19,90 @@ int64_t activation_bytes(const model::ModelConfig& c, int64_t element, bool chec
   return checkpointed ? c.num_layers * element * c.hidden_size + layer : c.num_layers * layer;
 }
 
+// Numbers of the weights: of one layer, and of what stands outside of the layers.
+struct Sizes {
+  int64_t all = 0, outside = 0, layer = 0;
+
+  explicit Sizes(const model::ModelConfig& c)
+      : all(model::num_parameters(c)),
+        outside((c.tie_word_embeddings ? 1 : 2) * c.vocab_size * c.hidden_size + c.hidden_size),
+        layer((all - outside) / c.num_layers) {}
+};
+
+// Weights, gradients and optimiser.
+void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOptions& o, int64_t num_ranks) {
+  using comm::Shard;
+  const Shard shard = num_ranks > 1 ? o.comm.shard : Shard::None;
+  const bool bf16 = o.precision == Precision::Bf16;
+  const int64_t element = bf16 ? 2 : 4;
+  const int64_t share = shard != Shard::None ? (size.all + num_ranks - 1) / num_ranks : size.all;  // but for padding
+  const bool divided = shard == Shard::Parameters;
+  parts.push_back({"f32 weights", 4 * (bf16 || divided ? share : size.all)});
+  if (shard != Shard::None && !bf16) parts.push_back({"the optimiser's share of the weights", 4 * share});
+  parts.push_back({"f32 gradients", 4 * (divided || shard == Shard::Gradients ? share : size.all)});
+  parts.push_back({"AdamW's two moments, f32", 8 * share});
+  if (bf16) parts.push_back({"bf16 weights", 2 * (divided ? share : size.all)});
+  if (divided)
+    // Twice: as they arrive, and as they are sent.
+    parts.push_back({"gradients of a block on their way", 8 * std::max(size.layer, size.outside), MemoryPhase::Update});
+  else if (num_ranks > 1)
+    parts.push_back({"a bucket of gradients on its way, at least", o.comm.bucket_mib << 20, MemoryPhase::Update});
+  if (divided) {
+    const int64_t by_layer = element * (2 * size.layer + size.outside);
+    parts.push_back({"weights of two layers, embedding and head", by_layer, MemoryPhase::Update});
+    parts.push_back({"weights that came together for sampling",
+                     o.comm.gather == comm::Gather::Layer ? by_layer : element * size.all, MemoryPhase::Sampling});
+  }
+  if (o.guidance.enabled || o.loss.kl_coefficient != 0)
+    parts.push_back({"frozen first weights (teacher, KL)", element * (divided ? share : size.all)});
+}
+
+// The student and its teacher sample one after the other, each within the engine's bound; the GPU's pages stay.
+void add_cache(std::vector<MemoryPart>& parts, const model::ModelConfig& config, const TrainOptions& o,
+               Processor processor) {
+  const int64_t row = infer::kv_bytes(config, o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat, 1);
+  const auto bytes = [&](int64_t longest) {
+    return std::min(o.engine.max_sequences * longest * row, o.engine.kv_cache_mib << 20);
+  };
+  const int64_t student = o.prompt.max_prompt_tokens + o.rollout.max_new_tokens;
+  const int64_t teacher = o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens : 0;
+  if (processor == Processor::Cpu) {
+    parts.push_back(
+        {"keys and values of the sampler, at most", bytes(std::max(student, teacher)), MemoryPhase::Sampling});
+    return;
+  }
+  parts.push_back({"keys and values of the sampler, at most", bytes(student)});
+  if (teacher > 0) parts.push_back({"keys and values of the teacher, at most", bytes(teacher)});
+  parts.push_back(
+      {"pages before they grew, for a moment", bytes(std::max(student, teacher)) / 2, MemoryPhase::Sampling});
+}
+
 }  // namespace
 
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
-                                           int64_t num_ranks) {
-  const int64_t parameters = model::num_parameters(config);
-  const bool bf16 = options.precision == Precision::Bf16;
+                                           int64_t num_ranks, Processor processor) {
+  const Sizes size(config);
+  const bool bf16 = options.precision == Precision::Bf16, on_gpu = processor == Processor::Gpu;
+  const bool layer_by_layer =
+      num_ranks > 1 && options.comm.shard == comm::Shard::Parameters && options.comm.gather == comm::Gather::Layer;
   const int64_t element = bf16 ? 2 : 4;
-  const bool shares = num_ranks > 1 && options.comm.shard != comm::Shard::None;
-  const int64_t share = shares ? (parameters + num_ranks - 1) / num_ranks : parameters;  // but for padding
-  std::vector<MemoryPart> parts = {{"f32 weights", 4 * (bf16 ? share : parameters)}};
-  if (shares && !bf16) parts.push_back({"the optimiser's share of the weights", 4 * share});
-  parts.push_back({"f32 gradients", 4 * (options.comm.shard == comm::Shard::Gradients ? share : parameters)});
-  parts.push_back({"AdamW's two moments, f32", 8 * share});
-  if (num_ranks > 1)
-    parts.push_back({"a bucket of gradients on its way, at least", options.comm.bucket_mib << 20, MemoryPhase::Update});
-  if (bf16) {
-    parts.push_back({"bf16 weights", 2 * parameters});
+  std::vector<MemoryPart> parts;
+  add_state(parts, size, options, num_ranks);
+  if (bf16)
     parts.push_back({"bf16 gradients on their way to f32, at most", 4 * config.vocab_size * config.hidden_size,
                      MemoryPhase::Update});
+  if (!on_gpu && !layer_by_layer) {  // a GPU's products read the weights as they are
+    const int64_t matrices = size.all + (config.tie_word_embeddings ? 0 : -config.vocab_size * config.hidden_size);
+    parts.push_back({"the sampler's copies laid out for products", element * matrices, MemoryPhase::Sampling});
+    if (options.guidance.enabled) parts.push_back({"the teacher's copies laid out for products", element * matrices});
   }
-  const int64_t matrices = parameters + (config.tie_word_embeddings ? 0 : -config.vocab_size * config.hidden_size);
-  parts.push_back({"the sampler's copies laid out for products", element * matrices, MemoryPhase::Sampling});
-  if (options.guidance.enabled || options.loss.kl_coefficient != 0)
-    parts.push_back({"frozen first weights (teacher, KL)", element * parameters});
-  if (options.guidance.enabled) parts.push_back({"the teacher's copies laid out for products", element * matrices});
-  // The student and its teacher sample one after the other, each within the engine's bound.
-  int64_t longest = options.prompt.max_prompt_tokens + options.rollout.max_new_tokens;
-  if (options.guidance.enabled)
-    longest = std::max(longest, options.guidance.max_teacher_prompt_tokens + options.guidance.max_reply_tokens);
-  const int64_t row = infer::kv_bytes(config, bf16 ? at::kBFloat16 : at::kFloat, 1);
-  parts.push_back({"keys and values of the sampler, at most",
-                   std::min(options.engine.max_sequences * longest * row, options.engine.kv_cache_mib << 20),
-                   MemoryPhase::Sampling});
+  add_cache(parts, config, options, processor);
+  if (on_gpu) {
+    // Of each row of logits its probabilities in f32 and f64, and what sorting or summing them takes.
+    parts.push_back(
+        {"logits and drawing, about", 24 * options.engine.max_sequences * config.vocab_size, MemoryPhase::Sampling});
+    parts.push_back({"CUDA's own, about", int64_t{700} << 20});
+  }
   parts.push_back(
       {"activations of a micro-batch, about",
        options.update.micro_batch_tokens * activation_bytes(config, element, options.update.gradient_checkpointing),
@@ -64,6 +117,21 @@ int64_t peak_bytes(const std::vector<MemoryPart>& parts) {
     return bytes;
   };
   return during(MemoryPhase::Always) + std::max(during(MemoryPhase::Sampling), during(MemoryPhase::Update));
+}
+
+bool gathers_all_weights(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
+                         int64_t device_bytes, Processor processor) {
+  if (options.comm.gather != comm::Gather::Auto) return options.comm.gather == comm::Gather::Whole;
+  return peak_bytes(memory_of_training(config, options, num_ranks, processor)) <= device_bytes / 10 * 9;
+}
+
+std::string gpus_that_hold(int64_t bytes) {
+  std::vector<std::string> fit, not_fit;
+  for (const int64_t gigabytes : {24, 48, 80})
+    (bytes <= gigabytes * 1'000'000'000 ? fit : not_fit).push_back(std::to_string(gigabytes));
+  if (fit.empty()) return "fits none of 24, 48 and 80 GB";
+  if (not_fit.empty()) return "fits 24, 48 and 80 GB";
+  return fmt::format("fits {} GB, not {} GB", fmt::join(fit, " and "), fmt::join(not_fit, " and "));
 }
 
 }  // namespace thinktune::train

@@ -105,16 +105,36 @@ Policy::Policy(const model::Decoder& decoder, model::Weights master, at::ScalarT
   TT_CHECK(master_.embedding.scalar_type() == at::kFloat, "master weights must be f32");
   compute_ = compute == at::kFloat ? model::map_weights(master_, [](const at::Tensor& t) { return t.detach(); })
                                    : model::cast(master_, compute);
+  const bool own_master = compute != at::kFloat;
+  differentiable_ = own_master ? model::map_weights(compute_, [](const at::Tensor& t) { return t.detach(); }) : master_;
+  make_leaves();
+}
+
+Policy::Policy(const model::Decoder& decoder, model::Weights loaded)
+    : decoder_(decoder), compute_(std::move(loaded)), on_gradient_(std::make_shared<std::function<void(size_t)>>()) {
+  c10::NoGradGuard no_grad;
+  // With versions of their own, as the loader's have: loading is no change of a weight that a graph keeps.
+  differentiable_ = model::map_weights(compute_, [](const at::Tensor& t) { return t.variable_data(); });
+  differentiable_.loader = compute_.loader;
+  const auto without_values = [](const at::Tensor& t) {
+    return at::zeros({}, t.options().dtype(at::kFloat)).expand(t.sizes()).variable_data();
+  };
+  master_ =
+      compute_.embedding.scalar_type() == at::kFloat ? differentiable_ : model::map_weights(compute_, without_values);
+  make_leaves();
+}
+
+// What backward passes arrive at: the master weights themselves in f32, else they take it over.
+void Policy::make_leaves() {
   parameters_ = model::tensor_list(master_);
   for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
-  const bool own_master = compute != at::kFloat;
-  differentiable_ =
-      own_master ? model::map_weights(compute_, [](const at::Tensor& t) { return t.detach().requires_grad_(true); })
-                 : master_;
   const std::vector<at::Tensor> leaves = model::tensor_list(differentiable_);
-  for (size_t i = 0; i < leaves.size(); ++i)
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    const bool is_master = leaves[i].is_same(parameters_[i]);
+    at::Tensor(leaves[i]).requires_grad_(true);
     torch::autograd::impl::set_post_acc_grad_hooks(
-        leaves[i], std::make_unique<GradientArrived>(own_master ? parameters_[i] : at::Tensor(), i, on_gradient_));
+        leaves[i], std::make_unique<GradientArrived>(is_master ? at::Tensor() : parameters_[i], i, on_gradient_));
+  }
 }
 
 void Policy::on_gradient(std::function<void(size_t)> callback) { *on_gradient_ = std::move(callback); }
@@ -153,8 +173,9 @@ std::string Policy::first_not_finite_weight() const { return first_not_finite(de
 
 std::vector<std::string> Policy::parameter_names() const {
   std::vector<std::string> names;
-  for (const at::Tensor& weight : model::tensor_list(compute_))
-    for (const model::TensorName& name : model::tensor_names(decoder_.config(), compute_))
+  const model::Weights shapes = model::empty_weights(decoder_.config(), at::kFloat, at::kMeta);
+  for (const at::Tensor& weight : model::tensor_list(shapes))
+    for (const model::TensorName& name : model::tensor_names(decoder_.config(), shapes))
       if (name.view.is_alias_of(weight)) {
         names.push_back(name.hf);
         break;

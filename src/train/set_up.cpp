@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -13,6 +14,7 @@
 #include "thinktune/guidance/teacher_prompt.h"
 #include "thinktune/infer/kv_cache.h"
 #include "thinktune/ops/device.h"
+#include "thinktune/train/memory.h"
 
 namespace thinktune::train {
 namespace {
@@ -29,7 +31,12 @@ std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
 void set_up_guide(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
   if (!o.guidance.enabled) return;
-  run.teacher = divide_teacher(*run.comm, teacher != nullptr ? std::move(teacher) : make_model_teacher(run));
+  // Making the initial model a teacher computes what all its prompts begin with.
+  run.teacher = divide_teacher(*run.comm,
+                               teacher != nullptr
+                                   ? std::move(teacher)
+                                   : passes_through(run.initial_sharded.get(), [&] { return make_model_teacher(run); }),
+                               run.initial_sharded.get());
   const guidance::GuideSetup setup = {.seed = static_cast<uint64_t>(o.seed),
                                       .num_steps = o.steps,
                                       .group_size = o.rollout.group_size,
@@ -108,6 +115,56 @@ void check_lengths(const Run& run, bool model_teaches) {
     check_memory(run, o.guidance.max_teacher_prompt_tokens + longest_reply(run), "a teacher's prompt and its reply");
 }
 
+// Memory that this rank may fill: the GPU's, or its part of the machine's.
+int64_t device_bytes(const Run& run) {
+  if (run.device.is_cuda()) return ops::memory_of(run.device).total;
+  return ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE) / comm::read_environment().local_size;
+}
+
+// CUDA tensors travel by NCCL, host tensors by Gloo: a rank without a GPU among others would wait for ever.
+void check_same_kind_of_device(const Run& run) {
+  const std::vector<std::string> kinds =
+      run.comm->all_gather_bytes(run.device.is_cuda() ? "a GPU" : "the CPU", "the devices");
+  for (size_t r = 1; r < kinds.size(); ++r)
+    if (kinds[r] != kinds[0])
+      throw core::user_error(fmt::format("rank {} computes on {}, rank 0 on {}", r, kinds[r], kinds[0]),
+                             "set device to cuda, and every rank says why it has none; or to cpu");
+}
+
+void set_up_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
+  const at::ScalarType compute = compute_dtype(run.options);
+  model::Weights master = pretrained.load_weights(at::kFloat, run.device);
+  if (needs_initial)
+    run.initial_weights = std::make_unique<model::Weights>(model::map_weights(
+        master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
+  run.policy = std::make_unique<Policy>(*run.decoder, std::move(master), compute);
+  run.parallel = std::make_unique<DataParallel>(*run.policy, *run.comm, run.options.comm);
+}
+
+// The host holds all weights for a moment, the device never.
+void set_up_sharded_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
+  const TrainOptions& o = run.options;
+  const std::string all =
+      run.comm->all_gather_bytes(gathers_all_weights(run.config, o, run.comm->size(), device_bytes(run),
+                                                     run.device.is_cuda() ? Processor::Gpu : Processor::Cpu)
+                                     ? "whole"
+                                     : "layer",
+                                 "a decision of rank 0")[0];
+  spdlog::info("weights come together {} for sampling", all == "whole" ? "as a whole" : "layer by layer");
+  const model::Weights master = pretrained.load_weights(at::kFloat);
+  const auto divide = [&] {
+    return std::make_unique<ShardedWeights>(master, compute_dtype(o), run.device, *run.comm, all == "whole");
+  };
+  run.sharded = divide();
+  if (needs_initial) {
+    run.initial_sharded = divide();
+    run.initial_weights = std::make_unique<model::Weights>(run.initial_sharded->weights());
+  }
+  run.policy = std::make_unique<Policy>(*run.decoder, run.sharded->weights());
+  run.parallel =
+      std::make_unique<DataParallel>(*run.policy, *run.comm, o.comm, *run.sharded, run.sharded->f32_parts(master));
+}
+
 }  // namespace
 
 PromptStream::PromptStream(const std::vector<data::Problem>& problems, const data::PromptBuilder& builder,
@@ -153,9 +210,7 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   run.device = ops::open_device(o.device);
-  if (run.device.is_cuda() && run.comm->size() > 1)
-    throw core::user_error(fmt::format("{} ranks on GPUs are not supported yet", run.comm->size()),
-                           "run one process on a GPU, or several on processors: --set device=cpu");
+  check_same_kind_of_device(run);
   spdlog::info("computing on {}", ops::describe(run.device));
   const model::Pretrained pretrained(o.model);
   run.config = pretrained.config();
@@ -166,17 +221,14 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   set_up_data(run);
 
   run.decoder = std::make_unique<model::Decoder>(run.config, run.device);
-  const at::ScalarType compute = compute_dtype(o);
-  model::Weights master = pretrained.load_weights(at::kFloat, run.device);
-  if (model_teaches || o.loss.kl_coefficient != 0) {
-    run.initial_weights = std::make_unique<model::Weights>(model::map_weights(
-        master, [&](const at::Tensor& t) { return t.to(compute, /*non_blocking=*/false, /*copy=*/true); }));
-  }
-  run.policy = std::make_unique<Policy>(*run.decoder, std::move(master), compute);
+  const bool needs_initial = model_teaches || o.loss.kl_coefficient != 0;
+  if (run.comm->size() > 1 && o.comm.shard == comm::Shard::Parameters)
+    set_up_sharded_policy(run, pretrained, needs_initial);
+  else
+    set_up_policy(run, pretrained, needs_initial);
   run.engine =
       std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
   run.reward = reward::make_reward(o.reward);
-  run.parallel = std::make_unique<DataParallel>(*run.policy, *run.comm, o.comm);
   run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));
 }

@@ -94,22 +94,25 @@ void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   if (mini_batches.size() == 1 && !from_sampler) return;
   const ops::ProfilerRange range("old log-probs");
   const auto old = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.old_logprobs; };
-  for (MiniBatch& mini : mini_batches) {
-    for (MicroBatch& micro : mini.micro_batches) {
-      if (!from_sampler || has_teacher_tokens(micro))
-        fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
-      if (from_sampler) take_from_sampler(micro);
-    }
-  }
+  passes_through(run.sharded.get(), [&] {
+    for (MiniBatch& mini : mini_batches)
+      for (MicroBatch& micro : mini.micro_batches) {
+        if (!from_sampler || has_teacher_tokens(micro))
+          fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
+        if (from_sampler) take_from_sampler(micro);
+      }
+  });
 }
 
 void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   if (run.options.loss.kl_coefficient == 0) return;
   const ops::ProfilerRange range("reference log-probs");
   const auto reference = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.reference_logprobs; };
-  for (MiniBatch& mini : mini_batches)
-    for (MicroBatch& micro : mini.micro_batches)
-      fill(*run.decoder, *run.initial_weights, run.options, micro, reference);
+  passes_through(run.initial_sharded.get(), [&] {
+    for (MiniBatch& mini : mini_batches)
+      for (MicroBatch& micro : mini.micro_batches)
+        fill(*run.decoder, *run.initial_weights, run.options, micro, reference);
+  });
 }
 
 algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& logprobs, const TrainOptions& options) {
@@ -143,10 +146,12 @@ double learning_rate(const TrainOptions& options, int64_t step, int64_t update, 
 
 void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step) {
   if (std::isfinite(parts.loss.item<double>())) return;
-  const std::string weight = run.policy->first_not_finite_weight();
+  const std::string weight = run.parallel->first_not_finite_weight();
   throw core::device_error(
       fmt::format("{}: the loss is not finite ({}); the weights were not changed in this update", run.comm->place(step),
-                  weight.empty() ? "all weights are" : fmt::format("a weight of {} is not finite", weight)),
+                  !weight.empty()          ? fmt::format("a weight of {} is not finite", weight)
+                  : run.sharded != nullptr ? "this rank's weights are"
+                                           : "all weights are"),
       kFinitenessHint);
 }
 

@@ -21,10 +21,12 @@ StepRecord train_step(Run& run, int64_t step) {
   // The student answers each prompt n times, and is judged on what it said by itself: each answer while others are
   // being sampled. Each rank samples its part of the prompts; from here on every rank knows all groups.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
-  record.groups =
-      infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own_part(*run.comm, prompts), o.rollout.group_size,
-                           o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step),
-                           [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+  record.groups = passes_through(run.sharded.get(), [&] {
+    return infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own_part(*run.comm, prompts),
+                                o.rollout.group_size, o.rollout.max_new_tokens, o.rollout.sampling,
+                                sampling_key(o, step),
+                                [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+  });
   record.groups = gather_groups(*run.comm, prompts, std::move(record.groups));
   record.seconds.sample = watch.restart();
 

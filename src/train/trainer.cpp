@@ -121,6 +121,13 @@ bool first_says(comm::Communicator& comm, bool answer) {
   return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
 }
 
+// The weights that compute, on the host, of those that are divided: the master weights, rounded.
+model::Weights gathered_weights(const Run& run, const std::vector<at::Tensor>& master) {
+  size_t next = 0;
+  return model::map_weights(run.policy->compute_weights(),
+                            [&](const at::Tensor& weight) { return master[next++].detach().to(weight.scalar_type()); });
+}
+
 void warn_of_changes(const std::string& old_config, const std::string& new_config) {
   if (old_config != new_config)
     spdlog::warn(
@@ -244,7 +251,7 @@ void Trainer::restore(const checkpoint::Found& found) {
 fs::path Trainer::save(int64_t steps_done) {
   const DataParallel& parallel = *run_.parallel;
   core::Stopwatch watch;
-  const checkpoint::RunTensors tensors = {
+  checkpoint::RunTensors tensors = {
       .config = &run_.config,
       .vocabulary = &run_.vocabulary,
       .policy = &run_.policy->compute_weights(),
@@ -252,6 +259,8 @@ fs::path Trainer::save(int64_t steps_done) {
       .first_moments = parallel.gather(run_.optimiser->first_moments(), "the first moments for a checkpoint"),
       .second_moments = parallel.gather(run_.optimiser->second_moments(), "the second moments for a checkpoint")};
   if (!run_.comm->is_first()) return checkpoint::folder_of(checkpoint_folder(run_.options), steps_done);
+  const model::Weights gathered = run_.sharded != nullptr ? gathered_weights(run_, tensors.master) : model::Weights{};
+  if (run_.sharded != nullptr) tensors.policy = &gathered;
   const checkpoint::RunState state = {
       .step = steps_done,
       .data_position = run_.prompts->position(),
@@ -271,10 +280,12 @@ void Trainer::evaluate(report::Reporter* reporter, int64_t steps_done, TrainSumm
                                .stream = core::Stream::Evaluation,
                                .step = static_cast<uint64_t>(steps_done)};
   core::Stopwatch watch;
-  std::vector<rollout::Group> own =
-      infer::sample_groups(*run_.engine, *run_.vocabulary.tokenizer, own_part(*run_.comm, run_.heldout), o.eval.samples,
-                           o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens,
-                           o.eval.sampling, key, [&](const auto& rollouts) { reward::judge(rollouts, *run_.reward); });
+  std::vector<rollout::Group> own = passes_through(run_.sharded.get(), [&] {
+    return infer::sample_groups(
+        *run_.engine, *run_.vocabulary.tokenizer, own_part(*run_.comm, run_.heldout), o.eval.samples,
+        o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens, o.eval.sampling, key,
+        [&](const auto& rollouts) { reward::judge(rollouts, *run_.reward); });
+  });
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
   if (reporter != nullptr) reporter->evaluation(steps_done, {to_report(result)});

@@ -49,5 +49,44 @@ TEST(Device, WhatIsNotThereIsRefusedAndSaysWhy) {
   }
 }
 
+TEST(Device, EachRankOfAMachineHasTheGpuOfItsNumber) {
+  for (const char* name : {"cuda", "auto"})
+    for (const int64_t rank : {0, 3, 7})
+      EXPECT_EQ(device_of_rank(name, {.rank = rank, .size = 8}, 8), "cuda:" + std::to_string(rank)) << name;
+  EXPECT_EQ(device_of_rank("cuda", {.rank = 1, .size = 2}, 8), "cuda:1");
+  EXPECT_EQ(device_of_rank("cpu", {.rank = 1, .size = 2}, 8), "cpu");
+  EXPECT_EQ(device_of_rank("auto", {.rank = 1, .size = 2}, 0), "auto") << "the CPU, as for one rank";
+}
+
+TEST(Device, OneRankOfAMachineHasWhatTheSettingSays) {
+  for (const char* name : {"auto", "cpu", "cuda", "cuda:0", "cuda:5"})
+    for (const int64_t gpus : {0, 1, 8}) EXPECT_EQ(device_of_rank(name, {}, gpus), name);
+}
+
+TEST(Device, RanksThatSeeTheirOwnGpuOnlyTakeIt) {
+  EXPECT_EQ(device_of_rank("cuda", {.rank = 5, .size = 8, .may_see_only_its_own = true}, 1), "cuda:0");
+  EXPECT_EQ(device_of_rank("cuda", {.rank = 5, .size = 8, .may_see_only_its_own = true}, 8), "cuda:5");
+}
+
+TEST(Device, RanksWithoutAGpuOfTheirOwnAreRefused) {
+  const auto refusal_of = [](const std::string& name, const LocalRank& local, int64_t gpus) {
+    try {
+      return "taken: " + device_of_rank(name, local, gpus);
+    } catch (const core::Error& error) {
+      EXPECT_EQ(error.kind(), core::ErrorKind::User) << name;
+      return std::string(error.what());
+    }
+  };
+  EXPECT_NE(refusal_of("cuda:0", {.rank = 1, .size = 2}, 2).find("2 ranks, and each needs a GPU of its own"),
+            std::string::npos);
+  for (const char* name : {"cuda", "auto"})
+    EXPECT_NE(refusal_of(name, {.rank = 0, .size = 4}, 1).find("4 ranks on this machine, but 1 GPU to see"),
+              std::string::npos)
+        << name;
+  EXPECT_NE(refusal_of("cuda", {.rank = 0, .size = 2}, 0).find("0 GPUs"), std::string::npos);
+  EXPECT_NE(refusal_of("cuda", {.rank = 0, .size = 4, .may_see_only_its_own = true}, 2).find("2 GPUs"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace thinktune::ops

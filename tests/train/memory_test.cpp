@@ -46,6 +46,52 @@ TEST(Memory, RanksHoldShares) {
   EXPECT_EQ(bytes_of(parts, "f32 gradients"), 4 * parameters) << "one rank has nobody to share with";
 }
 
+TEST(Memory, RanksHoldPartsOfEverything) {
+  model::ModelConfig config = test::tiny_config();
+  config.num_layers = 6;  // more than are there at a time
+  const int64_t parameters = model::num_parameters(config), share = (parameters + 2) / 3;
+  TrainOptions options;
+  options.comm.shard = comm::Shard::Parameters;
+  const auto parts = memory_of_training(config, options, 3, Processor::Gpu);
+  for (const char* what : {"f32 weights", "f32 gradients"}) EXPECT_EQ(bytes_of(parts, what), 4 * share) << what;
+  for (const char* what : {"bf16 weights", "frozen first weights (teacher, KL)"})
+    EXPECT_EQ(bytes_of(parts, what), 2 * share) << what;
+  EXPECT_EQ(bytes_of(parts, "weights that came together for sampling"), 2 * parameters);
+  options.comm.gather = comm::Gather::Layer;
+  const int64_t by_layer =
+      bytes_of(memory_of_training(config, options, 3, Processor::Gpu), "weights that came together for sampling");
+  EXPECT_GT(by_layer, 0);
+  EXPECT_LT(by_layer, 2 * parameters);
+}
+
+TEST(Memory, WeightsComeTogetherWhereTheyFit) {
+  const model::ModelConfig config = test::tiny_config();
+  TrainOptions options;
+  options.comm.shard = comm::Shard::Parameters;
+  const int64_t peak = peak_bytes(memory_of_training(config, options, 2, Processor::Gpu));
+  EXPECT_TRUE(gathers_all_weights(config, options, 2, peak * 10 / 9 + 100, Processor::Gpu));
+  EXPECT_FALSE(gathers_all_weights(config, options, 2, peak * 10 / 9 - 100, Processor::Gpu));
+  options.comm.gather = comm::Gather::Whole;
+  EXPECT_TRUE(gathers_all_weights(config, options, 2, 0, Processor::Gpu));
+  options.comm.gather = comm::Gather::Layer;
+  EXPECT_FALSE(gathers_all_weights(config, options, 2, peak * 10, Processor::Gpu));
+}
+
+TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
+  const model::ModelConfig config = test::tiny_config();
+  TrainOptions options;
+  options.engine.kv_cache_mib = 1;
+  const auto parts = memory_of_training(config, options, 1, Processor::Gpu);
+  EXPECT_EQ(bytes_of(parts, "the sampler's copies laid out for products"), 0);
+  EXPECT_EQ(bytes_of(parts, "the teacher's copies laid out for products"), 0);
+  EXPECT_EQ(bytes_of(parts, "keys and values of the sampler, at most"), 1 << 20);
+  EXPECT_EQ(bytes_of(parts, "keys and values of the teacher, at most"), 1 << 20);
+  EXPECT_GT(bytes_of(parts, "CUDA's own, about"), 0);
+  EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
+  EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
+  EXPECT_EQ(gpus_that_hold(81'000'000'000), "fits none of 24, 48 and 80 GB");
+}
+
 TEST(Memory, ThePeakIsTheLargerOfSamplingAndUpdate) {
   const std::vector<MemoryPart> parts = {
       {"a", 100}, {"b", 5, MemoryPhase::Sampling}, {"c", 7, MemoryPhase::Sampling}, {"d", 11, MemoryPhase::Update}};

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <fstream>
+
 #include "thinktune/weights/convert.h"
 #include "thinktune/weights/safetensors.h"
 #include "train/small_run.h"
@@ -193,7 +195,7 @@ TEST_F(RanksTest, SharesOfTheOptimiserGiveTheSameWeights) {
     alone.comm.fixed_order = true;  // the same micro-batches, whose bf16 gradients are rounded
     alone.precision = precision;
     expect_all_well(train(1, alone));
-    for (const Shard shard : {Shard::Optimizer, Shard::Gradients})
+    for (const Shard shard : {Shard::Optimizer, Shard::Gradients, Shard::Parameters})
       for (const int64_t ranks : {2, 3}) {
         TrainOptions o = alone;
         o.comm.shard = shard;
@@ -208,13 +210,70 @@ TEST_F(RanksTest, SharesOfTheOptimiserGiveTheSameWeights) {
 TEST_F(RanksTest, SharesWithoutAFixedOrder) {
   TrainOptions alone = options("alone");
   expect_all_well(train(1, alone));
-  for (const Shard shard : {Shard::Optimizer, Shard::Gradients}) {
+  for (const Shard shard : {Shard::Optimizer, Shard::Gradients, Shard::Parameters}) {
     TrainOptions o = options(std::string(core::name_of(comm::kShardNames, shard)));
     o.comm.shard = shard;
     SCOPED_TRACE(o.output);
     expect_all_well(train(3, o));
     for (int64_t step = 1; step <= 3; ++step)
       EXPECT_LT(distance(alone, o, step), 1e-6 * 10 * static_cast<double>(step)) << "step " << step;
+  }
+}
+
+// Gathered whole or layer by layer, by ranks of which some have nothing to compute, blocks kept or computed again. The
+// gradient's norm is summed in other parts, so its last bit may differ.
+TEST_F(RanksTest, ShardedParametersGiveTheWeightsOfShardedGradients) {
+  struct Case {
+    Precision precision;
+    bool checkpointing;
+    int64_t ranks;
+  };
+  for (const Case& c : {Case{Precision::F32, false, 2}, Case{Precision::F32, true, 3}, Case{Precision::Bf16, false, 3},
+                        Case{Precision::Bf16, true, 2}}) {
+    TrainOptions gradients = options(fmt::format("{}-{}", c.precision == Precision::F32 ? "f32" : "bf16", c.ranks));
+    gradients.precision = c.precision;
+    gradients.update.gradient_checkpointing = c.checkpointing;
+    gradients.comm.fixed_order = true;
+    gradients.comm.shard = Shard::Gradients;
+    expect_all_well(train(c.ranks, gradients));
+    for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+      TrainOptions o = gradients;
+      o.comm.shard = Shard::Parameters;
+      o.comm.gather = gather;
+      o.output += fmt::format("-{}", core::name_of(comm::kGatherNames, gather));
+      SCOPED_TRACE(o.output);
+      expect_all_well(train(c.ranks, o));
+      for (int64_t step = 1; step <= 3; ++step) {
+        EXPECT_LT(distance(gradients, o, step), 1e-6) << "step " << step;
+        EXPECT_TRUE(words(gradients, step) == words(o, step)) << "step " << step;
+      }
+    }
+  }
+}
+
+TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
+  TrainOptions alone = options("alone");
+  alone.steps = 2;
+  alone.comm.fixed_order = true;
+  alone.guidance.format = guidance::Format::Constrained;
+  alone.guidance.opinion = guidance::Opinion::Model;
+  alone.guidance.max_reason_tokens = alone.guidance.max_phrase_tokens = 12;
+  alone.guidance.max_teacher_prompt_tokens = 1024;
+  alone.guidance.prompt_file = (folder_.path() / "teacher.json").string();
+  std::ofstream(alone.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+  const auto train_with_model = [](int64_t num_ranks, const TrainOptions& o) {
+    return run_ranks(num_ranks, [&](comm::Communicator& comm) { Trainer(o, "{}\n", nullptr, lend(comm)).run(false); });
+  };
+  expect_all_well(train_with_model(2, alone));
+  for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+    TrainOptions o = alone;
+    o.comm.shard = Shard::Parameters;
+    o.comm.gather = gather;
+    o.output += fmt::format("-{}", core::name_of(comm::kGatherNames, gather));
+    SCOPED_TRACE(o.output);
+    expect_all_well(train_with_model(2, o));
+    EXPECT_LT(distance(alone, o, 2), 1e-6);
+    EXPECT_TRUE(words(alone, 2) == words(o, 2));
   }
 }
 
@@ -234,7 +293,7 @@ TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {
   o.output = (folder_.path() / "shares").string();
   o.comm.shard = Shard::Gradients;
   expect_all_well(train(2, o, false, 1));
-  o.comm.shard = Shard::Optimizer;
+  o.comm.shard = Shard::Parameters;
   expect_all_well(train(3, o, true, 1));
   o.comm.shard = Shard::None;
   expect_all_well(train(1, o, true));

@@ -10,15 +10,28 @@ namespace thinktune::comm {
 // What is divided over the ranks instead of being held by each of them.
 enum class Shard {
   None,
-  Optimizer,  // AdamW's moments and, in bf16, the f32 master weights (ZeRO-1)
-  Gradients,  // also the gradients (ZeRO-2)
+  Optimizer,   // AdamW's moments and, in bf16, the f32 master weights (ZeRO-1)
+  Gradients,   // also the gradients (ZeRO-2)
+  Parameters,  // also the weights that compute (ZeRO-3)
 };
-inline const core::Choices<Shard> kShardNames = {
-    {"none", Shard::None}, {"optimizer", Shard::Optimizer}, {"gradients", Shard::Gradients}};
+inline const core::Choices<Shard> kShardNames = {{"none", Shard::None},
+                                                 {"optimizer", Shard::Optimizer},
+                                                 {"gradients", Shard::Gradients},
+                                                 {"parameters", Shard::Parameters}};
+
+// How weights that are divided come together for passes without gradient.
+enum class Gather {
+  Auto,   // at once where that fits
+  Whole,  // all layers, once for sampling, once for each other phase of a step
+  Layer,  // layer by layer, in every pass
+};
+inline const core::Choices<Gather> kGatherNames = {
+    {"auto", Gather::Auto}, {"whole", Gather::Whole}, {"layer", Gather::Layer}};
 
 struct CommOptions {
   double timeout_s = 1800;
   Shard shard = Shard::None;
+  Gather gather = Gather::Auto;
   bool fixed_order = false;
   int64_t bucket_mib = 25;
 };

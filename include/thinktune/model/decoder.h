@@ -31,12 +31,24 @@ struct LayerWeights {
   at::Tensor mlp_out_norm;        // [D], of the MLP's output
 };
 
+// Weights that are not always there, because the ranks of a run hold a part each: the decoder says which it is about to
+// use. Backward passes say so too. Every rank that shares the weights must go through the same passes.
+class WeightLoader {
+ public:
+  virtual ~WeightLoader() = default;
+  virtual void begin_pass() = 0;           // and embedding, final norm and head, until they are given up
+  virtual void load(int64_t layer) = 0;    // this layer's, until another one's are loaded
+  virtual bool holds_all() const = 0;      // for now all weights are there, and stay where they are
+  virtual int64_t generation() const = 0;  // another number: they lie elsewhere now
+};
+
 // Tensors of one dtype on one device. Copies share storage.
 struct Weights {
   at::Tensor embedding;  // [V, D]
   std::vector<LayerWeights> layers;
-  at::Tensor final_norm;  // [D]
-  at::Tensor head;        // [V, D]; the embedding itself if the model ties them
+  at::Tensor final_norm;           // [D]
+  at::Tensor head;                 // [V, D]; the embedding itself if the model ties them
+  WeightLoader* loader = nullptr;  // null: all are there. map_weights and cast leave it out
 };
 
 // Every distinct tensor once, in a fixed order. A tied head does not appear.
@@ -102,6 +114,8 @@ class Decoder {
 
   at::Tensor embed(const Weights& weights, const at::Tensor& ids_T) const;
   Positions turned(const at::Tensor& positions_T, const at::Tensor& like) const;
+  at::Tensor loaded_block(int64_t layer, const LayerWeights& w, WeightLoader* loader, const at::Tensor& x_TD,
+                          const Positions& positions, Attention& attention) const;
   at::Tensor block(int64_t layer, const LayerWeights& w, at::Tensor x_TD, const Positions& positions,
                    Attention& attention) const;
 

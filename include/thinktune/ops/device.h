@@ -16,6 +16,21 @@ void check_device_name(const std::string& name, const std::string& setting);
 // Throws Error{User}: as check_device_name, or the build has no CUDA, or there is no such GPU.
 at::Device open_device(const std::string& name);
 
+// Where a rank stands among the ranks of its machine.
+struct LocalRank {
+  int64_t rank = 0, size = 1;
+  bool may_see_only_its_own = false;  // the launcher may show each rank one GPU and no other (Slurm, Open MPI)
+};
+
+// The device, as open_device takes it, of one of several ranks where the setting says `name` and the rank sees
+// `num_gpus`: each rank of a machine has the GPU of its own number. "cpu", and any name where there is one rank, stay.
+// Throws Error{User}: a GPU is named that all ranks would share, or there are fewer GPUs than ranks ("auto": unless
+// there is none at all).
+std::string device_of_rank(const std::string& name, const LocalRank& local, int64_t num_gpus);
+
+// GPUs that this process sees; 0 in a build without CUDA.
+int64_t num_gpus();
+
 // "CPU", or "NVIDIA H100 80GB HBM3 (cuda:0, 79.2 GiB)".
 std::string describe(at::Device device);
 

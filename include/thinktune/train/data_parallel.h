@@ -15,6 +15,7 @@
 #include "thinktune/optim/adamw.h"
 #include "thinktune/train/batch.h"
 #include "thinktune/train/policy.h"
+#include "thinktune/train/sharded_weights.h"
 
 namespace thinktune::train {
 
@@ -26,6 +27,7 @@ namespace thinktune::train {
 //   shard none        on every rank: all-reduce, once an update
 //   shard optimizer   as R shares, one a rank: reduce-scatter, once an update
 //   shard gradients   the same, once a micro-batch: a rank never holds more than its share and what is on its way
+//   shard parameters  the same, the buckets being the blocks of ShardedWeights
 // fixed_order: micro-batch k is rank k mod R's. After each round of R micro-batches every rank gets all R gradients of
 // its share and adds them in order of k: the additions are those of one rank that computes all micro-batches.
 //
@@ -35,6 +37,9 @@ class DataParallel {
  public:
   // Both must outlive the object. With shares the policy gives up its f32 master weights in bf16.
   DataParallel(Policy& policy, comm::Communicator& comm, const comm::CommOptions& options);
+  // shard parameters: `weights` are the policy's, `f32_parts` this rank's parts of their blocks.
+  DataParallel(Policy& policy, comm::Communicator& comm, const comm::CommOptions& options, ShardedWeights& weights,
+               std::vector<at::Tensor> f32_parts);
   ~DataParallel();
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
@@ -51,6 +56,8 @@ class DataParallel {
   double clip_gradients(const optim::OptimOptions& options);
   // The name of a tensor whose gradient is not finite, on every rank; every rank must ask.
   std::string first_not_finite_gradient() const;
+  // The name of a tensor that is not finite, of those numbers of the weights that this rank holds; it alone may ask.
+  std::string first_not_finite_weight() const;
 
   // After an update or a restore: the weights that compute, on every rank, from parameters().
   void publish_weights();
@@ -79,17 +86,22 @@ class DataParallel {
 
   bool exchanges() const { return comm_.size() > 1; }
   bool shares() const { return exchanges() && options_.shard != comm::Shard::None; }
-  bool every_round() const { return options_.fixed_order || options_.shard == comm::Shard::Gradients; }
+  bool every_round() const {
+    return options_.fixed_order || options_.shard == comm::Shard::Gradients || weights_ != nullptr;
+  }
   void make_buckets();
   void gradient_arrived(size_t parameter);
   at::Tensor flat(const Bucket& bucket, at::ScalarType dtype, const std::vector<at::Tensor>& tensors) const;
   void start(Bucket& bucket);
   void finish(Bucket& bucket);
   void finish_round();
+  void go_through_round();
+  std::string name_of_not_finite(const std::vector<at::Tensor>& shares) const;
 
   Policy& policy_;
   comm::Communicator& comm_;
   comm::CommOptions options_;
+  ShardedWeights* weights_ = nullptr;  // shard parameters
   std::vector<at::Tensor> parameters_;
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter

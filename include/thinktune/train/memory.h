@@ -18,13 +18,25 @@ struct MemoryPart {
   MemoryPhase phase = MemoryPhase::Always;  // when it is there
 };
 
+// Whose memory: the machine's, where the CPU computes, or a GPU's, where a GPU does.
+enum class Processor : uint8_t { Cpu, Gpu };
+
 // Everything that a step holds, by name. Weights and optimiser are exact, the cache is what it can become, activations
 // are counted from what the backward pass keeps of each token. LibTorch's own code and buffers come on top. With
 // several ranks: what each of them holds.
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
-                                           int64_t num_ranks = 1);
+                                           int64_t num_ranks = 1, Processor processor = Processor::Cpu);
 
 // What is always there, and the larger of sampling and update.
 int64_t peak_bytes(const std::vector<MemoryPart>& parts);
+
+// comm.gather, with comm.shard = parameters, on a rank that may fill so many bytes: whether all weights come together
+// for sampling. auto: if the step's peak is then within nine tenths of them.
+bool gathers_all_weights(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
+                         int64_t device_bytes, Processor processor);
+
+// "fits 48 and 80 GB, not 24 GB": of the usual sizes of a GPU, taken as thousand millions of bytes, which leaves a card
+// of that name 7 % for what is not counted.
+std::string gpus_that_hold(int64_t bytes);
 
 }  // namespace thinktune::train

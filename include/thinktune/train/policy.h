@@ -31,6 +31,9 @@ class Policy {
  public:
   // Takes the f32 weights as its master weights. `compute` is the dtype of every pass, f32 or bf16.
   Policy(const model::Decoder& decoder, model::Weights master, at::ScalarType compute);
+  // Of weights with a loader, in the dtype of every pass; their f32 master weights are not the policy's. parameters()
+  // have shapes and gradients, and no values.
+  Policy(const model::Decoder& decoder, model::Weights loaded);
 
   const model::Decoder& decoder() const { return decoder_; }
   const model::Weights& compute_weights() const {
@@ -68,6 +71,8 @@ class Policy {
   void refresh_compute_weights();
 
  private:
+  void make_leaves();
+
   const model::Decoder& decoder_;
   model::Weights master_;
   model::Weights compute_;

@@ -18,6 +18,7 @@
 #include "thinktune/train/data_parallel.h"
 #include "thinktune/train/options.h"
 #include "thinktune/train/policy.h"
+#include "thinktune/train/sharded_weights.h"
 #include "thinktune/train/update_statistics.h"
 
 namespace thinktune::train {
@@ -53,6 +54,7 @@ struct Run {
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
+  std::unique_ptr<ShardedWeights> sharded, initial_sharded;  // comm.shard = parameters: of policy and initial weights
   std::unique_ptr<Policy> policy;
   std::unique_ptr<infer::Engine> engine;
   std::unique_ptr<model::Weights>

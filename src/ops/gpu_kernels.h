@@ -1,0 +1,49 @@
+// kernels/cuda on tensors: gpu_kernels_cuda.cpp in a build with CUDA, gpu_kernels_cuda_absent.cpp in any other. Work
+// goes to the device's current stream. Shapes and gradients are those of the CPU's kernels, beside which each function
+// is called.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "kernels/cuda/stream.h"
+#include "kernels/glu.h"
+#include "kernels/rms_norm.h"
+#include "logit_rows.h"
+#include "thinktune/ops/paged_attention.h"
+
+namespace thinktune::ops::gpu {
+
+// f32 or bf16 on a GPU, in a build with CUDA: of other tensors nothing below may be called.
+bool has_kernels(const at::Tensor& tensor);
+
+// inverse_rms_T, [T] f32, may be undefined.
+at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                            const at::Tensor& inverse_rms_T);
+// Undefined tensors for gradients that are not asked for.
+void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                       const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
+                       const at::Tensor& dweight_D);
+
+// The last dimension of x is contiguous.
+at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward);
+
+at::Tensor glu_forward(const at::Tensor& gate_up_T2F, kernels::Activation activation);
+at::Tensor glu_backward(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF, kernels::Activation activation);
+
+// As in logit_rows.h.
+void row_statistics(const LogitRows& rows, const LogprobTransform& transform);
+void row_gradients(const LogitRows& rows, const LogprobTransform& transform, const at::Tensor& grad_logprob_C,
+                   const at::Tensor& grad_entropy_C);
+
+// As in thinktune/ops/paged_attention.h, where has_paged_kernels() of the keys and that page size.
+bool has_paged_kernels(const at::Tensor& keys_RKH, int64_t page_tokens);
+void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const at::Tensor& rows_T,
+                const at::Tensor& k_TKH, const at::Tensor& v_TKH);
+at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, const at::Tensor& values_RKH,
+                           const PagedBatch& batch, const AttentionOptions& options);
+
+// Only in a build with CUDA.
+kernels::cuda::Stream current_stream(at::Device gpu);
+int64_t num_multiprocessors(at::Device gpu);
+
+}  // namespace thinktune::ops::gpu
