@@ -43,6 +43,16 @@ foreach(room IN LISTS rooms)
   endif()
 endforeach()
 
+# Faults of a whole run, tried for real: signals, kills, power losses, full disks.
+file(GLOB tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/fault/*_test.cpp")
+add_library(thinktune_fault INTERFACE)
+target_link_libraries(thinktune_fault INTERFACE thinktune_cli)
+set_property(GLOBAL APPEND PROPERTY TT_TORCH_ROOMS fault)
+tt_test_executable(fault_test fault unit ${tests})
+add_dependencies(fault_test thinktune clock_jumps)
+add_library(clock_jumps MODULE tests/fault/clock_jumps.cpp)  # to be preloaded
+target_compile_definitions(fault_test PRIVATE TT_CLOCK_JUMPS="$<TARGET_FILE:clock_jumps>")
+
 include(KernelTests)
 
 # Fuzz targets, as ordinary tests: each runs over the inputs of its corpus, among them everything that fuzzing ever found

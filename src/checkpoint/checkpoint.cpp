@@ -1,6 +1,7 @@
 #include "thinktune/checkpoint/checkpoint.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ using nlohmann::json;
 
 constexpr const char* kPrefix = "step-";
 constexpr const char* kTemporaryPrefix = ".tmp-step-";
+constexpr const char* kAsidePrefix = "set-aside-";
 constexpr const char* kStateName = "state.json";
 constexpr const char* kTensorsName = "training_state.safetensors";
 
@@ -94,6 +96,21 @@ void write_tensors(const fs::path& file, const RunTensors& tensors) {
   weights::write_safetensors(file, writes);
 }
 
+json to_json(const RunState& state, const model::ModelConfig& config) {
+  return {{"step", state.step},
+          {"num_steps", state.num_steps},
+          {"seed", state.seed},
+          {"data_position", state.data_position},
+          {"data_checksum", state.data_checksum},
+          {"num_updates", state.num_updates},
+          {"metrics_rows", state.metrics_rows},
+          {"evaluation_rows", state.evaluation_rows},
+          {"guard", state.guard},
+          {"config", state.config},
+          {"versions", state.versions},
+          {"model", identity(config)}};
+}
+
 RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config) {
   const fs::path file = core::inner_file(checkpoint, kStateName, core::kMaxSideFileBytes);
   const std::string text = core::read_file(file, "run state");
@@ -105,14 +122,48 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
                                          differences(parsed.at("model"), identity(config))));
     RunState state;
     state.step = parsed.at("step");
+    state.num_steps = parsed.at("num_steps");
+    state.seed = parsed.at("seed");
     state.data_position = parsed.at("data_position");
+    state.data_checksum = parsed.at("data_checksum");
     state.num_updates = parsed.at("num_updates");
+    state.metrics_rows = parsed.at("metrics_rows");
+    state.evaluation_rows = parsed.at("evaluation_rows");
     state.guard = parsed.at("guard");
     state.config = parsed.at("config");
+    state.versions = parsed.at("versions");
     return state;
   } catch (const json::exception& e) {
     throw core::data_error(
         fmt::format("the checkpoint {} is damaged: {} cannot be read ({})", checkpoint.string(), kStateName, e.what()));
+  }
+}
+
+Found open_checkpoint(const fs::path& path, const model::ModelConfig& config) {
+  verify(path);
+  return {path, read_state(path, config)};
+}
+
+// Numbers that are not finite have an exponent of ones only.
+bool all_finite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof bits);
+    found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+  }
+  return found == 0;
+}
+
+void check_finite(const RunTensors& tensors, int64_t step) {
+  for (const NamedTensor& t : named(tensors)) {
+    const at::Tensor on_host = t.tensor.cpu();
+    if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
+      throw core::device_error(
+          fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
+          "the last checkpoint is whole: resume from it with a lower learning rate, or with "
+          "precision f32");
   }
 }
 
@@ -122,18 +173,44 @@ void remove_leftovers(const fs::path& folder) {
   std::vector<fs::path> leftovers;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, ignored))
     if (entry.path().filename().string().starts_with(kTemporaryPrefix)) leftovers.push_back(entry.path());
-  for (const fs::path& path : leftovers) fs::remove_all(path, ignored);
+  for (const fs::path& path : leftovers) core::remove_tree(path);
 }
 
-// Those beyond keep_last. Newer ones than `step` do not count: a resume has passed them over as damaged, and they must
-// not push out whole ones.
-void remove_older(const fs::path& folder, int64_t step, int64_t keep_last) {
-  std::error_code failed;
+// Under a temporary name first: half of it must not look like a damaged checkpoint.
+void remove_checkpoint(const fs::path& path) {
+  const fs::path temporary = path.parent_path() / fmt::format("{}{}-removed", kTemporaryPrefix, step_of(path));
+  core::remove_tree(temporary);
+  core::rename_and_sync(path, temporary);
+  core::remove_tree(temporary);
+}
+
+// Makes room for a checkpoint of the same step. One that is whole is not deleted: it is of a run that went another way.
+void clear_target(const fs::path& target) {
+  if (!fs::exists(target)) return;
+  try {
+    verify(target);
+  } catch (const core::Error&) {
+    return remove_checkpoint(target);
+  }
+  set_aside_later(target.parent_path(), step_of(target) - 1);
+}
+
+// Newer ones than `step` do not count: a resume has passed them over as damaged, and they must not push out whole ones.
+void remove_others(const fs::path& folder, int64_t step, const Retention& retention, const Scores& scores) {
+  if (retention.keep_last == 0) return;
+  Scores of_checkpoints;
+  for (const fs::path& path : list(folder))
+    if (const auto score = scores.find(step_of(path)); score != scores.end() && step_of(path) <= step)
+      of_checkpoints.insert(*score);
   int64_t kept = 0;
   for (const fs::path& path : list(folder)) {
-    if (step_of(path) > step || ++kept <= keep_last) continue;
-    fs::remove_all(path, failed);
-    if (failed) spdlog::warn("cannot remove the old checkpoint {}: {}", path.string(), failed.message());
+    if (step_of(path) > step || ++kept <= retention.keep_last) continue;
+    if (is_among_best(of_checkpoints, step_of(path), retention.keep_best)) continue;
+    try {
+      remove_checkpoint(path);
+    } catch (const core::Error& error) {
+      spdlog::warn("cannot remove the old checkpoint {}: {}", path.string(), error.message());
+    }
   }
 }
 
@@ -142,44 +219,52 @@ void remove_older(const fs::path& folder, int64_t step, int64_t keep_last) {
 void describe(core::Fields& f, CheckpointOptions& o) {
   f.integer("every", o.every, core::at_least(int64_t{0}),
             "steps between checkpoints; the last step always makes one. 0: only the last");
-  f.integer("keep_last", o.keep_last, core::at_least(int64_t{0}), "how many are kept; older ones are removed. 0: all");
+  f.integer("keep_last", o.retention.keep_last, core::at_least(int64_t{0}),
+            "how many are kept; older ones are removed. 0: all");
+  f.integer("keep_best", o.retention.keep_best, core::at_least(int64_t{0}),
+            "besides them so many are kept whose evaluation (eval.every) was the best; a step with such an evaluation "
+            "is saved, whatever checkpoint.every is");
+  f.choice("best_metric", o.best_metric, kMetricNames,
+           "what is best: accuracy, or majority (the answer that most of eval.samples give)");
+  f.boolean("background", o.background,
+            "write beside the next steps, from a copy in memory (12 bytes a parameter, 14 in bf16, while it is "
+            "written); false: training waits, and no copy is made");
+}
+
+bool is_among_best(const Scores& scores, int64_t step, int64_t count) {
+  const auto own = scores.find(step);
+  if (own == scores.end()) return false;
+  const auto better = [&](const auto& other) {
+    return other.second > own->second || (other.second == own->second && other.first < step);
+  };
+  return std::count_if(scores.begin(), scores.end(), better) < count;
 }
 
 void validate(const CheckpointOptions& options) { core::check_ranges(options, "checkpoint"); }
 
 fs::path folder_of(const fs::path& folder, int64_t step) { return folder / fmt::format("{}{}", kPrefix, step); }
 
-fs::path save(const fs::path& folder, const RunState& state, const RunTensors& tensors, int64_t keep_last) {
+fs::path save(const fs::path& folder, const RunState& state, const RunTensors& tensors, const Retention& retention,
+              const Scores& scores) {
   const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
-  std::error_code failed;
+  check_finite(tensors, state.step);
+  core::make_folder(folder);
   remove_leftovers(folder);
-  fs::create_directories(temporary, failed);
-  if (failed)
-    throw core::user_error(fmt::format("cannot make the folder {}: {}", temporary.string(), failed.message()),
-                           "choose another output folder");
   try {
+    core::make_folder(temporary);
     model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
     write_tensors(temporary / kTensorsName, tensors);
-    const json content = {{"step", state.step},
-                          {"data_position", state.data_position},
-                          {"num_updates", state.num_updates},
-                          {"guard", state.guard},
-                          {"config", state.config},
-                          {"model", identity(*tensors.config)}};
-    core::write_file_atomically(temporary / kStateName, content.dump(2) + "\n");
+    core::write_file_atomically(temporary / kStateName, to_json(state, *tensors.config).dump(2) + "\n");
     write_manifest(temporary);
-    fs::remove_all(target);  // a damaged one of the same step, passed over on resume
-    fs::rename(temporary, target);
-    core::sync_folder(folder);
-  } catch (const fs::filesystem_error& error) {
-    fs::remove_all(temporary, failed);
-    throw core::user_error(fmt::format("cannot write the checkpoint {}: {}", target.string(), error.what()));
-  } catch (...) {
-    fs::remove_all(temporary, failed);
+    clear_target(target);
+    core::rename_and_sync(temporary, target);
+  } catch (const std::exception&) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);  // what cannot be removed now is removed by the next save
     throw;
   }
-  if (keep_last > 0) remove_older(folder, state.step, keep_last);
+  remove_others(folder, state.step, retention, scores);
   return target;
 }
 
@@ -187,13 +272,35 @@ std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfi
                                  std::vector<std::string>& skipped) {
   for (const fs::path& path : list(folder)) {
     try {
-      verify(path);
-      return Found{path, read_state(path, config)};
+      return open_checkpoint(path, config);
     } catch (const core::Error& error) {
       skipped.push_back(error.message());
     }
   }
   return std::nullopt;
+}
+
+Found find_named(const fs::path& folder, const std::string& name, const model::ModelConfig& config) {
+  const bool is_number = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
+  std::vector<std::string> there;
+  for (const fs::path& path : list(folder)) there.push_back(path.filename().string());
+  for (const fs::path& path : {folder / (is_number ? kPrefix + name : name), fs::path(name)})
+    if (fs::is_directory(path)) return open_checkpoint(path.has_filename() ? path : path.parent_path(), config);
+  throw core::user_error(fmt::format("there is no checkpoint {} in {}", name, folder.string()),
+                         there.empty() ? "there are none" : fmt::format("there are {}", fmt::join(there, ", ")));
+}
+
+std::vector<fs::path> set_aside_later(const fs::path& folder, int64_t step) {
+  std::vector<fs::path> moved;
+  for (const fs::path& path : list(folder)) {
+    if (step_of(path) <= step) continue;
+    int64_t number = 1;
+    const auto aside = [&] { return folder / fmt::format("{}{}-of-step-{}", kAsidePrefix, number, step_of(path)); };
+    while (fs::exists(aside())) ++number;
+    core::rename_and_sync(path, aside());
+    moved.push_back(aside());
+  }
+  return moved;
 }
 
 void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {

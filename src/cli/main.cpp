@@ -54,7 +54,13 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
       ->type_name("KEY=VALUE")
       ->expected(1)
       ->take_all();
-  sub->add_flag("--resume", command.resume, "Go on from the newest whole checkpoint of the output folder");
+  sub->add_flag("--resume{newest}", command.resume,
+                "Go on from the newest whole checkpoint of the output folder; --resume=12: from that of step 12")
+      ->type_name("");
+  sub->add_flag("--allow-changed", command.allow_changed,
+                "With --resume: go on although settings have changed that change the mathematics");
+  sub->add_flag("--verify-resume", command.verify_resume,
+                "Train 3 steps twice beside the output folder, once killed and resumed, and compare every byte");
   sub->add_flag("--dry-run", command.dry_run, "Check the settings, print them all and what the sizes mean, and stop");
   sub->add_option("--stop-after", command.stop_after, "Save and stop after N steps of this call; --resume goes on")
       ->type_name("N")
@@ -67,7 +73,8 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
   sub->footer(
       "A first run:\n"
       "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"
-      "After a crash or --stop-after: the same command with --resume.\n\n"
+      "After a crash or --stop-after: the same command with --resume.\n"
+      "Ctrl-C or SIGTERM: saves and stops (exit code 130, 143); a second one stops at once. SIGUSR1: saves.\n\n"
       "The output folder (setting: output) gets\n"
       "  config.json                  all settings as they were used\n"
       "  log.txt                      what the console showed\n"

@@ -2,12 +2,15 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <thread>
 
+#include "cli/command_line.h"
+#include "cli/verify_resume.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
 #include "thinktune/comm/communicator.h"
@@ -86,6 +89,54 @@ std::unique_ptr<comm::Communicator> join_ranks(train::TrainOptions& options) {
   return ranks;
 }
 
+// The command that goes on with this run.
+std::string resume_command() {
+  std::vector<std::string> words = own_command_line();
+  std::erase_if(words, [](const std::string& word) { return word == "--resume" || word.starts_with("--resume="); });
+  words.push_back("--resume");
+  return quoted(words);
+}
+
+std::string what_was_saved(const std::filesystem::path& checkpoint) {
+  return checkpoint.empty() ? "nothing was saved: no step was done, or no checkpoint was due"
+                            : "saved, and whole: " + checkpoint.string();
+}
+
+// After an error of a run: what failed, where, what was saved, how to go on, as one error.
+core::Error at_stop(core::ErrorKind kind, const std::string& message, const std::string& hint, train::Trainer& trainer,
+                    const train::TrainOptions& options) {
+  const train::StopPoints& at = trainer.stops();
+  std::string advice = hint.empty() ? "" : hint + "\n  ";
+  advice += fmt::format("where: {}, {}; {} of {} steps are done\n  {}", trainer.parts().comm->place(at.step()),
+                        at.phase(), trainer.steps_done(), options.steps, what_was_saved(trainer.last_checkpoint()));
+  advice += fmt::format("\n  when that is mended, to go on: {}", resume_command());
+  return {kind, message, advice};
+}
+
+train::TrainSummary run_to_its_end(train::Trainer& trainer, const train::RunRequest& request,
+                                   const train::TrainOptions& options) {
+  try {
+    return trainer.run(request);
+  } catch (const core::Error& error) {
+    if (trainer.stops().phase() == train::StopPoints::kSetUp) throw;  // nothing has begun that could be gone on with
+    throw at_stop(error.kind(), error.message(), error.hint(), trainer, options);
+  } catch (const std::exception& error) {
+    if (ops::is_out_of_memory(error))
+      throw at_stop(core::ErrorKind::Device, "out of memory",
+                    "lower update.micro_batch_tokens or engine.kv_cache_mib, or set update.gradient_checkpointing; "
+                    "else a smaller model or more memory is needed",
+                    trainer, options);
+    throw at_stop(core::ErrorKind::Internal, error.what(), "", trainer, options);
+  }
+}
+
+int end_by_signal(const train::TrainSummary& summary, const train::TrainOptions& options) {
+  std::fprintf(stderr, "stopped by %s after step %ld of %ld\n  %s\n  to go on: %s\n",
+               summary.stop_signal == SIGINT ? "SIGINT" : "SIGTERM", static_cast<long>(summary.steps_done),
+               static_cast<long>(options.steps), what_was_saved(summary.checkpoint).c_str(), resume_command().c_str());
+  return 128 + summary.stop_signal;
+}
+
 void print_summary(const train::TrainSummary& summary, const train::TrainOptions& options) {
   std::vector<report::ResultRow> rows;
   for (const train::Evaluation& e : summary.evaluations)
@@ -93,8 +144,14 @@ void print_summary(const train::TrainSummary& summary, const train::TrainOptions
                     e.interval.high, e.mean_length, e.seconds});
   if (!rows.empty()) std::printf("%s", report::format_table(rows).c_str());
   if (summary.steps_done < options.steps)
-    std::printf("stopped after step %ld of %ld; the same command with --resume goes on\n",
-                static_cast<long>(summary.steps_done), static_cast<long>(options.steps));
+    std::printf("stopped after step %ld of %ld; to go on: %s\n", static_cast<long>(summary.steps_done),
+                static_cast<long>(options.steps), resume_command().c_str());
+  std::printf("saving held training up for %s in all", core::human_duration(summary.held_up_s).c_str());
+  if (summary.step_beside_save_s > 0)
+    std::printf("; a step took %s beside a save", core::human_duration(summary.step_beside_save_s).c_str());
+  if (summary.step_beside_save_s > 0 && summary.step_alone_s > 0)
+    std::printf(", %s without", core::human_duration(summary.step_alone_s).c_str());
+  std::printf("\n");
   std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n",
               core::human_duration(summary.train_s).c_str(), summary.checkpoint.string().c_str(),
               options.output.c_str());
@@ -123,6 +180,13 @@ int run_train(const TrainCommand& command) {
                     .c_str());
     return 0;
   }
+  if (command.verify_resume) {
+    if (const comm::Environment e = comm::read_environment(); e.size > 1)
+      throw core::user_error(
+          fmt::format("--verify-resume starts its runs itself, and this process is rank {} of {}", e.rank, e.size),
+          "without the launcher: --nproc N --verify-resume");
+    return verify_resume(options);
+  }
   if (command.nproc > 0 && !comm::is_launched()) {
     if (const comm::Environment e = comm::read_environment(); e.size > 1)
       throw core::user_error(fmt::format("--nproc starts ranks itself, but this process is rank {} of {} of {}", e.rank,
@@ -136,7 +200,14 @@ int run_train(const TrainCommand& command) {
   spdlog::info("{}: {:.1f} M parameters, ready after {}", options.model,
                static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6,
                core::human_duration(watch.seconds()));
-  const train::TrainSummary summary = trainer.run(command.resume, command.stop_after);
+  const train::TrainSummary summary = run_to_its_end(trainer,
+                                                     {.resume = !command.resume.empty(),
+                                                      .from = command.resume == "newest" ? "" : command.resume,
+                                                      .allow_changed = command.allow_changed,
+                                                      .max_steps = command.stop_after},
+                                                     options);
+  if (summary.stop_signal != 0)
+    return trainer.parts().comm->is_first() ? end_by_signal(summary, options) : 128 + summary.stop_signal;
   if (trainer.parts().comm->is_first()) print_summary(summary, options);
   return 0;
 }

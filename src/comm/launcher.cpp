@@ -217,8 +217,9 @@ class Ranks {
       if (signal == SIGCHLD) continue;
       send(signal);
       if (signal == SIGUSR1 || signal == SIGUSR2) continue;
+      // After the first the ranks save what they have, after the second they end at once.
+      if (signal_ != 0 && !deadline_) deadline_ = Clock::now() + kPatience;
       signal_ = signal;
-      if (!deadline_) deadline_ = Clock::now() + kPatience;
     }
   }
 
@@ -231,6 +232,7 @@ class Ranks {
       rank.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       if (rank.code == 0 || first_ >= 0) continue;
       first_ = static_cast<int64_t>(r);
+      if (signal_ != 0) continue;  // they have been asked to end, and a second time would be to end at once
       send(SIGTERM);
       send(SIGCONT);  // a stopped one takes it only then
       if (!deadline_) deadline_ = Clock::now() + kPatience;

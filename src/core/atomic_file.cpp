@@ -10,8 +10,10 @@
 #include <fstream>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/file_layer.h"
 
 namespace thinktune::core {
 namespace fs = std::filesystem;
@@ -27,6 +29,8 @@ namespace {
   if (code == EACCES || code == EROFS || code == EPERM)
     hint = "the folder is not writable: choose another output folder";
   if (code == ENOENT || code == ENOTDIR) hint = "the folder is not there: make it first, or choose another one";
+  if (code == EIO)
+    hint = "the disk reports an error: what was saved before is untouched, but should be copied elsewhere";
   throw user_error(fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)), hint);
 }
 
@@ -35,21 +39,21 @@ namespace {
 AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
   temporary_ = target_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  fd_ = files().open(temporary_, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
   if (fd_ < 0) fail_writing(target_, "write");
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
+  files().close(fd_);
+  files().remove(temporary_);
 }
 
 void AtomicFile::write(const void* data, size_t num_bytes) {
   TT_CHECK(fd_ >= 0, "write to {} after commit", target_.string());
   const char* next = static_cast<const char*>(data);
   while (num_bytes > 0) {
-    const ssize_t written = ::write(fd_, next, num_bytes);
+    const ssize_t written = files().write(fd_, next, num_bytes);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail_writing(target_, "write");
     next += written;
@@ -59,16 +63,16 @@ void AtomicFile::write(const void* data, size_t num_bytes) {
 
 void AtomicFile::flush() {
   TT_CHECK(fd_ >= 0, "flush of {} after commit", target_.string());
-  if (::fsync(fd_) != 0) fail_writing(target_, "flush");
+  if (files().sync(fd_) != 0) fail_writing(target_, "flush");
 }
 
 void AtomicFile::commit() {
   TT_CHECK(fd_ >= 0, "commit of {} twice", target_.string());
   flush();
   const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0 || ::rename(temporary_.c_str(), target_.c_str()) != 0) {
+  if (files().close(fd) != 0 || files().rename(temporary_, target_) != 0) {
     const int code = errno;
-    ::unlink(temporary_.c_str());
+    files().remove(temporary_);
     errno = code;
     fail_writing(target_, "replace");
   }
@@ -83,11 +87,47 @@ void write_file_atomically(const fs::path& target, std::string_view content) {
 
 void sync_folder(const fs::path& folder) {
   const fs::path where = folder.empty() ? fs::path(".") : folder;
-  const int fd = ::open(where.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = files().open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_writing(where, "open");
-  const int result = ::fsync(fd);
-  ::close(fd);
-  if (result != 0 && errno != EINVAL) fail_writing(where, "flush");  // EINVAL: a file system without folder sync
+  const int result = files().sync(fd);
+  const int code = errno;
+  files().close(fd);
+  errno = code;
+  if (result != 0 && code != EINVAL) fail_writing(where, "flush");  // EINVAL: a file system without folder sync
+}
+
+void make_folders(const fs::path& folder) {
+  std::error_code ignored;
+  if (folder.empty() || fs::is_directory(folder, ignored)) return;
+  make_folders(folder.parent_path());
+  make_folder(folder);
+}
+
+void make_folder(const fs::path& folder) {
+  if (files().make_folder(folder) != 0) {
+    const int code = errno;
+    std::error_code ignored;
+    if (code != EEXIST || !fs::is_directory(folder, ignored)) {
+      errno = code == EEXIST ? ENOTDIR : code;
+      fail_writing(folder, "make the folder");
+    }
+  }
+  sync_folder(folder.parent_path());
+}
+
+void rename_and_sync(const fs::path& from, const fs::path& to) {
+  if (files().rename(from, to) != 0) fail_writing(to, "give the finished files the name");
+  sync_folder(to.parent_path());
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code code;
+  if (fs::is_directory(fs::symlink_status(path, code))) {
+    std::vector<fs::path> inside;
+    for (const fs::directory_entry& entry : fs::directory_iterator(path, code)) inside.push_back(entry.path());
+    for (const fs::path& entry : inside) remove_tree(entry);
+  }
+  if (files().remove(path) != 0 && errno != ENOENT) fail_writing(path, "remove");
 }
 
 std::string read_file(const fs::path& path, std::string_view what) {

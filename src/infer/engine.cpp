@@ -51,6 +51,7 @@ struct Engine::State {
   std::unique_ptr<ModelRunner> runner;  // before the sequences that it holds
   EngineStats stats;
   Prefix held;
+  std::function<void()> before_each_round;
 
   const model::ModelConfig& config() const { return decoder.config(); }
   int64_t limit_bytes() const { return options.kv_cache_mib << 20; }
@@ -241,7 +242,7 @@ struct Engine::State {
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
                EngineOptions options)
-    : state_(new State{decoder, weights, tokenizer, options, nullptr, {}, {}}) {
+    : state_(new State{decoder, weights, tokenizer, options, nullptr, {}, {}, {}}) {
   validate(options);
   state_->runner =
       weights.embedding.is_cpu() ? make_cpu_runner(decoder, weights) : make_paged_runner(decoder, weights, options);
@@ -249,11 +250,18 @@ Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, con
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
                EngineOptions options, std::unique_ptr<ModelRunner> runner)
-    : state_(new State{decoder, weights, tokenizer, options, std::move(runner), {}, {}}) {
+    : state_(new State{decoder, weights, tokenizer, options, std::move(runner), {}, {}, {}}) {
   validate(options);
 }
 
 Engine::~Engine() = default;
+
+void Engine::before_each_round(std::function<void()> callback) { state_->before_each_round = std::move(callback); }
+int64_t Engine::max_sequences() const { return state_->options.max_sequences; }
+void Engine::set_max_sequences(int64_t count) {
+  TT_CHECK(count >= 1, "{} sequences at a time", count);
+  state_->options.max_sequences = count;
+}
 
 const EngineStats& Engine::stats() const { return state_->stats; }
 void Engine::reset_stats() { state_->stats = {}; }
@@ -303,6 +311,7 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
     if (const auto& on_end = requests[slot.request].on_end) on_end(slot.sample, result);
   };
   while (next_request < requests.size() || !ready.empty() || !slots.empty()) {
+    if (state.before_each_round) state.before_each_round();
     while (std::ssize(slots) < state.options.max_sequences && (!ready.empty() || next_request < requests.size())) {
       if (ready.empty()) {
         core::Stopwatch watch;

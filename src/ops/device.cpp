@@ -1,11 +1,14 @@
 #include "thinktune/ops/device.h"
 
 #include <ATen/Context.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <new>
 #include <optional>
+#include <string_view>
 
 #include "cuda_build.h"
 #include "thinktune/core/error.h"
@@ -112,5 +115,13 @@ void reset_peak_memory(at::Device device) {
 
 ProfilerRange::ProfilerRange(const char* name) { cuda::push_range(name); }
 ProfilerRange::~ProfilerRange() { cuda::pop_range(); }
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);  // the host's allocator has no type of its own
+  return of_torch != nullptr &&
+         std::string_view(of_torch->what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
+}
 
 }  // namespace thinktune::ops

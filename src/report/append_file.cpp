@@ -1,7 +1,6 @@
 #include "report/append_file.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,7 +8,9 @@
 #include <cstring>
 #include <utility>
 
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/file_layer.h"
 
 namespace thinktune::report {
 namespace {
@@ -28,7 +29,8 @@ namespace {
 }  // namespace
 
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const bool is_new = !std::filesystem::exists(path_);
+  fd_ = core::files().open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) fail(path_, "write", errno);
   struct stat info {};
   if (::fstat(fd_, &info) != 0) {
@@ -37,29 +39,31 @@ AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
     fail(path_, "look at", code);
   }
   size_ = static_cast<uint64_t>(info.st_size);
+  if (is_new) core::sync_folder(path_.parent_path());
 }
 
 AppendFile::~AppendFile() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ >= 0) core::files().close(fd_);
 }
 
-void AppendFile::lock() {
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) return;  // a file system without locks: nothing can be said about other processes
-  throw core::user_error(fmt::format("another run is writing to {}", path_.parent_path().string()),
-                         "wait for it or end it, or choose another output folder");
+void AppendFile::check_still_there() const {
+  struct stat info {};
+  if (::fstat(fd_, &info) == 0 && info.st_nlink == 0)
+    throw core::user_error(fmt::format("{} was removed while the run was writing to it", path_.string()),
+                           "what was in it is lost; the run's folder must stay where it is until the run has ended");
 }
 
 void AppendFile::append(std::string_view data) {
+  check_still_there();
   const char* next = data.data();
   size_t left = data.size();
   while (left > 0) {
-    const ssize_t written = ::write(fd_, next, left);
+    const ssize_t written = core::files().write(fd_, next, left);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) {
       const int code = errno;
       // Half a row would make the next one unreadable too. If even this fails, a resumed run drops the unfinished line.
-      [[maybe_unused]] const int ignored = ::ftruncate(fd_, static_cast<off_t>(size_));
+      [[maybe_unused]] const int ignored = core::files().truncate(fd_, static_cast<off_t>(size_));
       fail(path_, "write", code);
     }
     next += written;
@@ -71,12 +75,13 @@ void AppendFile::append(std::string_view data) {
 void AppendFile::cut_to(uint64_t num_bytes) {
   if (num_bytes == size_) return;
   TT_CHECK(num_bytes < size_, "{} has {} bytes, cut to {}", path_.string(), size_, num_bytes);
-  if (::ftruncate(fd_, static_cast<off_t>(num_bytes)) != 0) fail(path_, "shorten", errno);
+  if (core::files().truncate(fd_, static_cast<off_t>(num_bytes)) != 0) fail(path_, "shorten", errno);
   size_ = num_bytes;
 }
 
 void AppendFile::sync() {
-  if (::fsync(fd_) != 0 && errno != EINVAL)
+  check_still_there();
+  if (core::files().sync(fd_) != 0 && errno != EINVAL)
     fail(path_, "flush", errno);  // EINVAL: a special file that cannot be flushed
 }
 

@@ -15,10 +15,7 @@ class AppendFile {
   AppendFile& operator=(const AppendFile&) = delete;
   ~AppendFile();
 
-  // Keeps other processes from opening it with lock(). Throws Error{User} if one has.
-  void lock();
-
-  // All of `data` or, when it throws, nothing.
+  // All of `data` or, when it throws, nothing. Error{User} too if somebody has removed the file meanwhile.
   void append(std::string_view data);
   void cut_to(uint64_t num_bytes);
   void sync();
@@ -27,6 +24,8 @@ class AppendFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  void check_still_there() const;
+
   std::filesystem::path path_;
   int fd_ = -1;
   uint64_t size_ = 0;

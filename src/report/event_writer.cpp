@@ -7,10 +7,10 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
-#include <system_error>
+#include <cstdio>
 
 #include "report/append_file.h"
-#include "thinktune/core/error.h"
+#include "thinktune/core/atomic_file.h"
 
 namespace thinktune::report {
 namespace {
@@ -60,12 +60,23 @@ double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// Readers take the files of a folder in the order of their names, so a later file's name must sort behind.
+std::string file_name(int64_t second, int64_t micro) {
+  return fmt::format("events.out.tfevents.{:010}.{:06}.{}.thinktune", second, micro, ::getpid());
+}
+
+// Readers take the files of a folder in the order of their names, so a later file's name must sort behind, also where
+// the clock was set back in between.
 std::filesystem::path new_file_in(const std::filesystem::path& folder) {
   const double now_s = seconds_since_1970();
   const auto whole = static_cast<int64_t>(now_s);
-  const auto micro = static_cast<int64_t>((now_s - static_cast<double>(whole)) * 1e6);
-  return folder / fmt::format("events.out.tfevents.{:010}.{:06}.{}.thinktune", whole, micro, ::getpid());
+  std::string name = file_name(whole, static_cast<int64_t>((now_s - static_cast<double>(whole)) * 1e6));
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string other = entry.path().filename().string();
+    long long second = 0;
+    if (other >= name && std::sscanf(other.c_str(), "events.out.tfevents.%lld.", &second) == 1)
+      name = file_name(second + 1, 0);
+  }
+  return folder / name;
 }
 
 }  // namespace
@@ -101,9 +112,7 @@ std::string frame_record(std::string_view data) {
 }
 
 EventWriter::EventWriter(const std::filesystem::path& folder, int64_t first_step) {
-  std::error_code code;
-  std::filesystem::create_directories(folder, code);
-  if (code) throw core::user_error(fmt::format("cannot make the folder {}: {}", folder.string(), code.message()));
+  core::make_folders(folder);
   path_ = new_file_in(folder);
   file_ = std::make_unique<AppendFile>(path_);
   file_->append(frame_record(encode_version_event(seconds_since_1970())));

@@ -26,12 +26,11 @@ std::vector<std::string> add_metrics(Row& row, const Metrics& metrics) {
   return not_finite;
 }
 
-JsonLines::JsonLines(std::filesystem::path path, bool lock) : file_(std::move(path)) {
-  if (lock) file_.lock();
-  read_steps();
+JsonLines::JsonLines(std::filesystem::path path, int64_t num_flushed) : file_(std::move(path)) {
+  read_steps(num_flushed);
 }
 
-void JsonLines::read_steps() {
+void JsonLines::read_steps(int64_t num_flushed) {
   const std::string content = core::read_file(file_.path(), "report");
   size_t begin = 0;
   for (size_t line = 1; begin < content.size(); ++line) {
@@ -43,7 +42,9 @@ void JsonLines::read_steps() {
                                            content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     const bool has_step = row.is_object() && row.contains("step") && row["step"].is_number_integer();
     const int64_t step = has_step ? row["step"].get<int64_t>() : 0;
-    if (!has_step || (!rows_.empty() && step < rows_.back().step))
+    const bool is_row = has_step && (rows_.empty() || step >= rows_.back().step);
+    if (!is_row && num_rows() >= num_flushed) break;
+    if (!is_row)
       throw core::data_error(fmt::format("{}:{}: {}", file_.path().string(), line,
                                          has_step ? "the step is smaller than the one before" : "no row with a step"),
                              "the file is damaged: move it away, the run then begins a new one");

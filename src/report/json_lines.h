@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -22,9 +23,10 @@ std::vector<std::string> add_metrics(Row& row, const Metrics& metrics);
 
 class JsonLines {
  public:
-  // Opens the file, locks it if asked, and reads its steps. An unfinished last line is cut off. Throws Error{Data}
-  // naming file and line for a line that is no object with a step, or whose step falls.
-  explicit JsonLines(std::filesystem::path path, bool lock = false);
+  // Opens the file and reads its steps. An unfinished last line is cut off. A line that is no object with a step, or
+  // whose step falls, throws Error{Data} naming file and line where it is one of the first `num_flushed`; behind them a
+  // power loss may have left anything, and it is cut off with all that follows.
+  explicit JsonLines(std::filesystem::path path, int64_t num_flushed = std::numeric_limits<int64_t>::max());
 
   // Rows of one step, in one write.
   void append(int64_t step, const std::vector<Row>& rows);
@@ -35,10 +37,11 @@ class JsonLines {
   bool has(int64_t step) const;
   bool empty() const { return rows_.empty(); }
   int64_t last_step() const { return rows_.back().step; }
+  int64_t num_rows() const { return std::ssize(rows_); }
   void sync() { file_.sync(); }
 
  private:
-  void read_steps();
+  void read_steps(int64_t num_flushed);
 
   struct At {
     int64_t step;

@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -16,14 +17,6 @@
 namespace thinktune::report {
 namespace fs = std::filesystem;
 namespace {
-
-void make_folder(const fs::path& folder) {
-  std::error_code code;
-  fs::create_directories(folder, code);
-  if (code)
-    throw core::user_error(fmt::format("cannot make the folder {}: {}", folder.string(), code.message()),
-                           "choose another output folder: --set output=…");
-}
 
 fs::path step_file(const fs::path& folder, int64_t step) { return folder / fmt::format("step-{}.jsonl", step); }
 
@@ -46,11 +39,7 @@ void remove_later_files(const fs::path& folder, int64_t steps_done) {
     if (step_of(name) > steps_done || (name.starts_with("step-") && name.find(".jsonl.tmp-") != std::string::npos))
       later.push_back(entry.path());
   }
-  for (const fs::path& path : later) {
-    std::error_code code;
-    fs::remove(path, code);
-    if (code) throw core::user_error(fmt::format("cannot remove {}: {}", path.string(), code.message()));
-  }
+  for (const fs::path& path : later) core::remove_tree(path);
 }
 
 void warn_not_finite(int64_t step, const std::vector<std::string>& names) {
@@ -63,6 +52,7 @@ void add_times(Metrics& metrics, const StepReport& report) {
   metrics.add("time/old_logprobs_s", report.seconds.old_logprobs);
   metrics.add("time/update_s", report.seconds.update);
   metrics.add("time/step_s", report.seconds.total);
+  metrics.add("time/checkpoint_s", report.seconds.checkpoint);
   metrics.add("time/tokens_per_s", report.tokens_per_s);
 }
 
@@ -81,7 +71,8 @@ void describe(core::Fields& f, ReportOptions& o) {
 
 void validate(const ReportOptions& options) { core::check_ranges(options, "report"); }
 
-Reporter::Reporter(fs::path folder, const ReportOptions& options, Decode decode, RunStart start, int64_t steps_done)
+Reporter::Reporter(fs::path folder, const ReportOptions& options, Decode decode, RunStart start, int64_t steps_done,
+                   const RowCounts& flushed)
     : folder_(std::move(folder)),
       options_(options),
       decode_(std::move(decode)),
@@ -90,9 +81,9 @@ Reporter::Reporter(fs::path folder, const ReportOptions& options, Decode decode,
       zero_reward_(options.zero_reward_steps) {
   validate(options_);
   TT_CHECK(start == RunStart::Resumed || steps_done == 0, "a new run with {} steps done", steps_done);
-  for (const fs::path& path : {folder_, folder_ / "rollouts", folder_ / "eval"}) make_folder(path);
-  metrics_ = std::make_unique<JsonLines>(folder_ / "metrics.jsonl", true);
-  evaluations_ = std::make_unique<JsonLines>(folder_ / "eval.jsonl");
+  for (const fs::path& path : {folder_, folder_ / "rollouts", folder_ / "eval"}) core::make_folders(path);
+  metrics_ = std::make_unique<JsonLines>(folder_ / "metrics.jsonl", flushed.metrics);
+  evaluations_ = std::make_unique<JsonLines>(folder_ / "eval.jsonl", flushed.evaluations);
   if (start == RunStart::New && !(metrics_->empty() && evaluations_->empty()))
     throw core::user_error(fmt::format("{} holds the results of another run", folder_.string()),
                            "go on with that run by --resume, or choose another folder: --set output=…");
@@ -189,9 +180,37 @@ void Reporter::evaluation(int64_t step, const std::vector<BenchmarkReport>& benc
 
 bool Reporter::has_evaluation(int64_t step) const { return evaluations_->has(step); }
 
+RowCounts Reporter::row_counts() const { return {metrics_->num_rows(), evaluations_->num_rows()}; }
+
 void Reporter::sync() {
   metrics_->sync();
   evaluations_->sync();
+}
+
+std::map<int64_t, double> read_evaluations(const fs::path& folder, std::string_view benchmark,
+                                           const std::string& metric) {
+  std::map<int64_t, double> values;
+  std::ifstream file(folder / "eval.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
+    if (row.is_object() && row.value("benchmark", nlohmann::json()) == benchmark && row.contains(metric) &&
+        row[metric].is_number() && row.contains("step") && row["step"].is_number_integer())
+      values[row["step"].get<int64_t>()] = row[metric].get<double>();
+  }
+  return values;
+}
+
+fs::path set_aside_results(const fs::path& folder) {
+  const auto has_rows = [&](const char* name) { return fs::exists(folder / name) && fs::file_size(folder / name) > 0; };
+  if (!has_rows("metrics.jsonl") && !has_rows("eval.jsonl")) return {};
+  int64_t number = 1;
+  const auto aside = [&] { return folder / fmt::format("set-aside-{}", number); };
+  while (fs::exists(aside())) ++number;
+  core::make_folder(aside());
+  for (const char* name : {"tensorboard", "rollouts", "eval", "eval.jsonl", "metrics.jsonl"})  // the sign of a run last
+    if (fs::exists(folder / name)) core::rename_and_sync(folder / name, aside() / name);
+  core::sync_folder(folder);
+  return aside();
 }
 
 std::string format_step_line(const StepReport& report, const RolloutStatistics& s) {

@@ -100,6 +100,12 @@ void validate(const TrainOptions& options) {
         "comm.fixed_order promises the same bits for any number of ranks, but with update.old_logprobs = sampler the "
         "loss goes by log-probabilities whose last bit depends on how many sequences a rank decodes together",
         "set update.old_logprobs to policy, or leave out comm.fixed_order");
+  if (options.checkpoint.retention.keep_best > 0 && options.eval.every == 0)
+    throw core::user_error("checkpoint.keep_best goes by evaluations, and eval.every is 0: there are none",
+                           "set eval.every, or leave out checkpoint.keep_best");
+  if (options.checkpoint.best_metric == checkpoint::Metric::Majority && options.eval.samples < 2)
+    throw core::user_error("checkpoint.best_metric is majority, and eval.samples is 1: there is no majority",
+                           "set eval.samples to 3 or more, and eval.sampling.temperature above 0");
   if (options.update.mini_batch_prompts > options.rollout.prompts_per_step)
     throw core::user_error(fmt::format("update.mini_batch_prompts is {}, but a step has only {} prompts",
                                        options.update.mini_batch_prompts, options.rollout.prompts_per_step),

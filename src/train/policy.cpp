@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <cmath>
 #include <memory>
 
 #include "thinktune/core/error.h"
@@ -169,7 +170,13 @@ std::string Policy::first_not_finite_gradient() const {
                           }));
 }
 
-std::string Policy::first_not_finite_weight() const { return first_not_finite(decoder_.config(), compute_); }
+// A sum is not finite if one of its terms is not, and takes one pass over them; should it overflow, the terms decide.
+std::string Policy::first_not_finite_weight() const {
+  c10::NoGradGuard no_grad;
+  for (const at::Tensor& weight : model::tensor_list(compute_))
+    if (!std::isfinite(weight.sum(at::kFloat).item<float>())) return first_not_finite(decoder_.config(), compute_);
+  return "";
+}
 
 std::vector<std::string> Policy::parameter_names() const {
   std::vector<std::string> names;

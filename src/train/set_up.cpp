@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <algorithm>
 
@@ -23,6 +24,7 @@ std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
   run.teacher_engine =
       std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
+  run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
   return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
                                                   prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
@@ -203,10 +205,22 @@ void PromptStream::restore(uint64_t position) {
   order_ = data::DataOrder(seed_, static_cast<uint32_t>(prompts_.size()), position);
 }
 
+std::string PromptStream::checksum() const {
+  std::string all;
+  for (const rollout::Prompt& prompt : prompts_) {
+    const auto* ids = reinterpret_cast<const char*>(prompt.ids.data());
+    all += fmt::format("{}\n{}\n{}:", prompt.gold, prompt.solution, prompt.ids.size());
+    all.append(ids, prompt.ids.size() * sizeof(core::TokenId));
+    all = fmt::format("{:016x}", XXH3_64bits(all.data(), all.size()));
+  }
+  return all;
+}
+
 void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   const TrainOptions& o = run.options;
   validate(o);
   if (run.comm == nullptr) run.comm = comm::make_single();
+  run.stops = std::make_unique<StopPoints>(*run.comm);
   const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   run.device = ops::open_device(o.device);
@@ -228,6 +242,7 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
     set_up_policy(run, pretrained, needs_initial);
   run.engine =
       std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
+  run.engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));

@@ -2,11 +2,14 @@
 #include "stages.h"
 
 #include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "exchange.h"
 #include "thinktune/core/error.h"
+#include "thinktune/infer/sample_groups.h"
 #include "thinktune/ops/device.h"
 
 namespace thinktune::train {
@@ -67,6 +70,35 @@ core::RandomKey sampling_key(const TrainOptions& options, int64_t step) {
           .step = static_cast<uint64_t>(step)};
 }
 
+std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step) {
+  const TrainOptions& o = run.options;
+  const std::vector<rollout::Prompt> own = own_part(*run.comm, prompts);
+  for (;;) {
+    try {
+      return passes_through(run.sharded.get(), [&] {
+        return infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own, o.rollout.group_size,
+                                    o.rollout.max_new_tokens, o.rollout.sampling, sampling_key(o, step),
+                                    [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+      });
+    } catch (const std::exception& error) {
+      if (!ops::is_out_of_memory(error)) throw;
+    }
+    run.engine->release();
+    const int64_t before = run.engine->max_sequences();
+    if (before == 1)
+      throw core::device_error(
+          fmt::format("{}: out of memory while sampling one sequence of up to {} tokens at a time",
+                      run.comm->place(step), o.prompt.max_prompt_tokens + o.rollout.max_new_tokens),
+          "lower rollout.max_new_tokens, engine.prefill_tokens or update.micro_batch_tokens; else a smaller model or "
+          "more memory is needed");
+    run.engine->set_max_sequences(before / 2);
+    spdlog::warn(
+        "{}: out of memory while sampling {} sequences at a time; going on with {} (the same rollouts, more "
+        "slowly). To begin with as many: --set engine.max_sequences={}",
+        run.comm->place(step), before, before / 2, before / 2);
+  }
+}
+
 void assign_advantages(std::vector<rollout::Group>& groups, const algo::AdvantageOptions& options) {
   for (rollout::Group& group : groups) {
     std::vector<double> rewards;
@@ -97,6 +129,7 @@ void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
   passes_through(run.sharded.get(), [&] {
     for (MiniBatch& mini : mini_batches)
       for (MicroBatch& micro : mini.micro_batches) {
+        run.stops->poll();
         if (!from_sampler || has_teacher_tokens(micro))
           fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
         if (from_sampler) take_from_sampler(micro);
@@ -142,6 +175,14 @@ algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& 
 
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step) {
   return optim::learning_rate(options.optim, step * updates_per_step + update, options.steps * updates_per_step);
+}
+
+void check_finite_weights(const Run& run, int64_t step) {
+  const std::string weight = run.parallel->first_not_finite_weight();
+  if (weight.empty()) return;
+  throw core::device_error(
+      fmt::format("{}: a weight of {} is not finite; nothing was updated in this step", run.comm->place(step), weight),
+      kFinitenessHint);
 }
 
 void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step) {

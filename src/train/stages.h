@@ -12,6 +12,11 @@ namespace thinktune::train {
 
 core::RandomKey sampling_key(const TrainOptions& options, int64_t step);
 
+// Rollouts of this rank's part of the prompts, judged on what they say by themselves. Where memory does not suffice for
+// as many sequences at a time as engine.max_sequences it goes on with half of them, for the rest of the run: the same
+// rollouts. Throws Error{Device} if it does not suffice for one.
+std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step);
+
 // Within each group, over the rollouts that were scored. One that was not has no advantage and is in no batch: it is no
 // failure of the student's.
 void assign_advantages(std::vector<rollout::Group>& groups, const algo::AdvantageOptions& options);
@@ -31,6 +36,7 @@ algo::LossInputs loss_inputs(const MicroBatch& micro, const ops::TokenLogprobs& 
 double learning_rate(const TrainOptions& options, int64_t step, int64_t update, int64_t updates_per_step);
 
 // Throw Error{Device} naming rank, step and tensor.
+void check_finite_weights(const Run& run, int64_t step);
 void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step);
 void check_finite_gradients(const Run& run, double grad_norm, int64_t step);
 

@@ -5,7 +5,6 @@
 #include "stages.h"
 #include "thinktune/algo/loss.h"
 #include "thinktune/core/clock.h"
-#include "thinktune/infer/sample_groups.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/train/batch.h"
 #include "thinktune/train/run.h"
@@ -16,25 +15,22 @@ StepRecord train_step(Run& run, int64_t step) {
   const TrainOptions& o = run.options;
   StepRecord record;
   core::Stopwatch watch;
-  run.comm->set_step(step);
+  run.stops->begin_step(step);
 
+  run.stops->begin("sampling");
   // The student answers each prompt n times, and is judged on what it said by itself: each answer while others are
   // being sampled. Each rank samples its part of the prompts; from here on every rank knows all groups.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
-  record.groups = passes_through(run.sharded.get(), [&] {
-    return infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own_part(*run.comm, prompts),
-                                o.rollout.group_size, o.rollout.max_new_tokens, o.rollout.sampling,
-                                sampling_key(o, step),
-                                [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
-  });
-  record.groups = gather_groups(*run.comm, prompts, std::move(record.groups));
+  record.groups = gather_groups(*run.comm, prompts, sample_own_part(run, prompts, step));
   record.seconds.sample = watch.restart();
 
+  run.stops->begin("teacher");
   // The teacher reads some of the answers, says what it thinks, goes on from there; the joined text is judged again.
   if (run.guide != nullptr) record.guidance = run.guide->guide(record.groups, step);
   judge_guided(*run.comm, record.groups, *run.reward);
   record.seconds.teacher = watch.restart();
 
+  run.stops->begin("old log-probs");
   // How much better than its group was each answer?
   assign_advantages(record.groups, o.advantage);
 
@@ -45,7 +41,9 @@ StepRecord train_step(Run& run, int64_t step) {
   add_reference_logprobs(run, mini_batches);
   record.seconds.old_logprobs = watch.restart();
 
+  run.stops->begin("update");
   const ops::ProfilerRange range("update");
+  check_finite_weights(run, step);
   run.engine->release();  // the memory of the sampler's copies is the update's now
   for (size_t update = 0; update < mini_batches.size(); ++update) {
     const MiniBatch& mini = mini_batches[update];
@@ -54,6 +52,7 @@ StepRecord train_step(Run& run, int64_t step) {
 
     run.parallel->begin_update(mini);
     for (const MicroBatch& micro : mini.micro_batches) {
+      run.stops->poll();
       const ops::TokenLogprobs logprobs =
           run.policy->logprobs(micro.groups, logprob_options(o), o.update.gradient_checkpointing);
       const algo::LossInputs inputs = loss_inputs(micro, logprobs, o);
@@ -68,6 +67,7 @@ StepRecord train_step(Run& run, int64_t step) {
     const double grad_norm = run.parallel->clip_gradients(o.optim);
     check_finite_gradients(run, grad_norm, step);
     const double lr = learning_rate(o, step, static_cast<int64_t>(update), std::ssize(mini_batches));
+    run.stops->commit();
     run.optimiser->step(run.parallel->gradients(), lr);
     run.parallel->publish_weights();
     run.engine->weights_changed();

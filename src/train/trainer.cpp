@@ -2,23 +2,30 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cereal/types/map.hpp>
+#include <utility>
 
 #include "bytes.h"
 #include "exchange.h"
 #include "set_up.h"
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
+#include "thinktune/core/signals.h"
 #include "thinktune/infer/sample_groups.h"
+#include "thinktune/train/config_changes.h"
 
 namespace thinktune::checkpoint {
 
 template <class Archive>
 void serialize(Archive& archive, RunState& s) {
-  archive(s.step, s.data_position, s.num_updates, s.guard, s.config);
+  archive(s.step, s.num_steps, s.seed, s.data_position, s.data_checksum, s.num_updates, s.metrics_rows,
+          s.evaluation_rows, s.guard, s.config, s.versions);
 }
 
 }  // namespace thinktune::checkpoint
@@ -29,11 +36,13 @@ namespace {
 
 fs::path checkpoint_folder(const TrainOptions& options) { return fs::path(options.output) / "checkpoints"; }
 
+constexpr const char* kBenchmark = "heldout";
+
 bool is_due(int64_t steps_done, int64_t every) { return every > 0 && steps_done % every == 0; }
 
 report::BenchmarkReport to_report(const eval::EvalResult& result) {
   report::BenchmarkReport benchmark;
-  benchmark.name = "heldout";
+  benchmark.name = kBenchmark;
   benchmark.metrics.add("accuracy", result.accuracy);
   benchmark.metrics.add("accuracy_low", result.interval.low);
   benchmark.metrics.add("accuracy_high", result.interval.high);
@@ -128,12 +137,19 @@ model::Weights gathered_weights(const Run& run, const std::vector<at::Tensor>& m
                             [&](const at::Tensor& weight) { return master[next++].detach().to(weight.scalar_type()); });
 }
 
-void warn_of_changes(const std::string& old_config, const std::string& new_config) {
-  if (old_config != new_config)
-    spdlog::warn(
-        "the config has changed since the checkpoint was written; the run goes on with the new one (the old one is "
-        "kept in the run's folder)");
+std::map<std::string, std::string> versions() {
+  return {{"thinktune", THINKTUNE_VERSION}, {"LibTorch", THINKTUNE_TORCH_VERSION}};
 }
+
+// The name of best_metric in eval.jsonl.
+std::string metric_name(const TrainOptions& options) {
+  return options.checkpoint.best_metric == checkpoint::Metric::Accuracy
+             ? "accuracy"
+             : fmt::format("maj_at_{}", options.eval.samples);
+}
+
+// A run has begun here, and nothing that it has done can be gone on from.
+bool has_results(const TrainOptions& options) { return fs::exists(fs::path(options.output) / "metrics.jsonl"); }
 
 }  // namespace
 
@@ -146,86 +162,209 @@ Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<
   set_up(run_, std::move(teacher));
 }
 
-checkpoint::Found Trainer::find_checkpoint() {
+std::optional<checkpoint::Found> Trainer::find_checkpoint(const RunRequest& request) {
   const fs::path folder = checkpoint_folder(run_.options);
   std::string told;
   if (run_.comm->is_first()) {
+    std::optional<checkpoint::Found> found;
     std::vector<std::string> skipped;
-    const auto found = checkpoint::find_newest(folder, run_.config, skipped);
+    if (!request.from.empty())
+      found = checkpoint::find_named(folder, request.from, run_.config);
+    else
+      found = checkpoint::find_newest(folder, run_.config, skipped);
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
-    if (!found) throw nothing_to_resume(folder, skipped);
-    told = to_bytes(std::pair(found->path.string(), found->state));
+    if (!found && !(skipped.empty() && has_results(run_.options))) throw nothing_to_resume(folder, skipped);
+    if (found) told = to_bytes(std::pair(found->path.string(), found->state));
   }
-  const auto [path, state] = from_bytes<std::pair<std::string, checkpoint::RunState>>(
-      run_.comm->all_gather_bytes(told, "the checkpoint's state").front());
+  told = run_.comm->all_gather_bytes(told, "the checkpoint's state").front();
+  if (told.empty()) return std::nullopt;
+  const auto [path, state] = from_bytes<std::pair<std::string, checkpoint::RunState>>(told);
   return checkpoint::Found{path, state};
 }
 
-int64_t Trainer::start(bool resume) {
-  const TrainOptions& o = run_.options;
-  if (!resume) {
-    if (run_.comm->is_first()) refuse_old_checkpoints(o, run_.config);
-    return 0;
+void Trainer::check_changes(const checkpoint::Found& found, bool allow_changed) const {
+  std::vector<std::string> refused;
+  for (const ConfigChange& change : compare_configs(found.state.config, config_json_)) {
+    if (change.changes_mathematics) refused.push_back(change.text());
+    spdlog::warn("changed since the checkpoint: {}{}", change.text(),
+                 change.changes_mathematics ? "; this changes the mathematics" : "");
   }
-  const checkpoint::Found found = find_checkpoint();
-  if (found.state.step >= o.steps)
-    throw core::user_error(
-        fmt::format("the run in {} is finished: {} of {} steps are done", o.output, found.state.step, o.steps),
-        "to go on, give more steps: --set steps=N --resume");
-  restore(found);
-  spdlog::info("resumed from {} after step {}", found.path.string(), found.state.step);
-  return found.state.step;
+  if (found.state.data_checksum != run_.prompts->checksum())
+    refused.push_back("the training problems, as prompts, are others than those of the checkpoint");
+  for (const auto& [name, version] : versions())
+    if (const auto before = found.state.versions.find(name);
+        before == found.state.versions.end() || before->second != version)
+      spdlog::warn("changed since the checkpoint: the version of {}: {} → {} (last bits may differ)", name,
+                   before == found.state.versions.end() ? "unknown" : before->second, version);
+  if (refused.empty() || allow_changed) return;
+  throw core::user_error(
+      fmt::format("{} was written by a run with other settings:\n  {}", found.path.string(),
+                  fmt::join(refused, "\n  ")),
+      "go on with the settings of that run (config.json in its folder), or go on with the new ones all the same: "
+      "--allow-changed");
 }
 
-std::unique_ptr<report::Reporter> Trainer::open_reporter(bool resume, int64_t steps_done) {
-  if (!run_.comm->is_first()) return nullptr;
+void Trainer::start(const RunRequest& request) {
   const TrainOptions& o = run_.options;
-  auto reporter = std::make_unique<report::Reporter>(
+  const fs::path output = o.output;
+  if (run_.comm->is_first() && (!request.resume || fs::is_directory(output))) {
+    core::make_folders(output);
+    lock_ = std::make_unique<core::FolderLock>(output);
+  }
+  std::optional<checkpoint::Found> found;
+  if (request.resume) {
+    found = find_checkpoint(request);
+    if (!found) {
+      spdlog::warn("the run in {} ended before its first checkpoint; it begins anew", o.output);
+      if (run_.comm->is_first())
+        if (const fs::path aside = report::set_aside_results(output); !aside.empty())
+          spdlog::warn("what it had written is in {}", aside.string());
+    }
+  } else if (run_.comm->is_first()) {
+    refuse_old_checkpoints(o, run_.config);
+  }
+  if (found) {
+    steps_done_ = saved_step_ = found->state.step;
+    resumed_from_ = found->path;
+    check_changes(*found, request.allow_changed);
+    if (steps_done_ >= o.steps && (run_.heldout.empty() || has_evaluation(steps_done_)))
+      throw core::user_error(
+          fmt::format("the run in {} is finished: {} of {} steps are done", o.output, steps_done_, o.steps),
+          "to go on, give more steps: --set steps=N --resume");
+    restore(*found);
+    if (run_.comm->is_first() && !request.from.empty())
+      for (const fs::path& aside : checkpoint::set_aside_later(checkpoint_folder(o), steps_done_))
+        spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
+    spdlog::info("resumed from {} after step {}", found->path.string(), steps_done_);
+  }
+  if (run_.comm->is_first()) open_reporter(found);
+}
+
+void Trainer::open_reporter(const std::optional<checkpoint::Found>& found) {
+  const TrainOptions& o = run_.options;
+  report::RowCounts flushed;
+  if (found) flushed = {found->state.metrics_rows, found->state.evaluation_rows};
+  reporter_ = std::make_unique<report::Reporter>(
       o.output, o.report,
       [this](std::span<const core::TokenId> ids) {
         return run_.vocabulary.tokenizer->decode({ids.begin(), ids.end()});
       },
-      resume ? report::RunStart::Resumed : report::RunStart::New, steps_done);
+      found ? report::RunStart::Resumed : report::RunStart::New, steps_done_, flushed);
   core::add_log_file(fs::path(o.output) / "log.txt");
-  reporter->save_config(config_json_);
-  return reporter;
+  reporter_->save_config(config_json_);
+  scores_ = report::read_evaluations(o.output, kBenchmark, metric_name(o));
+  scores_.erase(0);  // of the initial model, which has no checkpoint
+  saver_ = std::make_unique<checkpoint::Saver>(checkpoint_folder(o), o.checkpoint.retention);
 }
 
-TrainSummary Trainer::run(bool resume, int64_t max_steps) {
-  const TrainOptions& o = run_.options;
-  TrainSummary summary;
-  summary.steps_done = start(resume);
-  const std::unique_ptr<report::Reporter> reporter = open_reporter(resume, summary.steps_done);
-  const bool evaluated = summary.steps_done > 0 || !o.eval.at_start ||
-                         first_says(*run_.comm, reporter != nullptr && reporter->has_evaluation(0));
-  if (!evaluated) evaluate(reporter.get(), 0, summary);
+bool Trainer::has_evaluation(int64_t steps_done) {
+  return first_says(*run_.comm,
+                    run_.comm->is_first() &&
+                        report::read_evaluations(run_.options.output, kBenchmark, "accuracy").contains(steps_done));
+}
 
-  const int64_t last = max_steps > 0 ? std::min(o.steps, summary.steps_done + max_steps) : o.steps;
-  int64_t steps_timed = 0;
-  while (summary.steps_done < last) {
-    core::Stopwatch watch;
-    StepRecord record = train_step(run_, summary.steps_done);
-    record.seconds.total = watch.seconds();
-    summary.train_s += record.seconds.total;
-    ++summary.steps_done;
-    ++steps_timed;
-    if (reporter != nullptr)
-      reporter->step(to_report(record, o, summary.steps_done, summary.train_s, steps_timed), record.groups);
-    if (record.updates.largest_mismatch() > o.update.mismatch_warning)
-      spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability",
-                   summary.steps_done, record.updates.largest_mismatch());
-    if (run_.guide != nullptr && !run_.guide->needs_teacher(summary.steps_done) && run_.teacher_engine != nullptr) {
-      run_.teacher_engine->release();  // the teacher has left for good
-    }
-    const bool ends = summary.steps_done == o.steps;
-    if (ends || is_due(summary.steps_done, o.eval.every)) evaluate(reporter.get(), summary.steps_done, summary);
-    if (ends || summary.steps_done == last || is_due(summary.steps_done, o.checkpoint.every)) {
-      if (reporter != nullptr) reporter->sync();
-      summary.checkpoint = save(summary.steps_done);
-    }
+bool Trainer::evaluation_is_due() const {
+  const TrainOptions& o = run_.options;
+  if (steps_done_ == 0) return o.eval.at_start;
+  return steps_done_ == o.steps || is_due(steps_done_, o.eval.every);
+}
+
+// What a step moves before its first update: to be put back when it is given up.
+struct Trainer::Before {
+  explicit Before(const Run& run) : data_position(run.prompts->position()) {
+    if (run.guide != nullptr) guard = run.guide->guard_state();
   }
+  void put_back(Run& run) const {
+    run.prompts->restore(data_position);
+    if (run.guide != nullptr) run.guide->set_guard_state(guard);
+  }
+
+  uint64_t data_position;
+  guidance::GuardState guard;
+};
+
+bool Trainer::take_step() {
+  const Before before(run_);
+  StepRecord record;
+  const bool beside_save = saver_ != nullptr && saver_->is_busy();
+  core::Stopwatch watch;
+  try {
+    record = train_step(run_, steps_done_);
+  } catch (const core::Stopped&) {
+    before.put_back(run_);
+    return false;
+  }
+  record.seconds.total = watch.seconds();
+  summary_.train_s += record.seconds.total;
+  ++steps_timed_;
+  if (beside_save) {
+    ++steps_beside_save_;
+    beside_save_s_ += record.seconds.total;
+  }
+  ++steps_done_;
+  run_.stops->begin("report", /*can_be_given_up=*/false);
+  report_step(record);
+  if (run_.guide != nullptr && !run_.guide->needs_teacher(steps_done_) && run_.teacher_engine != nullptr)
+    run_.teacher_engine->release();  // the teacher has left for good
+  return true;
+}
+
+void Trainer::report_step(const StepRecord& record) {
+  if (reporter_ == nullptr) return;
+  report::StepReport step = to_report(record, run_.options, steps_done_, summary_.train_s, steps_timed_);
+  step.seconds.checkpoint = saver_->held_up_s() - std::exchange(held_up_before_s_, saver_->held_up_s());
+  reporter_->step(step, record.groups);
+  if (record.updates.largest_mismatch() > run_.options.update.mismatch_warning)
+    spdlog::warn("step {}: sampler and trainer differ by up to {:.3f} nats in a token's log-probability", steps_done_,
+                 record.updates.largest_mismatch());
+}
+
+TrainSummary Trainer::run(const RunRequest& request) {
+  const TrainOptions& o = run_.options;
+  start(request);
+  const core::SignalWatch signals;
+  const int64_t last = request.max_steps > 0 ? std::min(o.steps, steps_done_ + request.max_steps) : o.steps;
+  bool goes_on = true;
+  try {
+    if (evaluation_is_due() && !has_evaluation(steps_done_)) evaluate();
+    while (steps_done_ < last && goes_on) {
+      if (saver_ != nullptr) saver_->check();
+      if (!take_step()) break;
+      if (evaluation_is_due()) evaluate();
+      const StopPoints::Asked asked = run_.stops->asked();
+      goes_on = steps_done_ < last && !asked.stop;
+      if (!goes_on || asked.save || is_due(steps_done_, o.checkpoint.every) || is_best()) save(goes_on);
+    }
+  } catch (const core::Stopped&) {  // an evaluation was given up; it is made up for when the run goes on
+  }
+  if (steps_done_ > 0 && saved_step_ != steps_done_) save(/*goes_on=*/false);
+  finish();
+  return summary_;
+}
+
+void Trainer::finish() {
+  if (saver_ != nullptr) {
+    saver_->wait();
+    summary_.held_up_s = saver_->held_up_s();
+  }
+  summary_.steps_done = steps_done_;
+  if (saved_step_ >= 0) summary_.checkpoint = checkpoint::folder_of(checkpoint_folder(run_.options), saved_step_);
+  summary_.stop_signal = run_.stops->signal();
+  if (steps_beside_save_ > 0) summary_.step_beside_save_s = beside_save_s_ / static_cast<double>(steps_beside_save_);
+  if (steps_timed_ > steps_beside_save_)
+    summary_.step_alone_s =
+        (summary_.train_s - beside_save_s_) / static_cast<double>(steps_timed_ - steps_beside_save_);
   run_.comm->barrier("the end of the run");  // no rank leaves before the last checkpoint is whole
-  return summary;
+}
+
+fs::path Trainer::last_checkpoint() {
+  if (saver_ == nullptr) return resumed_from_;
+  try {
+    saver_->wait();
+  } catch (const std::exception& error) {
+    spdlog::error("a checkpoint was not saved: {}", error.what());
+  }
+  return saver_->newest().empty() ? resumed_from_ : saver_->newest();
 }
 
 void Trainer::restore(const checkpoint::Found& found) {
@@ -245,12 +384,17 @@ void Trainer::restore(const checkpoint::Found& found) {
   run_.prompts->restore(found.state.data_position);
   if (run_.guide != nullptr && !found.state.guard.empty())
     run_.guide->set_guard_state(guidance::guard_state_from_json(found.state.guard));
-  warn_of_changes(found.state.config, config_json_);
 }
 
-fs::path Trainer::save(int64_t steps_done) {
+bool Trainer::is_best() const {
+  if (run_.options.checkpoint.retention.keep_best == 0) return false;
+  return first_says(*run_.comm,
+                    checkpoint::is_among_best(scores_, steps_done_, run_.options.checkpoint.retention.keep_best));
+}
+
+void Trainer::save(bool goes_on) {
+  run_.stops->begin("saving", /*can_be_given_up=*/false);
   const DataParallel& parallel = *run_.parallel;
-  core::Stopwatch watch;
   checkpoint::RunTensors tensors = {
       .config = &run_.config,
       .vocabulary = &run_.vocabulary,
@@ -258,27 +402,37 @@ fs::path Trainer::save(int64_t steps_done) {
       .master = parallel.gather(parallel.parameters(), "the weights for a checkpoint"),
       .first_moments = parallel.gather(run_.optimiser->first_moments(), "the first moments for a checkpoint"),
       .second_moments = parallel.gather(run_.optimiser->second_moments(), "the second moments for a checkpoint")};
-  if (!run_.comm->is_first()) return checkpoint::folder_of(checkpoint_folder(run_.options), steps_done);
+  saved_step_ = steps_done_;
+  if (saver_ == nullptr) return;
+  reporter_->sync();
+  const report::RowCounts rows = reporter_->row_counts();
   const model::Weights gathered = run_.sharded != nullptr ? gathered_weights(run_, tensors.master) : model::Weights{};
   if (run_.sharded != nullptr) tensors.policy = &gathered;
   const checkpoint::RunState state = {
-      .step = steps_done,
+      .step = steps_done_,
+      .num_steps = run_.options.steps,
+      .seed = static_cast<uint64_t>(run_.options.seed),
       .data_position = run_.prompts->position(),
+      .data_checksum = run_.prompts->checksum(),
       .num_updates = run_.optimiser->num_updates(),
+      .metrics_rows = rows.metrics,
+      .evaluation_rows = rows.evaluations,
       .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
-      .config = config_json_};
-  const fs::path path =
-      checkpoint::save(checkpoint_folder(run_.options), state, tensors, run_.options.checkpoint.keep_last);
-  spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
-  return path;
+      .config = config_json_,
+      .versions = versions()};
+  if (goes_on && run_.options.checkpoint.background)
+    saver_->start(state, tensors, scores_);
+  else
+    saver_->save(state, tensors, scores_);
 }
 
-void Trainer::evaluate(report::Reporter* reporter, int64_t steps_done, TrainSummary& summary) {
+void Trainer::evaluate() {
   if (run_.heldout.empty()) return;
+  run_.stops->begin("evaluation");
   const TrainOptions& o = run_.options;
   const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed),
                                .stream = core::Stream::Evaluation,
-                               .step = static_cast<uint64_t>(steps_done)};
+                               .step = static_cast<uint64_t>(steps_done_)};
   core::Stopwatch watch;
   std::vector<rollout::Group> own = passes_through(run_.sharded.get(), [&] {
     return infer::sample_groups(
@@ -288,12 +442,18 @@ void Trainer::evaluate(report::Reporter* reporter, int64_t steps_done, TrainSumm
   });
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
-  if (reporter != nullptr) reporter->evaluation(steps_done, {to_report(result)});
-  summary.evaluations.push_back({steps_done, result.accuracy, result.interval, result.mean_length, result.seconds});
+  if (reporter_ != nullptr) {
+    reporter_->evaluation(steps_done_, {to_report(result)});
+    if (steps_done_ > 0)
+      scores_[steps_done_] = run_.options.checkpoint.best_metric == checkpoint::Metric::Accuracy
+                                 ? result.accuracy
+                                 : result.metrics.majority.mean;
+  }
+  summary_.evaluations.push_back({steps_done_, result.accuracy, result.interval, result.mean_length, result.seconds});
   spdlog::info(
       "after step {}: accuracy {:.1f} % ({:.1f} – {:.1f}) on {} held-out problems, {:.1f} tokens a response, {:.0f} % "
       "ended by themselves",
-      steps_done, 100 * result.accuracy, 100 * result.interval.low, 100 * result.interval.high, result.groups.size(),
+      steps_done_, 100 * result.accuracy, 100 * result.interval.low, 100 * result.interval.high, result.groups.size(),
       result.mean_length, 100 * result.ended_share);
 }
 

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "checkpoint/saved_run.h"
+#include "support/errors.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 
@@ -23,7 +24,7 @@ using testing::IsEmpty;
 class CheckpointTest : public testing::Test {
  protected:
   fs::path save_step(int64_t step, int64_t keep_last = 0) const {
-    return save(folder_, state_of(step), run_.tensors, keep_last);
+    return save(folder_, state_of(step), run_.tensors, {.keep_last = keep_last});
   }
 
   std::optional<Found> newest() {
@@ -63,7 +64,8 @@ TEST_F(CheckpointTest, IsAModelFolderOfThePolicy) {
 }
 
 TEST_F(CheckpointTest, TheSameStateGivesTheSameBytes) {
-  const fs::path first = save_step(1), second = save(temporary_.path() / "other", state_of(1), run_.tensors, 0);
+  const fs::path first = save_step(1),
+                 second = save(temporary_.path() / "other", state_of(1), run_.tensors, {.keep_last = 0});
   EXPECT_EQ(names_in(first), names_in(second));
   for (const std::string& name : names_in(first))
     EXPECT_TRUE(core::read_file(first / name, "file") == core::read_file(second / name, "file")) << name;
@@ -94,6 +96,46 @@ TEST_F(CheckpointTest, OlderOnesAreRemovedAndNothingElse) {
 TEST_F(CheckpointTest, WithoutALimitAllAreKept) {
   for (const int64_t step : {1, 2, 3, 4}) save_step(step, 0);
   EXPECT_EQ(names_in(folder_).size(), 4U);
+}
+
+TEST_F(CheckpointTest, TheBestStayBesidesTheLast) {
+  const Scores scores = {{1, 0.4}, {2, 0.6}, {3, 0.6}, {4, 0.5}, {5, 0.1}, {6, 0.9}};
+  for (const int64_t step : {1, 2, 3, 4, 5})
+    save(folder_, state_of(step), run_.tensors, {.keep_last = 1, .keep_best = 2}, scores);
+  EXPECT_THAT(names_in(folder_), ElementsAre("step-2", "step-3", "step-5"));
+  save(folder_, state_of(6), run_.tensors, {.keep_last = 1, .keep_best = 1}, scores);
+  EXPECT_THAT(names_in(folder_), ElementsAre("step-6"));
+}
+
+TEST_F(CheckpointTest, OfEqualScoresTheOldestIsTheBest) {
+  const Scores scores = {{1, 0.4}, {2, 0.6}, {3, 0.6}};
+  EXPECT_TRUE(is_among_best(scores, 2, 1));
+  EXPECT_FALSE(is_among_best(scores, 3, 1));
+  EXPECT_TRUE(is_among_best(scores, 3, 2));
+  EXPECT_FALSE(is_among_best(scores, 1, 2));
+  EXPECT_FALSE(is_among_best(scores, 4, 9)) << "it has no score";
+  EXPECT_FALSE(is_among_best(scores, 2, 0));
+}
+
+TEST_F(CheckpointTest, LaterOnesAreSetAsideAndNeverDeleted) {
+  for (const int64_t step : {1, 2, 3}) save_step(step);
+  EXPECT_THAT(set_aside_later(folder_, 1),
+              ElementsAre(folder_ / "set-aside-1-of-step-3", folder_ / "set-aside-1-of-step-2"));
+  EXPECT_EQ(newest()->state.step, 1);
+  save_step(3);
+  save(folder_, state_of(3), run_.tensors, {.keep_last = 1});  // a whole one of the same step is in the way
+  EXPECT_THAT(names_in(folder_),
+              ElementsAre("set-aside-1-of-step-2", "set-aside-1-of-step-3", "set-aside-2-of-step-3", "step-3"));
+  for (const std::string& name : names_in(folder_)) EXPECT_NO_THROW(verify(folder_ / name));
+}
+
+TEST_F(CheckpointTest, ANamedOneIsFound) {
+  for (const int64_t step : {1, 12}) save_step(step);
+  for (const std::string& name :
+       {std::string("1"), std::string("step-1"), (folder_ / "step-1").string(), (folder_ / "step-1").string() + "/"})
+    EXPECT_EQ(find_named(folder_, name, run_.config).state.step, 1) << name;
+  EXPECT_THAT(thinktune::test::message_of_error(core::ErrorKind::User, [&] { find_named(folder_, "3", run_.config); }),
+              testing::AllOf(testing::HasSubstr("no checkpoint 3"), testing::HasSubstr("step-12, step-1")));
 }
 
 // A resume has gone back behind a damaged checkpoint: keep_last must not take that one for the newest and remove what
@@ -131,7 +173,7 @@ TEST_F(CheckpointTest, WhatACrashLeftIsIgnoredAndCleared) {
 TEST(CheckpointOptions, NegativeNumbersAreRefused) {
   EXPECT_NO_THROW(validate(CheckpointOptions{}));
   EXPECT_THROW(validate(CheckpointOptions{.every = -1}), core::Error);
-  EXPECT_THROW(validate(CheckpointOptions{.keep_last = -1}), core::Error);
+  EXPECT_THROW(validate(CheckpointOptions{.retention = {.keep_last = -1}}), core::Error);
 }
 
 }  // namespace

@@ -42,8 +42,8 @@ void write_with_manifest(const fs::path& file, const std::string& text) {
 class DamageTest : public testing::Test {
  protected:
   DamageTest() {
-    save(folder_, state_of(3), run_.tensors, 0);
-    save(folder_, state_of(5), run_.tensors, 0);
+    save(folder_, state_of(3), run_.tensors, {.keep_last = 0});
+    save(folder_, state_of(5), run_.tensors, {.keep_last = 0});
   }
 
   void expect_fallback(const std::string& reason) {
@@ -147,7 +147,7 @@ TEST_F(DamageTest, NoStateAtAll) {
 TEST_F(DamageTest, AnotherModel) {
   model::ModelConfig wider = run_.config;
   wider.intermediate_size = 64;
-  save(folder_, state_of(5), SavedRun(1, wider).tensors, 0);
+  save(folder_, state_of(5), SavedRun(1, wider).tensors, {.keep_last = 0});
   expect_fallback("belongs to another model");
 }
 
@@ -196,29 +196,29 @@ TEST_F(DamageTest, AFullDiskLeavesOlderCheckpointsAndNothingHalf) {
                              size("training_state.safetensors") - 1}) {
     const std::string message = thinktune::test::message_of_error(core::ErrorKind::User, [&] {
       const SmallDisk disk(limit);
-      save(folder_, state_of(8), run_.tensors, 1);
+      save(folder_, state_of(8), run_.tensors, {.keep_last = 1});
     });
     EXPECT_THAT(message, HasSubstr("File too large"));
     EXPECT_THAT(names_in(folder_), ElementsAre("step-3", "step-5")) << "limit " << limit;
     EXPECT_NO_THROW(verify(folder_ / "step-3"));
     EXPECT_NO_THROW(verify(newest_));
   }
-  EXPECT_NO_THROW(save(folder_, state_of(8), run_.tensors, 1));
+  EXPECT_NO_THROW(save(folder_, state_of(8), run_.tensors, {.keep_last = 1}));
 }
 
 TEST_F(DamageTest, AFileInPlaceOfTheFolder) {
   write(temporary_.path() / "file", "text");
   for (const fs::path& folder : {temporary_.path() / "file", temporary_.path() / "file" / "below"}) {
-    EXPECT_THAT(
-        thinktune::test::message_of_error(core::ErrorKind::User, [&] { save(folder, state_of(1), run_.tensors, 1); }),
-        HasSubstr("cannot make the folder"));
+    EXPECT_THAT(thinktune::test::message_of_error(core::ErrorKind::User,
+                                                  [&] { save(folder, state_of(1), run_.tensors, {.keep_last = 1}); }),
+                HasSubstr("cannot make the folder"));
   }
   EXPECT_EQ(core::read_file(temporary_.path() / "file", "file"), "text");
 }
 
 TEST_F(DamageTest, AFileInPlaceOfTheCheckpointIsReplaced) {
   write(folder_ / "step-8", "not a folder");
-  EXPECT_NO_THROW(verify(save(folder_, state_of(8), run_.tensors, 0)));
+  EXPECT_NO_THROW(verify(save(folder_, state_of(8), run_.tensors, {.keep_last = 0})));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
 #include <string>
 
@@ -113,6 +114,16 @@ TEST(EventWriter, BeginsWithTheVersionAndAResumedOneWithItsStep) {
   EXPECT_EQ(b[0].substr(9), encode_version_event(0).substr(9));
   EXPECT_EQ(b[1].substr(9), encode_session_start(0, 2).substr(9));
   EXPECT_EQ(b[2].substr(9), encode_scalars(0, 2, metrics).substr(9));
+}
+
+// Readers take the files in the order of their names, which begin with the time.
+TEST(EventWriter, AResumedOneStandsBehindTheOthersWhenTheClockWasSetBack) {
+  const test::TempFolder folder;
+  const std::string ahead = "events.out.tfevents.4000000000.000001.1.thinktune";
+  std::ofstream(folder.path() / ahead) << "of a clock that was ahead";
+  const EventWriter writer(folder.path(), 2), again(folder.path(), 3);
+  EXPECT_GT(writer.path().filename().string(), ahead);
+  EXPECT_GT(again.path().filename().string(), writer.path().filename().string());
 }
 
 TEST(EventWriter, RefusesAFolderThatCannotBeMade) {

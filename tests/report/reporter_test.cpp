@@ -28,6 +28,7 @@ using rollout::Finish;
 using rollout::Group;
 using rollout::Origin;
 using rollout::Verdict;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -218,10 +219,30 @@ TEST_F(ReporterTest, ANewRunDoesNotWriteOverAnotherOne) {
   EXPECT_EQ(core::read_file(run() / "metrics.jsonl", "test"), before);
 }
 
-TEST_F(ReporterTest, TwoRunsCannotShareAFolder) {
-  Reporter first(run(), {}, decode, RunStart::New);
-  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { Reporter(run(), {}, decode, RunStart::Resumed); }),
-              HasSubstr("another run is writing to"));
+// After a power loss the file may hold anything behind what was flushed.
+TEST_F(ReporterTest, WhatAPowerLossLeavesBehindTheFlushedRowsIsDropped) {
+  {
+    Reporter reporter(run(), {}, decode, RunStart::New);
+    for (const int64_t step : {1, 2}) reporter.step(make_report(step), make_groups(step));
+    EXPECT_EQ(reporter.row_counts().metrics, 2);
+    EXPECT_EQ(reporter.row_counts().evaluations, 0);
+  }
+  const std::string whole = core::read_file(run() / "metrics.jsonl", "test");
+  std::ofstream(run() / "metrics.jsonl", std::ios::app) << std::string(100, '\0') << "\n{\"step\":1}\n";
+  { Reporter(run(), {}, decode, RunStart::Resumed, 2, {.metrics = 2, .evaluations = 0}); }
+  EXPECT_EQ(core::read_file(run() / "metrics.jsonl", "test"), whole);
+  std::ofstream(run() / "metrics.jsonl") << whole.substr(0, 5) << "\n" << whole;
+  EXPECT_THAT(test::message_of_error(
+                  ErrorKind::Data,
+                  [&] { Reporter(run(), {}, decode, RunStart::Resumed, 2, {.metrics = 2, .evaluations = 0}); }),
+              HasSubstr("metrics.jsonl:1: "));
+}
+
+TEST_F(ReporterTest, AFileThatWasRemovedMeanwhileIsNoticed) {
+  Reporter reporter(run(), {}, decode, RunStart::New);
+  fs::remove(run() / "metrics.jsonl");
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { reporter.step(make_report(1), make_groups(1)); }),
+              AllOf(HasSubstr("metrics.jsonl"), HasSubstr("was removed while the run was writing to it")));
 }
 
 TEST_F(ReporterTest, ResumingWithFewerRowsThanStepsSaysSo) {
@@ -383,7 +404,7 @@ TEST_F(ReporterTest, AFullDiskLeavesWholeRows) {
 TEST_F(ReporterTest, RefusesAFolderThatCannotBeMade) {
   EXPECT_THAT(
       test::message_of_error(ErrorKind::User, [] { Reporter("/proc/thinktune/run", {}, decode, RunStart::New); }),
-      HasSubstr("/proc/thinktune/run"));
+      HasSubstr("cannot make the folder /proc/thinktune"));
 }
 
 TEST_F(ReporterTest, ConsoleLineAndWarnings) {

@@ -44,7 +44,7 @@ TEST(TrainOptions, EachContradictionIsNamed) {
       {[](TrainOptions& o) { o.optim.lr = -1; }, "lr"},
       {[](TrainOptions& o) { o.loss.clip_low = -1; }, "clip_low"},
       {[](TrainOptions& o) { o.eval.every = -1; }, "every"},
-      {[](TrainOptions& o) { o.checkpoint.keep_last = -1; }, "keep_last"},
+      {[](TrainOptions& o) { o.checkpoint.retention.keep_last = -1; }, "keep_last"},
       {[](TrainOptions& o) { o.report.rollouts_every = -1; }, "rollouts_every"},
       {[](TrainOptions& o) { o.guidance.per_group = 0; }, "per_group"},
   };

@@ -38,7 +38,7 @@ class RanksTest : public testing::Test {
     o.loss.kl_coefficient = 0.01;
     o.comm.bucket_mib = 1;
     o.checkpoint.every = 1;
-    o.checkpoint.keep_last = 0;
+    o.checkpoint.retention.keep_last = 0;
     return o;
   }
 
@@ -46,7 +46,7 @@ class RanksTest : public testing::Test {
                                     int64_t max_steps = 0) {
     return run_ranks(num_ranks, [&](comm::Communicator& comm) {
       // The trainer owns its ranks; the test's are lent.
-      Trainer(o, "{}\n", answering_teacher(o), lend(comm)).run(resume, max_steps);
+      Trainer(o, "{}\n", answering_teacher(o), lend(comm)).run({.resume = resume, .max_steps = max_steps});
     });
   }
 
@@ -325,7 +325,7 @@ TEST_F(RanksTest, ADeadRankEndsTheRunAndTheLastCheckpointIsWhole) {
                                     true};
                               }),
             lend(comm))
-        .run(false);
+        .run();
   });
   EXPECT_EQ(ends[1].exit_code, 128 + SIGKILL);
   for (const int64_t r : {0, 2}) {
@@ -360,7 +360,7 @@ TEST_F(RanksTest, NumbersThatAreNotFiniteNameTheRank) {
                             }),
           lend(comm));
       self = &trainer;
-      trainer.run(false);
+      trainer.run();
     });
     SCOPED_TRACE(ends[1].error);
     EXPECT_EQ(ends[1].exit_code, 3);

@@ -61,7 +61,7 @@ class Runs {
     return o;
   }
   static void train(const TrainOptions& o, bool resume, int64_t max_steps = 0) {
-    Trainer(o, "{}\n", answering_teacher(o)).run(resume, max_steps);
+    Trainer(o, "{}\n", answering_teacher(o)).run({.resume = resume, .max_steps = max_steps});
   }
 
   thinktune::test::TempFolder folder_;
@@ -105,7 +105,7 @@ TEST_P(CrashTest, ADamagedCheckpointFallsBackToTheOneBefore) {
   GetParam().apply(whole);
   GetParam().apply(damaged);
   damaged.checkpoint.every = 1;
-  damaged.checkpoint.keep_last = 2;
+  damaged.checkpoint.retention.keep_last = 2;
   train(whole, false);
   train(damaged, false, 3);
   const fs::path tensors = fs::path(damaged.output) / "checkpoints" / "step-3" / "training_state.safetensors";

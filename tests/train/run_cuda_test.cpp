@@ -23,7 +23,7 @@ class RunCuda : public testing::Test {
     return o;
   }
   static void train(const TrainOptions& o, bool resume = false, int64_t max_steps = 0) {
-    Trainer(o, "{}\n", answering_teacher(o)).run(resume, max_steps);
+    Trainer(o, "{}\n", answering_teacher(o)).run({.resume = resume, .max_steps = max_steps});
   }
 
   thinktune::test::TempFolder folder_;

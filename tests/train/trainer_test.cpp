@@ -20,7 +20,7 @@ class TrainerTest : public testing::Test {
   TrainerTest() { test::write_model(folder_.path() / "model"); }
 
   TrainSummary train(const TrainOptions& options) const {
-    return Trainer(options, "{}\n", answering_teacher(options)).run(false);
+    return Trainer(options, "{}\n", answering_teacher(options)).run();
   }
 
   thinktune::test::TempFolder folder_;
@@ -49,7 +49,7 @@ TEST_F(TrainerTest, GuidanceIsTheSignalThatMovesTheWeights) {
   TrainOptions options = small_options(folder_.path());
   Trainer trainer(options, "{}\n", answering_teacher(options));
   const std::vector<at::Tensor> before = test::copies(trainer.parts().policy->parameters());
-  const TrainSummary summary = trainer.run(false);
+  const TrainSummary summary = trainer.run();
   EXPECT_EQ(summary.steps_done, 3);
   EXPECT_EQ(summary.checkpoint, fs::path(options.output) / "checkpoints" / "step-3");
   for (size_t i = 0; i < before.size(); ++i)
@@ -103,7 +103,7 @@ TEST_F(TrainerTest, TheLearningRateFollowsItsScheduleUpdateByUpdate) {
 TEST_F(TrainerTest, KeepsCheckpointsAsAsked) {
   TrainOptions options = small_options(folder_.path());
   options.checkpoint.every = 1;
-  options.checkpoint.keep_last = 2;
+  options.checkpoint.retention.keep_last = 2;
   train(options);
   const fs::path checkpoints = fs::path(options.output) / "checkpoints";
   EXPECT_FALSE(fs::exists(checkpoints / "step-1"));
@@ -132,11 +132,13 @@ TEST_F(TrainerTest, RefusesAFolderThatHoldsARunAlready) {
 TEST_F(TrainerTest, ResumeNeedsACheckpointAndStepsToDo) {
   TrainOptions options = small_options(folder_.path());
   options.steps = 1;
-  const core::Error nothing = error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run(true); });
+  const core::Error nothing =
+      error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run({.resume = true}); });
   EXPECT_EQ(nothing.kind(), core::ErrorKind::User);
   EXPECT_THAT(nothing.message(), HasSubstr("no whole checkpoint"));
   train(options);
-  const core::Error finished = error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run(true); });
+  const core::Error finished =
+      error_of([&] { Trainer(options, "{}\n", answering_teacher(options)).run({.resume = true}); });
   EXPECT_EQ(finished.kind(), core::ErrorKind::User);
   EXPECT_THAT(finished.message(), HasSubstr("finished"));
 }
@@ -161,7 +163,7 @@ TEST_F(TrainerTest, TheInitialModelTeaches) {
   std::ofstream(options.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
   Trainer trainer(options, "{}\n");
   const model::Weights initial = model::Pretrained(options.model).load_weights(at::kFloat);
-  trainer.run(false);
+  trainer.run();
 
   const auto row = test::rows_without_times(fs::path(options.output) / "metrics.jsonl").at(0);
   EXPECT_GT(row["teacher/asked"], 0);

@@ -3,15 +3,18 @@
 //   config.json, generation_config.json, model.safetensors, tokenizer.json, tokenizer_config.json, chat_template.jinja
 //                               the policy as a Hugging Face folder: transformers loads it as it is
 //   training_state.safetensors  f32 master weights and both AdamW moments
-//   state.json                  step, data position, update count, guard, the resolved config, versions
-//   manifest.json               size and checksum (XXH3) of every other file, written last
+//   state.json                  step, seed, data position, update count, rows of the metrics, guard, the resolved
+//                               config, versions
+//   manifest.json               size and checksum (XXH3, 64 bits) of every other file, written last
 //
-// It is written under a temporary name, flushed, and renamed. Random numbers are counter-based: the step is their whole
-// state.
+// It is written under a temporary name, file and folder are flushed, and it is renamed: whatever ends the process or
+// the machine's power, at any moment, the newest checkpoint that has its name is whole. Random numbers are
+// counter-based, and schedules are functions of the step: seed and step are their whole state.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,9 +26,30 @@
 
 namespace thinktune::checkpoint {
 
+// What is best, of an evaluation on the held-out problems; more is better.
+enum class Metric {
+  Accuracy,  // pass@1
+  Majority,  // the answer that most of a problem's samples give
+};
+inline const core::Choices<Metric> kMetricNames = {{"accuracy", Metric::Accuracy}, {"majority", Metric::Majority}};
+
+// Which checkpoints stay when a new one is complete; the newest always does.
+struct Retention {
+  int64_t keep_last = 2;  // the newest; 0: all
+  int64_t keep_best = 0;  // besides them those of the best scores; of equal ones the oldest
+};
+
+// What evaluations said of the run by steps done: best_metric, more is better.
+using Scores = std::map<int64_t, double>;
+
+// Whether the score of `step` is among the best `count`, of equal ones the oldest.
+bool is_among_best(const Scores& scores, int64_t step, int64_t count);
+
 struct CheckpointOptions {
-  int64_t every = 0;      // steps between checkpoints; the last step always makes one
-  int64_t keep_last = 2;  // older ones are removed after a new one is complete; 0: keep all
+  int64_t every = 0;  // steps between checkpoints; the last step always makes one
+  Retention retention;
+  Metric best_metric = Metric::Accuracy;
+  bool background = true;  // write beside the next steps, from a copy
 };
 void describe(core::Fields& fields, CheckpointOptions& options);
 void validate(const CheckpointOptions& options);
@@ -33,10 +57,16 @@ void validate(const CheckpointOptions& options);
 // The run's state beside the tensors.
 struct RunState {
   int64_t step = 0;            // steps done
+  int64_t num_steps = 0;       // of the run: with `step` the place in every schedule
+  uint64_t seed = 0;           // with `step` the position of every random stream
   uint64_t data_position = 0;  // problems handed out
+  std::string data_checksum;   // of the problems in their order, as prompts
   int64_t num_updates = 0;     // of the optimiser
-  std::string guard;           // guidance's guard, as it writes itself; may be empty
-  std::string config;          // the resolved config, JSON
+  int64_t metrics_rows = 0;    // rows of metrics.jsonl, and of eval.jsonl, at this moment
+  int64_t evaluation_rows = 0;
+  std::string guard;                            // guidance's guard, as it writes itself; may be empty
+  std::string config;                           // the resolved config, JSON
+  std::map<std::string, std::string> versions;  // of program and LibTorch
 };
 
 // What is saved and restored, by reference.
@@ -52,10 +82,11 @@ struct RunTensors {
 // <folder>/step-N.
 std::filesystem::path folder_of(const std::filesystem::path& folder, int64_t step);
 
-// Writes <folder>/step-N and removes older ones beyond keep_last. Throws Error{User} if it cannot be written (nothing
-// is left behind then, older checkpoints are untouched).
+// Writes <folder>/step-N, and then removes others as `retention` says, by the scores of their steps. The parent of
+// `folder` must be there. Throws Error{User} if it cannot be written, Error{Device} naming the tensor if a number is
+// not finite: nothing is left behind then, and older checkpoints are untouched.
 std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,
-                           int64_t keep_last);
+                           const Retention& retention, const Scores& scores = {});
 
 // A checkpoint that passed its manifest, not yet loaded.
 struct Found {
@@ -67,6 +98,14 @@ struct Found {
 // goes into `skipped`, one sentence each. nullopt if there is none.
 std::optional<Found> find_newest(const std::filesystem::path& folder, const model::ModelConfig& config,
                                  std::vector<std::string>& skipped);
+
+// The one that `name` says: "12" or "step-12" of `folder`, or a path. Throws Error{User} if it is not there,
+// Error{Data} if it is damaged or another model's.
+Found find_named(const std::filesystem::path& folder, const std::string& name, const model::ModelConfig& config);
+
+// Moves the checkpoints of steps after `step` to <folder>/set-aside-M-of-step-N, and returns their new paths: a run
+// that goes on from an earlier one must not be taken for theirs, and what is whole is never deleted for it.
+std::vector<std::filesystem::path> set_aside_later(const std::filesystem::path& folder, int64_t step);
 
 // Fills master weights and moments in place. Throws Error{Data} for a tensor that is missing or of another shape.
 void load_tensors(const std::filesystem::path& checkpoint, const RunTensors& tensors);

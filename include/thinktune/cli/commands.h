@@ -14,7 +14,9 @@ namespace thinktune::cli {
 struct TrainCommand {
   std::string config;
   std::vector<std::string> set;  // "a.b=c"
-  bool resume = false;
+  std::string resume;            // "newest", or the checkpoint: "12", "step-12", a path; empty: a new run
+  bool allow_changed = false;
+  bool verify_resume = false;
   bool dry_run = false;
   int64_t stop_after = 0;  // steps of this call; 0: to the end
   int64_t nproc = 0;       // ranks on this machine, to be started here; 0: this process is what its environment says

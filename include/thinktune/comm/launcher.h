@@ -14,9 +14,9 @@ bool is_launched();
 // "error: " on is held back until all have ended.
 //
 // When a rank fails the others are stopped; its error comes last, and its exit code (128 + N if signal N killed it) is
-// returned. SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on to all ranks; those that do not end by an ending
-// one within ten seconds are killed. If this process dies, the ranks die with it. Throws Error{Device} if a process
-// cannot be started. To be called before other threads run.
+// returned. SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on to all ranks; those that do not end within ten
+// seconds of a second ending one are killed. If this process dies, the ranks die with it. Throws Error{Device} if a
+// process cannot be started. To be called before other threads run.
 int launch_local(int64_t num_ranks);
 
 }  // namespace thinktune::comm

@@ -43,6 +43,14 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 // Flushes a folder's own entries (its renames) to the disk.
 void sync_folder(const std::filesystem::path& folder);
 
+// All four throw Error{User} with the system's reason. The first two flush the parents' entries, the third the entries
+// of to's parent; what remove_tree has removed may be there again after a power loss. Paths that are there already, or
+// not there any more, are no error.
+void make_folders(const std::filesystem::path& folder);  // parents too
+void make_folder(const std::filesystem::path& folder);   // its parent must be there
+void rename_and_sync(const std::filesystem::path& from, const std::filesystem::path& to);
+void remove_tree(const std::filesystem::path& path);
+
 // Throws Error{User} if it cannot be opened, Error{Data} if it cannot be read to its end; `what` names the file's part
 // in the message ("config", "manifest").
 std::string read_file(const std::filesystem::path& path, std::string_view what);

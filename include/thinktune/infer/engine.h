@@ -89,6 +89,13 @@ class Engine {
   // As release(): what follows is computed with the weights as they are then.
   void weights_changed() { release(); }
 
+  // Called before each token of generate(); what it throws ends the call, and the engine can be used again.
+  void before_each_round(std::function<void()> callback);
+
+  // EngineOptions::max_sequences: changes how many are decoded together, not what they say.
+  int64_t max_sequences() const;
+  void set_max_sequences(int64_t count);
+
   // result[r][s]: sample s of request r. `key` gives seed, stream and step. Throws Error{User}, before anything is
   // computed, if prompt and new tokens of a request together exceed the model's positions or the bound of the keys and
   // values.

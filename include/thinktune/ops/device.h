@@ -4,6 +4,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <exception>
 #include <string>
 
 namespace thinktune::ops {
@@ -62,6 +63,9 @@ struct DeviceMemory {
 };
 DeviceMemory memory_of(at::Device device);
 void reset_peak_memory(at::Device device);
+
+// Whether it says that memory, the host's or a GPU's, could not be had.
+bool is_out_of_memory(const std::exception& error);
 
 // Names what happens during its life in the time line of NVIDIA's profilers (NVTX). Nothing in a build without CUDA.
 class ProfilerRange {

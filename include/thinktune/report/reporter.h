@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,7 +52,8 @@ struct StepSeconds {
   double teacher = 0;
   double old_logprobs = 0;
   double update = 0;
-  double total = 0;  // of the whole step, what is not named above included
+  double total = 0;       // of the whole step, what is not named above included
+  double checkpoint = 0;  // not in total: how long saving has held the run up since the step before
 };
 
 struct StepReport {
@@ -83,16 +86,22 @@ struct BenchmarkReport {
 
 enum class RunStart { New, Resumed };
 
+// Rows of metrics.jsonl and eval.jsonl.
+struct RowCounts {
+  int64_t metrics = std::numeric_limits<int64_t>::max();
+  int64_t evaluations = std::numeric_limits<int64_t>::max();
+};
+
 class JsonLines;
 
 // One object a run and a run folder; one thread.
 class Reporter {
  public:
-  // Makes the folder. New: throws Error{User} if it holds a run's metrics already. Resumed: drops what was written of
-  // steps after `steps_done`, and a last line that a crash left unfinished; throws Error{Data} for a damaged line
-  // before it. Throws Error{User} if another process is writing to the folder or if it cannot be written.
+  // Makes the folder, in which nobody else may write. New: throws Error{User} if it holds a run's metrics already.
+  // Resumed: drops what was written of steps after `steps_done`, and what a crash left unfinished behind the first
+  // `flushed` rows; throws Error{Data} for a damaged line among these. Throws Error{User} if it cannot be written.
   Reporter(std::filesystem::path folder, const ReportOptions& options, Decode decode, RunStart start,
-           int64_t steps_done = 0);
+           int64_t steps_done = 0, const RowCounts& flushed = {});
   ~Reporter();
 
   // config.json. If a resumed run's differs from what is there, the old one is kept as config.before-step-<next
@@ -114,6 +123,8 @@ class Reporter {
   // more steps than the files.
   void sync();
 
+  RowCounts row_counts() const;
+
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
@@ -129,6 +140,15 @@ class Reporter {
   std::unique_ptr<EventWriter> events_;
   ZeroRewardWatcher zero_reward_;
 };
+
+// The metric of every evaluation on `benchmark` in a run's folder, by steps done; rows that cannot be read are left
+// out.
+std::map<int64_t, double> read_evaluations(const std::filesystem::path& folder, std::string_view benchmark,
+                                           const std::string& metric);
+
+// Moves what a run has written into its folder, all of the above but its config, to <folder>/set-aside-N, and returns
+// that; empty if there are no rows.
+std::filesystem::path set_aside_results(const std::filesystem::path& folder);
 
 // "step 12/200  reward 0.453  guided 12 % (valid 85 %)  length 210 (guided 260)  3120 tok/s  1 h 05 min left
 //  [sample 3.1 + teacher 0.8 + old log-probs 0.4 + update 5.0 of 9.6 s]", in one line.

@@ -19,6 +19,7 @@
 #include "thinktune/train/options.h"
 #include "thinktune/train/policy.h"
 #include "thinktune/train/sharded_weights.h"
+#include "thinktune/train/stop_points.h"
 #include "thinktune/train/update_statistics.h"
 
 namespace thinktune::train {
@@ -35,6 +36,7 @@ class PromptStream {
 
   int64_t size() const { return std::ssize(prompts_); }
   int64_t num_too_long() const { return num_too_long_; }
+  std::string checksum() const;  // of all prompts in their order, their answers included (XXH3)
 
  private:
   static std::vector<rollout::Prompt> build(const std::vector<data::Problem>& problems,
@@ -50,7 +52,8 @@ class PromptStream {
 struct Run {
   TrainOptions options;
   std::unique_ptr<comm::Communicator> comm;  // null before the set-up: one rank
-  at::Device device = at::kCPU;              // of weights, optimiser and every pass
+  std::unique_ptr<StopPoints> stops;
+  at::Device device = at::kCPU;  // of weights, optimiser and every pass
   model::ModelConfig config;
   model::Vocabulary vocabulary;
   std::unique_ptr<model::Decoder> decoder;
@@ -79,8 +82,8 @@ struct StepRecord {
 };
 
 // One training step; `step` counts from 0; every rank takes it. The record is the same on all ranks but for the times,
-// which are each rank's own, waiting included. Throws Error{Device} before the update if a loss or a gradient is not
-// finite.
+// which are each rank's own, waiting included. Throws Error{Device} before the update if a weight, a loss or a gradient
+// is not finite, and core::Stopped, before the first update, if the run was asked to stop.
 StepRecord train_step(Run& run, int64_t step);
 
 }  // namespace thinktune::train

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "thinktune/checkpoint/checkpoint.h"
+#include "thinktune/checkpoint/saver.h"
 #include "thinktune/comm/communicator.h"
+#include "thinktune/core/folder_lock.h"
 #include "thinktune/eval/evaluator.h"
 #include "thinktune/train/options.h"
 #include "thinktune/train/run.h"
@@ -25,11 +28,21 @@ struct Evaluation {
   double seconds = 0;
 };
 
+struct RunRequest {
+  bool resume = false;         // go on from the newest whole checkpoint of the output folder
+  std::string from;            // with resume: another one, "12", "step-12" or a path
+  bool allow_changed = false;  // with resume: although settings have changed that change the mathematics
+  int64_t max_steps = 0;       // of this call; 0: to the end
+};
+
 struct TrainSummary {
   std::vector<Evaluation> evaluations;  // of this call, in order
   int64_t steps_done = 0;
   double train_s = 0;                // steps of this call, evaluations and checkpoints left out
-  std::filesystem::path checkpoint;  // the last one
+  std::filesystem::path checkpoint;  // the last one; empty: none was made
+  int stop_signal = 0;               // that ended the call before its time; 0: none
+  // What saving cost: how long training waited in all, and the mean step beside a save and without one (0: none was).
+  double held_up_s = 0, step_beside_save_s = 0, step_alone_s = 0;
 };
 
 class Trainer {
@@ -41,24 +54,49 @@ class Trainer {
   Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher = nullptr,
           std::unique_ptr<comm::Communicator> comm = nullptr);
 
-  // Runs to the last step, or for at most `max_steps` steps in this call (0: no limit; the state is saved then). With
-  // `resume` goes on from the newest whole checkpoint of the output folder; what it passes over is logged. Throws
-  // Error{User} if there is nothing to resume, the run is finished, or, without `resume`, the folder holds a run's
-  // results or checkpoints already.
-  TrainSummary run(bool resume, int64_t max_steps = 0);
+  // Runs to the last step, or to the last of this call, and saves. A resume logs which checkpoints it passes over, and
+  // which settings have changed; a run that ended before its first checkpoint begins anew. SIGINT and SIGTERM end the
+  // call early, with the state of the last whole step saved; SIGUSR1 saves at the end of the step. Throws Error{User}
+  // if there is nothing to resume, the run is finished, settings have changed that may not, another process is at work
+  // in the folder, or, without a resume, the folder holds a run's results or checkpoints already. To be called once.
+  TrainSummary run(const RunRequest& request = {});
 
   const Run& parts() const { return run_; }
+  StopPoints& stops() { return *run_.stops; }
+
+  // After run() has thrown: where it was, and the newest whole checkpoint that it knows of (empty: none). Waits for a
+  // save that is under way.
+  std::filesystem::path last_checkpoint();
+  int64_t steps_done() const { return steps_done_; }
 
  private:
-  checkpoint::Found find_checkpoint();  // on every rank what rank 0 has found
-  int64_t start(bool resume);           // steps done
-  std::unique_ptr<report::Reporter> open_reporter(bool resume, int64_t steps_done);  // null but on rank 0
+  struct Before;  // what a step moves before its first update
+
+  std::optional<checkpoint::Found> find_checkpoint(const RunRequest& request);  // on every rank what rank 0 has found
+  void start(const RunRequest& request);
+  void open_reporter(const std::optional<checkpoint::Found>& found);  // on rank 0
+  void check_changes(const checkpoint::Found& found, bool allow_changed) const;
   void restore(const checkpoint::Found& found);
-  void evaluate(report::Reporter* reporter, int64_t steps_done, TrainSummary& summary);
-  std::filesystem::path save(int64_t steps_done);
+  bool has_evaluation(int64_t steps_done);
+  bool evaluation_is_due() const;
+  bool take_step();  // false: it was given up
+  void report_step(const StepRecord& record);
+  void evaluate();
+  bool is_best() const;
+  void save(bool goes_on);
+  void finish();
 
   Run run_;
   std::string config_json_;
+  std::unique_ptr<core::FolderLock> lock_;  // these three on rank 0 only
+  std::unique_ptr<report::Reporter> reporter_;
+  std::unique_ptr<checkpoint::Saver> saver_;
+  checkpoint::Scores scores_;
+  int64_t steps_done_ = 0, saved_step_ = -1;  // of the last checkpoint; -1: none
+  std::filesystem::path resumed_from_;
+  TrainSummary summary_;
+  int64_t steps_timed_ = 0, steps_beside_save_ = 0;
+  double beside_save_s_ = 0, held_up_before_s_ = 0;
 };
 
 }  // namespace thinktune::train

@@ -1,0 +1,138 @@
+#include "thinktune/checkpoint/saver.h"
+
+#include <ATen/ATen.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "thinktune/core/clock.h"
+#include "thinktune/core/error.h"
+
+namespace thinktune::checkpoint {
+namespace {
+
+at::Tensor copy_of(const at::Tensor& tensor) {
+  return at::empty(tensor.sizes(), tensor.options().device(at::kCPU).requires_grad(false)).copy_(tensor.detach());
+}
+
+std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> copies;
+  for (const at::Tensor& tensor : tensors) copies.push_back(copy_of(tensor));
+  return copies;
+}
+
+// What start() writes from. The policy's f32 weights are the master weights themselves.
+struct Snapshot {
+  RunState state;
+  RunTensors tensors;
+  model::Weights policy;
+
+  Snapshot(const RunState& run_state, const RunTensors& run) : state(run_state), tensors(run) {
+    at::NoGradGuard no_grad;
+    tensors.master = copies_of(run.master);
+    tensors.first_moments = copies_of(run.first_moments);
+    tensors.second_moments = copies_of(run.second_moments);
+    size_t number = 0;
+    policy = model::map_weights(*run.policy, [&](const at::Tensor& weight) {
+      const size_t i = number++;
+      return weight.is_alias_of(run.master[i]) ? tensors.master[i] : copy_of(weight);
+    });
+    tensors.policy = &policy;
+  }
+};
+
+// Threads that are made meanwhile take no signals: those go to the thread that trains.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace
+
+Saver::Saver(std::filesystem::path folder, const Retention& retention)
+    : folder_(std::move(folder)), retention_(retention) {}
+
+Saver::~Saver() {
+  if (thread_.joinable()) thread_.join();
+  if (!error_) return;
+  try {
+    std::rethrow_exception(error_);
+  } catch (const std::exception& error) {
+    spdlog::error("a checkpoint was not saved: {}", error.what());
+  }
+}
+
+void Saver::check() {
+  if (busy_) return;
+  if (thread_.joinable()) thread_.join();
+  const std::lock_guard lock(mutex_);
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void Saver::finish() {
+  if (thread_.joinable()) thread_.join();
+  check();
+}
+
+void Saver::wait() {
+  core::Stopwatch watch;
+  finish();
+  held_up_s_ += watch.seconds();
+}
+
+void Saver::start(const RunState& state, const RunTensors& tensors, const Scores& scores) {
+  core::Stopwatch watch;
+  finish();
+  auto snapshot = std::make_shared<Snapshot>(state, tensors);
+  const double held_up_s = watch.seconds();
+  held_up_s_ += held_up_s;
+  busy_ = true;
+  const SignalsBlocked blocked;
+  thread_ = std::thread([this, snapshot = std::move(snapshot), scores, held_up_s]() mutable {
+    try {
+      write(snapshot->state, snapshot->tensors, scores, held_up_s);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      error_ = std::current_exception();
+    }
+    snapshot.reset();
+    busy_ = false;
+  });
+}
+
+void Saver::save(const RunState& state, const RunTensors& tensors, const Scores& scores) {
+  core::Stopwatch watch;
+  finish();
+  write(state, tensors, scores, -1);
+  held_up_s_ += watch.seconds();
+}
+
+void Saver::write(const RunState& state, const RunTensors& tensors, const Scores& scores, double held_up_s) {
+  core::Stopwatch watch;
+  const std::filesystem::path path = checkpoint::save(folder_, state, tensors, retention_, scores);
+  {
+    const std::lock_guard lock(mutex_);
+    newest_ = path;
+  }
+  if (held_up_s < 0)
+    spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
+  else
+    spdlog::info("saved {} (held up training for {}, written beside it in {})", path.string(),
+                 core::human_duration(held_up_s), core::human_duration(watch.seconds()));
+}
+
+std::filesystem::path Saver::newest() {
+  const std::lock_guard lock(mutex_);
+  return newest_;
+}
+
+}  // namespace thinktune::checkpoint

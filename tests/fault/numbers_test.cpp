@@ -1,0 +1,120 @@
+// Numbers that are not finite, and memory that does not suffice.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <fstream>
+#include <limits>
+
+#include "fault/small_runs.h"
+
+namespace thinktune::fault {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class Numbers : public SmallRuns {};
+
+// In the embedding's row of a token that no text has: no loss and no gradient would show it.
+TEST_F(Numbers, ANotFiniteWeightStopsBeforeTheUpdateAndTheLastCheckpointIsWhole) {
+  const train::TrainOptions o = options("weight");
+  auto trainer = std::make_unique<train::Trainer>(o, "{}\n", train::test::answering_teacher(o));
+  const at::Tensor embedding = trainer->parts().policy->compute_weights().embedding;
+  std::vector<at::Tensor> before;
+  trainer->stops().observer = [&](int64_t step, const std::string& phase) {
+    if (step != 2 || phase != "sampling" || !before.empty()) return;
+    at::NoGradGuard no_grad;
+    embedding.detach()[299][3].fill_(kNan);
+    before = train::test::copies(trainer->parts().policy->parameters());
+  };
+  const core::Error error = train::test::error_of([&] { trainer->run(); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("step 3: a weight of model.embed_tokens.weight is not finite"),
+                                  HasSubstr("nothing was updated"), HasSubstr("the last checkpoint is whole")));
+  EXPECT_TRUE(train::test::same_bits(before, trainer->parts().policy->parameters()));
+  EXPECT_EQ(trainer->last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-2");
+  EXPECT_NO_THROW(checkpoint::verify(trainer->last_checkpoint()));
+  trainer.reset();
+  const train::TrainOptions whole = options("whole");
+  train(whole);
+  go_on(o);
+  train::test::expect_same_results(whole, o);
+}
+
+TEST_F(Numbers, ANotFiniteMomentIsNotSaved) {
+  train::TrainOptions o = options("moment");
+  o.checkpoint.background = false;  // else the next step may meet it first
+  train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+  trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+    if (step == 1 && phase == "saving") trainer.parts().optimiser->second_moments()[0].view({-1})[5].fill_(kNan);
+  };
+  const core::Error error = train::test::error_of([&] { trainer.run(); });
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("after step 2: second_moment.0 holds a number that is not finite"),
+                                  HasSubstr("the last checkpoint is whole")));
+  EXPECT_EQ(trainer.last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
+  EXPECT_NO_THROW(checkpoint::verify(trainer.last_checkpoint()));
+}
+
+// The address space is limited to what is there and a little more: as many sequences as asked for do not fit.
+TEST_F(Numbers, OutOfMemoryInSamplingGoesOnWithFewerSequences) {
+  train::TrainOptions o = options("memory");
+  // 2 KiB of keys and values a token.
+  model::ModelConfig config = thinktune::test::tiny_config();
+  config.num_kv_heads = 4;
+  config.head_dim = config.rotary_dim = 64;
+  const model::Weights weights = thinktune::test::random_weights(config, 1, at::kFloat);
+  thinktune::test::bias_end_of_turn(weights, train::test::kNeverEnds);
+  o.model = (folder_.path() / "long").string();
+  fs::create_directories(o.model);
+  model::save_pretrained(o.model, config, weights, thinktune::test::byte_vocabulary(config));
+  o.rollout.max_new_tokens = 300;
+  o.rollout.group_size = 16;
+  o.guidance.enabled = false;
+  const auto step_of = [&](int64_t room_bytes) {
+    const auto run = train::test::make_run(o);
+    if (room_bytes > 0) {
+      int64_t pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const auto limit = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + room_bytes);
+      const rlimit limits = {limit, limit};
+      if (::setrlimit(RLIMIT_AS, &limits) != 0) throw std::runtime_error("no limit");
+    }
+    const train::StepRecord record = train::train_step(*run, 0);
+    std::string text;
+    for (const rollout::Group& group : record.groups)
+      for (const rollout::Rollout& rollout : group.rollouts) text += rollout.text + "\n";
+    return std::pair(text, run->engine->max_sequences());
+  };
+  EXPECT_EQ(in_child([&] { std::ofstream(folder_.path() / "unlimited") << step_of(0).first; }), 0);
+  EXPECT_EQ(in_child([&] {
+              const auto [text, sequences] = step_of(10 << 20);
+              std::ofstream(folder_.path() / "limited") << text;
+              std::ofstream(folder_.path() / "sequences") << sequences;
+            }),
+            0);
+  const auto content = [&](const char* name) { return core::read_file(folder_.path() / name, "text"); };
+  EXPECT_GT(content("unlimited").size(), 1000U);
+  EXPECT_TRUE(content("unlimited") == content("limited"));
+  EXPECT_LT(std::stoll(content("sequences")), o.engine.max_sequences);
+}
+
+TEST_F(Numbers, OutOfMemoryWithASingleSequenceStopsClearly) {
+  const train::TrainOptions o = options("none");
+  train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+  // The phase begins outside of what is tried again; the rounds inside of it are tried with fewer and fewer sequences.
+  bool begun = false;
+  trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+    if (step == 1 && phase == "sampling" && std::exchange(begun, true)) throw std::bad_alloc();
+  };
+  const core::Error error = train::test::error_of([&] { trainer.run(); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("step 2: out of memory while sampling one sequence of up to"),
+                                  HasSubstr("rollout.max_new_tokens")));
+  EXPECT_EQ(trainer.last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
+}
+
+}  // namespace
+}  // namespace thinktune::fault

@@ -1,0 +1,167 @@
+// Which checkpoint a run goes on from, with which settings, and which checkpoints stay.
+#include <set>
+
+#include "fault/process.h"
+
+namespace thinktune::cli {
+namespace {
+
+using fault::Process;
+using ::testing::ElementsAre;
+
+class ResumeRules : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    write_config({{"steps", 4}, {"checkpoint", {{"every", 1}, {"keep_last", 0}}}});
+  }
+
+  std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(output_ / "checkpoints"))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+};
+
+TEST_F(ResumeRules, ANamedCheckpointAndLaterOnesAreSetAside) {
+  expect_success(train());
+  const std::string last = read_text(output_ / "checkpoints" / "step-4" / "training_state.safetensors");
+  const Outcome outcome = train({"--resume=2"});
+  expect_success(outcome);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("step-2 after step 2"), HasSubstr("a later checkpoint was set aside")));
+  EXPECT_THAT(checkpoints(),
+              ElementsAre("set-aside-1-of-step-3", "set-aside-1-of-step-4", "step-1", "step-2", "step-3", "step-4"));
+  EXPECT_EQ(read_text(output_ / "checkpoints" / "step-4" / "training_state.safetensors"), last);
+  EXPECT_EQ(read_rows(output_ / "metrics.jsonl").size(), 4U);
+}
+
+TEST_F(ResumeRules, ANamedCheckpointThatIsNotThereOrDamagedIsRefused) {
+  expect_success(train({"--stop-after", "2"}));
+  expect_refused(train({"--resume=7"}), {"there is no checkpoint 7 in", "there are step-2, step-1"});
+  const fs::path file = output_ / "checkpoints" / "step-1" / "training_state.safetensors";
+  fs::resize_file(file, fs::file_size(file) - 1);
+  expect_refused(train({"--resume=step-1"}), {"step-1 is damaged", "training_state.safetensors has"});
+  expect_success(train({"--resume=" + (output_ / "checkpoints" / "step-2").string()}));
+}
+
+TEST_F(ResumeRules, HarmlessChangesAreListed) {
+  expect_success(train({"--stop-after", "2"}));
+  const Outcome outcome =
+      train({"--resume", "--set", "checkpoint.keep_last=1", "--set", "report.rollouts_every=2", "--set", "threads=1"});
+  expect_success(outcome);
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("changed since the checkpoint: checkpoint.keep_last: 0 → 1"),
+                    HasSubstr("report.rollouts_every: 1 → 2"), HasSubstr("threads: 0 → 1 (last bits may differ)")));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-4"));
+}
+
+TEST_F(ResumeRules, ChangesOfTheMathematicsNeedAllowChanged) {
+  expect_success(train({"--stop-after", "2"}));
+  const auto before = snapshot(output_ / "checkpoints");
+  const std::vector<std::string> changed = {"--resume", "--set", "optim.lr=0.002", "--set", "report.console_every=2"};
+  const Outcome refused = train(changed);
+  expect_refused(refused,
+                 {"step-2 was written by a run with other settings", "optim.lr: 0.001 → 0.002", "--allow-changed"});
+  EXPECT_THAT(refused.err.substr(refused.err.find("error: ")), Not(HasSubstr("console_every")));
+  EXPECT_TRUE(snapshot(output_ / "checkpoints") == before);
+  EXPECT_EQ(read_rows(output_ / "metrics.jsonl").size(), 2U);
+  std::vector<std::string> allowed = changed;
+  allowed.push_back("--allow-changed");
+  expect_success(train(allowed));
+}
+
+TEST_F(ResumeRules, OtherProblemsUnderTheSameNameAreAChange) {
+  expect_success(train({"--stop-after", "2"}));
+  std::string text = read_text(data_);
+  text.replace(text.find("2+2?"), 4, "3+1?");
+  write_text(data_, text);
+  expect_refused(train({"--resume"}), {"the training problems, as prompts, are others than those of the checkpoint"});
+  expect_success(train({"--resume", "--allow-changed"}));
+}
+
+// The number of steps is part of the schedules: harmless only where they are constant.
+TEST_F(ResumeRules, MoreStepsThanBefore) {
+  expect_success(train());
+  expect_refused(train({"--resume", "--set", "steps=6"}), {"steps: 4 → 6"});
+  write_config({{"steps", 2},
+                {"guidance", {{"schedule", {{"kind", "constant"}}}}},
+                {"output", (folder_.path() / "other").string()}});
+  expect_success(train());
+  expect_success(train({"--resume", "--set", "steps=3"}));
+  expect_refused(train({"--resume", "--set", "steps=3"}), {"is finished: 3 of 3 steps are done"});
+}
+
+TEST_F(ResumeRules, TheBestOfAnEvaluationStay) {
+  // A random model answers nothing right; what is measured is in eval.jsonl, which is all that a resume goes by.
+  write_config(
+      {{"steps", 6}, {"eval", {{"every", 1}}}, {"checkpoint", {{"every", 2}, {"keep_last", 1}, {"keep_best", 1}}}});
+  expect_success(train({"--stop-after", "2"}));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-1", "step-2")) << "the first is the best while nothing is better";
+  std::string rows;
+  for (json row : read_rows(output_ / "eval.jsonl")) {
+    if (row["step"] == 2) row["accuracy"] = 0.5;
+    rows += row.dump() + "\n";
+  }
+  write_text(output_ / "eval.jsonl", rows);
+  expect_success(train({"--resume"}));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-2", "step-6"));
+  expect_refused(train({"--set", "eval.every=0"}), {"checkpoint.keep_best goes by evaluations"});
+}
+
+TEST_F(ResumeRules, VerifyResumeOfAUsersConfig) {
+  write_config({{"steps", 20}, {"rollout", {{"max_new_tokens", 200}}}});
+  const Outcome outcome = train({"--verify-resume"});
+  expect_success(outcome);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("3 steps in one go, and 3 steps killed (SIGKILL) in the second step"),
+                                 HasSubstr("the same bytes in all")));
+  EXPECT_FALSE(fs::exists(output_.string() + ".verify-resume"));
+  EXPECT_FALSE(fs::exists(output_));
+}
+
+// A reward that goes by a clock: the resumed run cannot be the same.
+TEST_F(ResumeRules, VerifyResumeFindsWhatDependsOnMoreThanTheSeed) {
+  const fs::path script = folder_.path() / "reward.sh";
+  write_text(script, R"(#!/bin/sh
+while read -r line; do
+  id=${line#*'"id":'}
+  echo "{\"id\": ${id%%,*}, \"reward\": 0.$(date +%N)}"
+done
+)");
+  fs::permissions(script, fs::perms::owner_all);
+  write_config({{"reward", {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}}}});
+  const Outcome outcome = train({"--verify-resume"});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("error: the resumed run differs: "), HasSubstr("metrics.jsonl in row 1, "),
+                                 HasSubstr("reward.command")));
+}
+
+TEST_F(ResumeRules, AClockThatJumpsChangesNothing) {
+  write_config({{"steps", 3}, {"checkpoint", {{"every", 1}}}});
+  expect_success(train());
+  const fs::path jumped = folder_.path() / "jumped";
+  Process process({"train", "--config", config_.string(), "--set", "output=" + jumped.string()}, folder_.path(),
+                  {"LD_PRELOAD=" TT_CLOCK_JUMPS});
+  ASSERT_EQ(process.wait(), 0) << process.err();
+  for (const char* name : {"model.safetensors", "training_state.safetensors"})
+    EXPECT_EQ(read_text(jumped / "checkpoints" / "step-3" / name),
+              read_text(output_ / "checkpoints" / "step-3" / name));
+  std::vector<json> first = read_rows(output_ / "metrics.jsonl"), second = read_rows(jumped / "metrics.jsonl");
+  ASSERT_EQ(first.size(), second.size());
+  std::set<std::string> stamps;
+  for (size_t i = 0; i < first.size(); ++i) {
+    stamps.insert(second[i]["time/utc"].get<std::string>().substr(0, 13));
+    EXPECT_GE(second[i]["time/step_s"], 0.0);
+    EXPECT_LT(second[i]["time/step_s"], 60.0);
+    json kept[2];
+    for (const auto& [row, result] : {std::pair(&first[i], &kept[0]), std::pair(&second[i], &kept[1])})
+      for (const auto& [key, value] : row->items())
+        if (!key.starts_with("time/")) (*result)[key] = value;
+    EXPECT_EQ(kept[0], kept[1]);
+  }
+  EXPECT_GT(stamps.size(), 1U) << "the clock has not jumped";
+}
+
+}  // namespace
+}  // namespace thinktune::cli

@@ -1,0 +1,158 @@
+// Signals that ask the program to stop or to save, and what it says when it stops.
+#include "fault/process.h"
+
+namespace thinktune::cli {
+namespace {
+
+using fault::Process;
+
+class Signals : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    write_config({{"steps", 40}, {"rollout", {{"max_new_tokens", 40}}}, {"eval", {{"every", 25}}}});
+  }
+
+  std::vector<std::string> command(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> words = {"train", "--config", config_.string()};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  int64_t num_rows() const {
+    return fs::exists(output_ / "metrics.jsonl") ? std::ssize(read_rows(output_ / "metrics.jsonl")) : 0;
+  }
+  std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    if (fs::exists(output_ / "checkpoints"))
+      for (const auto& entry : fs::directory_iterator(output_ / "checkpoints"))
+        names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  static json without_times(const json& row) {
+    json kept;
+    for (const auto& [key, value] : row.items())
+      if (!key.starts_with("time/")) kept[key] = value;
+    return kept;
+  }
+
+  // The results of the run in `output`, but for times.
+  std::map<std::string, std::string> results(const fs::path& output) const {
+    std::map<std::string, std::string> all = snapshot(output / "rollouts");
+    for (const char* name : {"metrics.jsonl", "eval.jsonl"})
+      for (const json& row : read_rows(output / name)) all[name] += without_times(row).dump() + "\n";
+    for (const char* name : {"model.safetensors", "training_state.safetensors"})
+      all[name] = read_text(output / "checkpoints" / "step-40" / name);
+    return all;
+  }
+
+  void expect_equal_to_undisturbed() {
+    const fs::path undisturbed = folder_.path() / "undisturbed";
+    expect_success(train({"--set", "output=" + undisturbed.string()}));
+    EXPECT_TRUE(results(undisturbed) == results(output_));
+  }
+};
+
+TEST_F(Signals, AStopSavesAndSaysHowToGoOn) {
+  for (const auto& [signal, name, rows] : {std::tuple(SIGTERM, "SIGTERM", 3), std::tuple(SIGINT, "SIGINT", 8)}) {
+    const bool resumes = fs::exists(output_);
+    Process process(command(resumes ? std::vector<std::string>{"--resume"} : std::vector<std::string>{}),
+                    folder_.path());
+    ASSERT_TRUE(process.wait_until([&, rows = rows] { return num_rows() >= rows; })) << process.err();
+    process.send(signal);
+    EXPECT_EQ(process.wait(), 128 + signal) << process.err();
+    const int64_t steps = num_rows();
+    EXPECT_LT(steps, 40);
+    EXPECT_TRUE(fs::exists(output_ / "checkpoints" / ("step-" + std::to_string(steps)) / "manifest.json"));
+    EXPECT_THAT(
+        process.err(),
+        AllOf(HasSubstr("stopped by " + std::string(name) + " after step " + std::to_string(steps) + " of 40"),
+              HasSubstr("saved, and whole: " + (output_ / "checkpoints" / ("step-" + std::to_string(steps))).string()),
+              HasSubstr("to go on: " + std::string(TT_BINARY) + " train --config " + config_.string() + " --resume")));
+    EXPECT_THAT(process.err(), Not(HasSubstr("error: ")));
+  }
+  expect_success(train({"--resume"}));
+  expect_equal_to_undisturbed();
+}
+
+TEST_F(Signals, ASecondOneEndsAtOnceAndLosesNothingSaved) {
+  write_config({{"steps", 40},
+                {"rollout", {{"max_new_tokens", 40}}},
+                {"eval", {{"every", 25}}},
+                {"checkpoint", {{"every", 1}}}});
+  Process process(command(), folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return num_rows() >= 4; })) << process.err();
+  process.send(SIGTERM);
+  process.send(SIGINT);
+  EXPECT_THAT(process.wait(), ::testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+  expect_success(train({"--resume"}));
+  expect_equal_to_undisturbed();
+}
+
+TEST_F(Signals, UserSignalSavesAndTheRunGoesOn) {
+  write_config({{"steps", 40},
+                {"rollout", {{"max_new_tokens", 40}}},
+                {"eval", {{"every", 25}}},
+                {"checkpoint", {{"keep_last", 0}}}});
+  Process process(command(), folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return num_rows() >= 3; })) << process.err();
+  process.send(SIGUSR1);
+  EXPECT_EQ(process.wait(), 0) << process.err();
+  EXPECT_EQ(checkpoints().size(), 2U) << "the one that was asked for, and the last";
+  expect_equal_to_undisturbed();
+}
+
+TEST_F(Signals, AStopBeforeTheFirstCheckpointBeginsAnew) {
+  Process process(
+      command({"--set", "rollout.max_new_tokens=600", "--set", "rollout.prompts_per_step=40", "--set", "steps=2"}),
+      folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "config.json"); })) << process.err();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // signals are watched right after
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait(), 128 + SIGTERM);
+  EXPECT_EQ(num_rows(), 0);
+  EXPECT_THAT(process.err(), HasSubstr("nothing was saved"));
+  const Outcome resumed = train({"--resume"});
+  expect_success(resumed);
+  EXPECT_THAT(resumed.err, HasSubstr("ended before its first checkpoint; it begins anew"));
+  expect_equal_to_undisturbed();
+}
+
+// Both ranks stop after the same step.
+TEST_F(Signals, AStopOfSeveralRanks) {
+  Process process(command({"--nproc", "2", "--set", "threads=1", "--set", "comm.fixed_order=true"}), folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return num_rows() >= 3; })) << process.err();
+  process.send(SIGTERM);
+  EXPECT_EQ(process.wait(), 128 + SIGTERM) << process.err();
+  const int64_t steps = num_rows();
+  EXPECT_TRUE(fs::exists(output_ / "checkpoints" / ("step-" + std::to_string(steps)) / "manifest.json"))
+      << process.err();
+  EXPECT_THAT(process.err(), HasSubstr("stopped by SIGTERM after step " + std::to_string(steps)));
+  expect_success(train({"--resume", "--set", "threads=1", "--set", "comm.fixed_order=true"}));
+  const fs::path undisturbed = folder_.path() / "undisturbed";
+  expect_success(train({"--set", "output=" + undisturbed.string()}));
+  for (const char* name : {"model.safetensors", "training_state.safetensors"})
+    EXPECT_TRUE(read_text(output_ / "checkpoints" / "step-40" / name) ==
+                read_text(undisturbed / "checkpoints" / "step-40" / name));
+}
+
+// A stop by an error says where it was, what was saved, and how to go on.
+TEST_F(Signals, AnErrorSaysWhatWasSavedAndHowToGoOn) {
+  write_config({{"steps", 40}, {"checkpoint", {{"every", 1}}}});
+  Process process(command({"--set", "prompt.suffix= it's"}), folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "checkpoints" / "step-2" / "manifest.json"); }))
+      << process.err();
+  fs::remove_all(output_ / "rollouts");
+  EXPECT_EQ(process.wait(), 2);
+  EXPECT_THAT(process.err(),
+              AllOf(HasSubstr("error: cannot write " + (output_ / "rollouts" / "step-").string()),
+                    HasSubstr("where: step "), HasSubstr(", report; "), HasSubstr(" of 40 steps are done"),
+                    HasSubstr("saved, and whole: " + (output_ / "checkpoints" / "step-").string()),
+                    HasSubstr("to go on: " + std::string(TT_BINARY) + " train --config " + config_.string() +
+                              " --set 'prompt.suffix= it'\\''s' --resume")));
+}
+
+}  // namespace
+}  // namespace thinktune::cli

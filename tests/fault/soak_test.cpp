@@ -1,0 +1,53 @@
+// 200 steps: open files stay what they are. Memory does not yet (README.md): it is printed.
+#include <fstream>
+
+#include "fault/small_runs.h"
+
+namespace thinktune::fault {
+namespace {
+
+int64_t resident_bytes() {
+  int64_t pages = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+int64_t num_open_files() { return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()); }
+
+class Soak : public SmallRuns {};
+
+TEST_F(Soak, OpenFilesAreFlatAndMemoryIsMeasured) {
+  train::TrainOptions o = options("soak");
+  o.steps = 200;
+  o.checkpoint.every = 5;
+  o.eval.every = 10;
+  o.report.tensorboard = true;
+  std::vector<int64_t> memory, files;
+  EXPECT_EQ(in_child([&] {
+              train(o, {}, [&](int64_t step, const std::string& phase) {
+                if (phase != "report" || step < std::ssize(memory)) return;
+                memory.push_back(resident_bytes());
+                files.push_back(num_open_files());
+              });
+              std::ofstream out(folder_.path() / "measured");
+              for (size_t i = 0; i < memory.size(); ++i) out << memory[i] << " " << files[i] << "\n";
+            }),
+            0);
+  std::ifstream in(folder_.path() / "measured");
+  for (int64_t bytes = 0, count = 0; in >> bytes >> count;) {
+    memory.push_back(bytes);
+    files.push_back(count);
+  }
+  ASSERT_EQ(memory.size(), 200U);
+  // The largest of ten steps: what a save or an evaluation takes comes and goes.
+  const int64_t before = *std::max_element(memory.begin() + 10, memory.begin() + 20);
+  const int64_t after = *std::max_element(memory.begin() + 190, memory.end());
+  std::printf("resident after 20 steps %.1f MiB, after 200 steps %.1f MiB (%+.2f %%), %ld and %ld open files\n",
+              static_cast<double>(before) / (1 << 20), static_cast<double>(after) / (1 << 20),
+              100 * (static_cast<double>(after) / static_cast<double>(before) - 1), static_cast<long>(files[20]),
+              static_cast<long>(files.back()));
+  EXPECT_EQ(files[20], files.back());
+}
+
+}  // namespace
+}  // namespace thinktune::fault
