@@ -11,6 +11,7 @@
 #include "manifest.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/model/family.h"
 #include "thinktune/model/save.h"
 #include "thinktune/weights/safetensors.h"
@@ -94,8 +95,10 @@ void write_tensors(const fs::path& file, const RunTensors& tensors) {
 }
 
 RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config) {
-  const fs::path file = checkpoint / kStateName;
-  const json parsed = json::parse(core::read_file(file, "run state"), nullptr, false);
+  const fs::path file = core::inner_file(checkpoint, kStateName, core::kMaxSideFileBytes);
+  const std::string text = core::read_file(file, "run state");
+  core::check_json_depth(text, file.string());
+  const json parsed = json::parse(text, nullptr, false);
   try {
     if (parsed.at("model") != identity(config))
       throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
@@ -195,7 +198,7 @@ std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfi
 
 void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {
   const at::NoGradGuard no_grad;
-  const weights::Safetensors file(checkpoint / kTensorsName);
+  const weights::Safetensors file(core::inner_file(checkpoint, kTensorsName));
   for (const NamedTensor& t : named(tensors)) {
     const weights::TensorInfo* info = file.find(t.name);
     if (info == nullptr) throw core::data_error(fmt::format("{}: {} is missing", file.where(), t.name));

@@ -7,6 +7,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::checkpoint {
 namespace fs = std::filesystem;
@@ -36,7 +37,10 @@ void write_manifest(const fs::path& folder) {
 void verify_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   if (!fs::exists(path)) damaged(folder, "it has no manifest, so it was never completed");
-  const json manifest = json::parse(core::read_file(path, "manifest"), nullptr, false);
+  const std::string text =
+      core::read_file(core::inner_file(folder, kManifestName, core::kMaxSideFileBytes), "manifest");
+  core::check_json_depth(text, path.string());
+  const json manifest = json::parse(text, nullptr, false);
   if (!manifest.is_object() || manifest.value("format", json()) != 1 || !manifest.contains("files") ||
       !manifest["files"].is_object())
     damaged(folder, "its manifest cannot be read");
@@ -45,7 +49,7 @@ void verify_manifest(const fs::path& folder) {
         !facts.value("bytes", json()).is_number_unsigned())
       damaged(folder, "its manifest cannot be read");
     if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
-    const core::MappedFile file(folder / name);
+    const core::MappedFile file(core::inner_file(folder, name));
     if (file.size() != facts["bytes"].get<uint64_t>())
       damaged(folder,
               fmt::format("{} has {} bytes, {} were written", name, file.size(), facts["bytes"].get<uint64_t>()));

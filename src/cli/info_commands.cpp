@@ -10,6 +10,7 @@
 #include "thinktune/cli/config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/report/table.h"
 
@@ -31,6 +32,7 @@ std::vector<json> read_lines(const fs::path& file) {
   std::string line;
   while (std::getline(lines, line)) {
     if (lines.eof()) break;  // no line break yet: a run that goes on is writing it
+    core::check_json_depth(line, fmt::format("{}:{}", file.string(), rows.size() + 1));
     rows.push_back(json::parse(line, nullptr, false));
     if (!rows.back().is_object())
       throw core::data_error(fmt::format("{}:{}: not a JSON object", file.string(), rows.size()));
@@ -68,12 +70,12 @@ int run_compare(const CompareCommand& command) {
     const fs::path folder = equals == std::string::npos ? argument : argument.substr(equals + 1);
     const std::string name = equals == std::string::npos ? last_name(folder) : argument.substr(0, equals);
     if (!fs::exists(folder / "eval.jsonl"))
-      throw core::data_error(fmt::format("{} is not the output folder of a run: it has no eval.jsonl", folder.string()),
+      throw core::user_error(fmt::format("{} is not the output folder of a run: it has no eval.jsonl", folder.string()),
                              "give the folder that the setting output of the run named");
     const fs::path eval_file = folder / "eval.jsonl", metrics_file = folder / "metrics.jsonl";
     const std::vector<json> evaluations = read_lines(eval_file);
     if (evaluations.empty())
-      throw core::data_error(fmt::format("{} has no evaluation", folder.string()),
+      throw core::user_error(fmt::format("{} has no evaluation", folder.string()),
                              "the run had no held-out problems, or has not come to its first evaluation yet");
     double train_s = 0;
     for (const json& step : read_lines(metrics_file)) train_s += number(step, "time/step_s", metrics_file);

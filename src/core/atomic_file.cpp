@@ -93,9 +93,9 @@ void sync_folder(const fs::path& folder) {
 std::string read_file(const fs::path& path, std::string_view what) {
   std::error_code code;
   if (fs::is_directory(path, code))
-    throw data_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
+    throw user_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw data_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
+  if (!in) throw user_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
   std::ostringstream content;
   content << in.rdbuf();
   if (in.bad()) throw data_error(fmt::format("cannot read the {} {}", what, path.string()));
@@ -104,11 +104,11 @@ std::string read_file(const fs::path& path, std::string_view what) {
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for a writer
-  if (fd < 0) throw data_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
+  if (fd < 0) throw user_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   struct stat info {};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
-    throw data_error(fmt::format("{} is not a regular file", path.string()));
+    throw user_error(fmt::format("{} is not a regular file", path.string()));
   }
   size_ = static_cast<size_t>(info.st_size);
   if (size_ > 0) {

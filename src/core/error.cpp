@@ -23,7 +23,19 @@ Error internal_error(std::string message, std::string hint) {
   return {ErrorKind::Internal, std::move(message), std::move(hint)};
 }
 
-int exit_code(ErrorKind kind) { return kind == ErrorKind::User || kind == ErrorKind::Data ? 2 : 1; }
+int exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::User:
+      return 2;
+    case ErrorKind::Data:
+      return 3;
+    case ErrorKind::Device:
+      return 4;
+    case ErrorKind::Internal:
+      return 5;
+  }
+  return 5;
+}
 
 void check_failed(const char* file, int line, const char* condition, const std::string& message) {
   std::string_view path(file);

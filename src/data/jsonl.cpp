@@ -4,6 +4,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::data {
 namespace {
@@ -11,33 +12,13 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMaxLineBytes = 16u << 20;
-constexpr int kMaxDepth = 64;  // a conversation needs 3; a nesting bomb would cost memory far beyond its own size
-
-bool is_too_deep(std::string_view line) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 json parse_line(std::string_view line, const std::string& where) {
   if (line.size() > kMaxLineBytes)
     throw core::data_error(
         fmt::format("{}: the line is {} bytes long, allowed are {}", where, line.size(), kMaxLineBytes),
         "a JSONL file has one problem a line");
-  if (is_too_deep(line)) throw core::data_error(fmt::format("{}: nested deeper than {} levels", where, kMaxDepth));
+  core::check_json_depth(line, where);
   try {
     json object = json::parse(line);
     if (!object.is_object())

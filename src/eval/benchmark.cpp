@@ -10,6 +10,7 @@
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/progress.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/eval/answers.h"
 
 namespace thinktune::eval {
@@ -93,7 +94,9 @@ class Rows {
       write_json(file, settings);
       return;
     }
-    const ordered_json old = ordered_json::parse(core::read_file(file, "settings"), nullptr, false);
+    const std::string text = core::read_file(file, "settings");
+    core::check_json_depth(text, file.string());
+    const ordered_json old = ordered_json::parse(text, nullptr, false);
     if (old.is_discarded())
       throw core::data_error(fmt::format("{}: not valid JSON", file.string()), "choose another --out");
     const std::string difference = first_difference(old, settings);

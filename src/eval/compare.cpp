@@ -6,6 +6,7 @@
 #include "eval/sample_file.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::eval {
 namespace fs = std::filesystem;
@@ -14,7 +15,9 @@ using nlohmann::ordered_json;
 namespace {
 
 ordered_json read_object(const fs::path& file) {
-  ordered_json json = ordered_json::parse(core::read_file(file, "summary"), nullptr, false);
+  const std::string text = core::read_file(file, "summary");
+  core::check_json_depth(text, file.string());
+  ordered_json json = ordered_json::parse(text, nullptr, false);
   if (!json.is_object()) throw core::data_error(fmt::format("{}: not a JSON object", file.string()));
   return json;
 }

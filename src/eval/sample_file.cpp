@@ -10,6 +10,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/rollout/names.h"
 
 namespace thinktune::eval {
@@ -60,6 +61,7 @@ SampleRows read_sample_rows(const std::filesystem::path& file, const std::vector
   for (size_t number = 1; !rest.empty(); ++number) {
     const size_t length = rest.find('\n');
     if (length == std::string_view::npos) break;
+    core::check_json_depth(rest.substr(0, length), fmt::format("{}:{}", file.string(), number));
     const json row = json::parse(rest.substr(0, length), nullptr, /*allow_exceptions=*/false);
     rest.remove_prefix(length + 1);
     if (row.is_discarded() && rest.empty()) break;

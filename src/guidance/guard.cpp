@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::guidance {
 namespace {
@@ -24,6 +25,7 @@ std::string to_json(const GuardState& state) {
 }
 
 GuardState guard_state_from_json(const std::string& text) {
+  core::check_json_depth(text, "the guidance guard's saved state");
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     GuardState state;

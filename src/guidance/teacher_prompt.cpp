@@ -10,6 +10,7 @@
 #include "guidance/built_in_prompt.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/guidance/reply.h"
 
 namespace thinktune::guidance {
@@ -99,11 +100,14 @@ std::string render_exercise(const Exercise& exercise, const PromptView& view) {
 }
 
 TeacherPrompt TeacherPrompt::parse(std::string_view text, const std::string& where) {
+  core::check_json_depth(text, where);
   json root;
   try {
     root = json::parse(text);
   } catch (const json::parse_error& error) {
-    throw core::data_error(fmt::format("{}: not JSON: {}", where, error.what()));
+    throw core::data_error(fmt::format("{}: not valid JSON at byte {}", where, error.byte));
+  } catch (const json::out_of_range&) {
+    throw core::data_error(fmt::format("{}: not valid JSON: a number is too large", where));
   }
   const ObjectReader reader(root, where);
   reader.allow_only({"system", "examples"});

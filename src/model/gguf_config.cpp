@@ -34,6 +34,7 @@ bool gives(const Rope& rope, const std::vector<double>& divisors, const ModelCon
 // models.
 Rope llama3_rope(const weights::Gguf& gguf, const ModelConfig& config, double theta) {
   const std::vector<double> divisors = factors(gguf, kLlama3Factors, config.rotary_dim / 2);
+  if (divisors.empty()) throw core::data_error(fmt::format("{}: {} has no factor in it", gguf.where(), kLlama3Factors));
   Rope rope{.theta = theta, .scaling = RopeScaling::Llama3, .low_freq_factor = 1.0, .high_freq_factor = 4.0};
   rope.factor = *std::max_element(divisors.begin(), divisors.end());
   rope.original_max_position = 8192;
@@ -198,7 +199,7 @@ void add_windows(const ModelConfig& config, const Family& family, const std::str
   form.metadata.push_back({prefix + "attention.sliding_window", static_cast<uint32_t>(window)});
   if (family.gguf_window_pattern == 0) {
     if (std::any_of(config.windows.begin(), config.windows.end(), [&](int64_t w) { return w != window; }))
-      throw core::data_error(
+      throw core::user_error(
           fmt::format("a GGUF cannot say which layers of this {} model have an attention window", family.name),
           "write a Hugging Face folder instead");
     form.warnings.push_back(fmt::format(
@@ -208,7 +209,7 @@ void add_windows(const ModelConfig& config, const Family& family, const std::str
   }
   for (int64_t layer = 0; layer < config.num_layers; ++layer)
     if (window_of(config, layer) != ((layer + 1) % family.gguf_window_pattern == 0 ? 0 : window))
-      throw core::data_error(
+      throw core::user_error(
           fmt::format("a GGUF cannot say which layers of this {} model have a window: llama.cpp takes every layer but "
                       "every {}th",
                       family.name, family.gguf_window_pattern),
@@ -245,7 +246,7 @@ GgufForm gguf_form(const ModelConfig& config, const Family& family) {
     add_windows(config, family, prefix, form);
   const double assumed = gguf_attention_scale(config);
   if (std::abs(config.attention_scale - assumed) > 1e-6 * assumed)
-    throw core::data_error(
+    throw core::user_error(
         fmt::format("a GGUF cannot say that scores of this {} model are scaled by {}: llama.cpp takes {}", family.name,
                     config.attention_scale, assumed),
         "write a Hugging Face folder instead");
@@ -255,7 +256,8 @@ GgufForm gguf_form(const ModelConfig& config, const Family& family) {
 double gguf_attention_scale(const ModelConfig& config) {
   const bool by_width = (config.family == "gemma2" && config.num_layers == 46) ||
                         (config.family == "gemma3_text" && config.num_layers == 62);
-  const int64_t size = by_width ? config.hidden_size / config.num_heads : config.head_dim;
+  // A file may say that there are no heads, which is found out later.
+  const int64_t size = by_width && config.num_heads > 0 ? config.hidden_size / config.num_heads : config.head_dim;
   return 1.0 / std::sqrt(static_cast<double>(size));
 }
 

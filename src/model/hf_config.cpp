@@ -177,7 +177,8 @@ ModelConfig common_config(const json& config, std::string_view family, const HfD
                                               optional_number(config, "partial_rotary_factor", 1.0, where), where);
   if (!(rotary_share > 0 && rotary_share <= 1))
     throw core::data_error(fmt::format("{}: partial_rotary_factor is {}", where, rotary_share));
-  model.rotary_dim = static_cast<int64_t>(static_cast<double>(model.head_dim) * rotary_share);
+  if (model.head_dim > 0 && model.head_dim <= INT32_MAX)  // else refused below
+    model.rotary_dim = static_cast<int64_t>(static_cast<double>(model.head_dim) * rotary_share);
   if (!defaults.rope_by_layer_type)
     model.rope = model.local_rope = read_rope(parameters, config, defaults.rope_theta, where);
   model.end_of_turn_ids = token_ids(config, "eos_token_id", where);
@@ -299,8 +300,9 @@ nlohmann::ordered_json cap_json(double cap) { return cap > 0 ? nlohmann::ordered
 nlohmann::ordered_json pre_attention_scalar_json(const ModelConfig& config) {
   const double scalar = 1.0 / (config.attention_scale * config.attention_scale);
   const double whole = std::round(scalar);  // published ones are whole numbers
-  return std::abs(scalar - whole) < 1e-6 * scalar ? nlohmann::ordered_json(static_cast<int64_t>(whole))
-                                                  : nlohmann::ordered_json(scalar);
+  return std::abs(scalar - whole) < 1e-6 * scalar && whole < 0x1p53
+             ? nlohmann::ordered_json(static_cast<int64_t>(whole))
+             : nlohmann::ordered_json(scalar);
 }
 
 nlohmann::ordered_json common_json(const ModelConfig& model, std::string_view architecture) {

@@ -11,6 +11,7 @@
 #include "hf_config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/weights/convert.h"
 #include "thinktune/weights/gguf.h"
 #include "thinktune/weights/safetensors.h"
@@ -62,10 +63,10 @@ weights::DType file_dtype(at::ScalarType dtype) {
 
 Pretrained::Pretrained(const fs::path& path) : path_(path) {
   constexpr const char* kWhatIsAModel = "give a Hugging Face folder or a .gguf file";
-  if (path.empty()) throw core::data_error("the path of the model is empty", kWhatIsAModel);
-  if (!fs::exists(path)) throw core::data_error(fmt::format("there is no model at {}", path.string()), kWhatIsAModel);
+  if (path.empty()) throw core::user_error("the path of the model is empty", kWhatIsAModel);
+  if (!fs::exists(path)) throw core::user_error(fmt::format("there is no model at {}", path.string()), kWhatIsAModel);
   if (path.extension() == ".safetensors" || path.extension() == ".json")
-    throw core::data_error(fmt::format("{} is one file of a model", path.string()),
+    throw core::user_error(fmt::format("{} is one file of a model", path.string()),
                            "give the folder that it stands in");
   if (!fs::is_directory(path)) {
     auto gguf = std::make_unique<weights::Gguf>(path);
@@ -77,7 +78,7 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
     drop_ids_without_a_row();
     return;
   }
-  const fs::path file = path / "config.json";
+  const fs::path file = core::inner_file(path, "config.json", core::kMaxSideFileBytes);
   if (!fs::exists(file))
     throw core::data_error(fmt::format("the model folder {} has no config.json", path.string()),
                            "fetch the missing file from where the model came from");
@@ -90,7 +91,8 @@ Pretrained::Pretrained(const fs::path& path) : path_(path) {
                            "use the model's version in BF16 or F16, or a GGUF");
   family_ = &find_family(config["model_type"].get<std::string>(), file.string());
   config_ = family_->config_from_hf(config, file.string());
-  if (const fs::path generation = path / "generation_config.json"; fs::exists(generation))
+  if (const fs::path generation = core::inner_file(path, "generation_config.json", core::kMaxSideFileBytes);
+      fs::exists(generation))
     add_missing(config_.end_of_turn_ids,
                 token_ids(read_config(generation, "generation config"), "eos_token_id", generation.string()));
   source_ = weights::open_safetensors_folder(path);

@@ -6,6 +6,7 @@
 #include "hf_config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/model/pretrained.h"
 #include "thinktune/text/gguf_vocabulary.h"
 #include "thinktune/text/open_tokenizer.h"
@@ -42,7 +43,8 @@ constexpr const char* kCarriedFiles[] = {"config.json",
 std::map<std::string, std::string> read_carried_files(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const char* name : kCarriedFiles)
-    if (fs::is_regular_file(folder / name)) files[name] = core::read_file(folder / name, name);
+    if (const fs::path file = core::inner_file(folder, name, core::kMaxSideFileBytes); fs::exists(file))
+      files[name] = core::read_file(file, name);
   return files;
 }
 
@@ -181,7 +183,7 @@ Vocabulary Pretrained::load_vocabulary(const VocabularyRequest& request) const {
                            "config, weights and tokenizer must be those of one model: fetch them again together");
   if (!request.chat_template.empty()) source = core::read_file(request.chat_template, "chat template");
   if (source.empty() && request.needs_chat)
-    throw core::data_error(fmt::format("{}: there is no chat template", path_.string()),
+    throw core::user_error(fmt::format("{}: there is no chat template", path_.string()),
                            "take the instruct version of the model, or give a template: chat_template=FILE.jinja in a "
                            "config, --chat-template FILE.jinja on the command line");
   if (!source.empty()) {

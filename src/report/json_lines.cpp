@@ -6,6 +6,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::report {
 
@@ -36,6 +37,8 @@ void JsonLines::read_steps() {
   for (size_t line = 1; begin < content.size(); ++line) {
     const size_t end = content.find('\n', begin);
     if (end == std::string::npos) break;  // a crash in the middle of a write
+    core::check_json_depth(std::string_view(content).substr(begin, end - begin),
+                           fmt::format("{}:{}", file_.path().string(), line));
     const auto row = nlohmann::json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
                                            content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     const bool has_step = row.is_object() && row.contains("step") && row["step"].is_number_integer();

@@ -9,6 +9,7 @@
 #include "text/tokenizer_json.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::text {
 namespace {
@@ -47,9 +48,13 @@ void add_tokens(const json& decoder, const std::string& where, SentencepieceMode
 
 std::unique_ptr<Tokenizer> open_model_file(const fs::path& file) {
   const std::string content = core::read_file(file, "tokenizer");
-  const fs::path config_file = file.parent_path() / "tokenizer_config.json";
+  const fs::path config_file = core::inner_file(file.parent_path(), "tokenizer_config.json", core::kMaxSideFileBytes);
   json config = json::object();
-  if (fs::exists(config_file)) config = json::parse(core::read_file(config_file, "tokenizer config"));
+  if (fs::exists(config_file)) {
+    const std::string text = core::read_file(config_file, "tokenizer config");
+    core::check_json_depth(text, config_file.string());
+    config = json::parse(text);
+  }
   if (!config.is_object()) throw core::data_error(fmt::format("{} is no object", config_file.string()));
   const auto flag = [&](const char* name, bool otherwise) {
     const json value = config.value(name, json());
@@ -77,7 +82,7 @@ std::unique_ptr<Tokenizer> open_file(const fs::path& file) {
   if (file.extension() == ".json")
     return file.filename().string().starts_with("tekken") ? tokenizer_from_tekken(content, file.string())
                                                           : tokenizer_from_json(content, file.string());
-  throw core::data_error(fmt::format("{} is not a tokenizer's file by its name", file.string()),
+  throw core::user_error(fmt::format("{} is not a tokenizer's file by its name", file.string()),
                          "give a folder with tokenizer.json, tokenizer.model or tekken.json, or one of these files");
 }
 
@@ -90,10 +95,11 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, const std:
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder_or_file) {
   if (fs::is_regular_file(folder_or_file)) return open_file(folder_or_file);
   if (!fs::is_directory(folder_or_file))
-    throw core::data_error(fmt::format("there is no tokenizer at {}", folder_or_file.string()),
+    throw core::user_error(fmt::format("there is no tokenizer at {}", folder_or_file.string()),
                            "give a model's folder, or its tokenizer.json, tokenizer.model or tekken.json");
   for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json"})
-    if (const fs::path file = folder_or_file / name; fs::exists(file)) return open_file(file);
+    if (const fs::path file = core::inner_file(folder_or_file, name, core::kMaxSideFileBytes); fs::exists(file))
+      return open_file(file);
   throw core::data_error(
       fmt::format("the folder {} has no tokenizer", folder_or_file.string()),
       "looked for: tokenizer.json, tokenizer.model, tekken.json; fetch it from where the model came from");

@@ -9,6 +9,7 @@
 #include "text/pipeline.h"
 #include "text/word_scanner.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/text/open_tokenizer.h"
 
 namespace thinktune::text {
@@ -236,6 +237,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_tiktoken(std::string_view content, con
 
 std::unique_ptr<Tokenizer> tokenizer_from_tekken(std::string_view text, const std::string& where) {
   try {
+    core::check_json_depth(text, where);
     return read_tekken(json::parse(text), where);
   } catch (const json::exception& error) {
     throw core::data_error(fmt::format("{} is not a readable tekken.json: {}", where, error.what()),

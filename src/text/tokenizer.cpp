@@ -16,7 +16,7 @@ std::string Tokenizer::token_bytes(TokenId id) const { return decode({id}); }
 std::vector<TokenId> Tokenizer::add_special_tokens(std::vector<TokenId> ids) const { return ids; }
 
 GgufVocabulary Tokenizer::to_gguf() const {
-  throw core::data_error("this tokenizer cannot be written as GGUF", "keep the Hugging Face folder");
+  throw core::user_error("this tokenizer cannot be written as GGUF", "keep the Hugging Face folder");
 }
 
 }  // namespace thinktune::text

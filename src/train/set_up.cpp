@@ -127,7 +127,7 @@ std::vector<rollout::Prompt> PromptStream::build(const std::vector<data::Problem
       prompts.push_back(std::move(prompt));
   }
   if (prompts.empty())
-    throw core::data_error("no training problem is left: every prompt is longer than prompt.max_prompt_tokens",
+    throw core::user_error("no training problem is left: every prompt is longer than prompt.max_prompt_tokens",
                            "raise the limit");
   return prompts;
 }

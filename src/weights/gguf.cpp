@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "weights/checks.h"
 #include "weights/gguf_cursor.h"
 #include "weights/gguf_format.h"
@@ -103,6 +104,11 @@ std::string ending_of_part(int64_t number, int64_t count) {
   return fmt::format("-{:05}-of-{:05}.gguf", number + 1, count);
 }
 
+// The parts lie in one folder; the first may have been given by a link, whose target's folder is not looked into.
+fs::path part_beside(const fs::path& first, const std::string& name) {
+  return core::inner_file(first.has_parent_path() ? first.parent_path() : ".", name);
+}
+
 std::vector<Part> read_parts(const fs::path& path) {
   std::vector<Part> parts;
   parts.push_back(read_part(path));
@@ -126,7 +132,7 @@ std::vector<Part> read_parts(const fs::path& path) {
   const std::string stem = name.substr(0, name.size() - ending.size());
   size_t num_tensors = parts.front().tensors.size();
   for (int64_t i = 1; i < count; ++i) {
-    const fs::path next = path.parent_path() / (stem + ending_of_part(i, count));
+    const fs::path next = part_beside(path, stem + ending_of_part(i, count));
     std::error_code unreadable;
     if (!fs::exists(next, unreadable))
       throw core::data_error(fmt::format("{}: the part {} of the model is not there", where, next.filename().string()),

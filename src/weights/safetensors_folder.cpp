@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 #include "thinktune/weights/safetensors.h"
 #include "weights/checks.h"
 #include "weights/strict_json.h"
@@ -83,8 +84,9 @@ bool is_there(const fs::path& path) {
 }  // namespace
 
 std::unique_ptr<TensorSource> open_safetensors_folder(const fs::path& folder) {
-  if (is_there(folder / kSingleFile)) return std::make_unique<Safetensors>(folder / kSingleFile);
-  const fs::path index = folder / kIndexFile;
+  if (const fs::path single = core::inner_file(folder, kSingleFile); is_there(single))
+    return std::make_unique<Safetensors>(single);
+  const fs::path index = core::inner_file(folder, kIndexFile);
   if (!is_there(index)) throw no_weights(folder);
 
   std::unique_ptr<Safetensors> source(new Safetensors());  // its constructor is private
@@ -96,7 +98,7 @@ std::unique_ptr<TensorSource> open_safetensors_folder(const fs::path& folder) {
     if (!is_there(folder / shard))
       throw core::data_error(fmt::format("{}: the shard {} is not there", index.string(), shard),
                              "fetch the missing file into the folder");
-    source->add_file(folder / shard, tensors);
+    source->add_file(core::inner_file(folder, shard), tensors);
     std::unordered_set<std::string_view> held;
     for (size_t i = shard_of.size(); i < tensors.size(); ++i) held.insert(tensors[i].name);
     for (const std::string& tensor : promised)

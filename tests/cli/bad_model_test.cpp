@@ -55,8 +55,8 @@ TEST_F(BadModel, IsNotNamed) {
 
 TEST_F(BadModel, IsAnEmptyFolder) {
   fs::create_directories(folder_.path() / "empty");
-  expect_refused_untouched({"has no config.json", "fetch the missing file"},
-                           {"--set", "model=" + (folder_.path() / "empty").string()});
+  expect_bad_file({"has no config.json", "fetch the missing file"},
+                  {"--set", "model=" + (folder_.path() / "empty").string()});
 }
 
 TEST_F(BadModel, IsOneFileOfAFolder) {
@@ -72,27 +72,26 @@ TEST_F(BadModel, TruncatedGguf) {
     std::ifstream(test::model_file(), std::ios::binary).read(content.data(), 100'000);
   }
   write_text(file, content);
-  expect_refused_untouched({file.string() + ": truncated in ", "fetch the file again"},
-                           {"--set", "model=" + file.string()});
+  expect_bad_file({file.string() + ": truncated in ", "fetch the file again"}, {"--set", "model=" + file.string()});
 }
 
 TEST_F(BadModel, WrongMagic) {
   const fs::path file = folder_.path() / "model.gguf";
   write_text(file, "<html>404 not found</html>");
-  expect_refused_untouched({file.string() + ": this is no GGUF file", "fetch the file again"},
-                           {"--set", "model=" + file.string()});
+  expect_bad_file({file.string() + ": this is no GGUF file", "fetch the file again"},
+                  {"--set", "model=" + file.string()});
 }
 
 TEST_F(BadModel, TruncatedSafetensors) {
   cut(weights_, 20'000);
-  expect_refused_untouched({weights_.string(), "lies outside the file", "fetch the file again"});
+  expect_bad_file({weights_.string(), "lies outside the file", "fetch the file again"});
   cut(weights_, 100);
-  expect_refused_untouched({weights_.string(), "a header of", "fetch the file again"});
+  expect_bad_file({weights_.string(), "a header of", "fetch the file again"});
 }
 
 TEST_F(BadModel, SafetensorsWithoutAHeader) {
   write_text(weights_, "version https://git-lfs.github.com/spec/v1\n");
-  expect_refused_untouched({weights_.string(), "git lfs pull"});
+  expect_bad_file({weights_.string(), "git lfs pull"});
 }
 
 TEST_F(BadModel, TensorOutOfTheFile) {
@@ -105,12 +104,12 @@ TEST_F(BadModel, TensorOutOfTheFile) {
     (*last)["shape"][0] = (*last)["shape"][0].get<int64_t>() + 1;
     (*last)["data_offsets"][1] = (*last)["data_offsets"][1].get<int64_t>() + row_bytes;
   });
-  expect_refused_untouched({weights_.string(), "lies outside the file"});
+  expect_bad_file({weights_.string(), "lies outside the file"});
 }
 
 TEST_F(BadModel, UnknownDtype) {
   edit_header([](json& header) { header["model.norm.weight"]["dtype"] = "F8_E4M3"; });
-  expect_refused_untouched({weights_.string(), "'model.norm.weight' is stored as 'F8_E4M3'", "BF16 or F16 version"});
+  expect_bad_file({weights_.string(), "'model.norm.weight' is stored as 'F8_E4M3'", "BF16 or F16 version"});
 }
 
 TEST_F(BadModel, TensorMissing) {
@@ -118,64 +117,62 @@ TEST_F(BadModel, TensorMissing) {
     header["model.norm.wait"] = header["model.norm.weight"];
     header.erase("model.norm.weight");
   });
-  expect_refused_untouched({weights_.string(), "model.norm.weight is missing"});
+  expect_bad_file({weights_.string(), "model.norm.weight is missing"});
 }
 
 TEST_F(BadModel, ShapeAgainstTheConfig) {
   edit_json(model_ / "config.json", [](json& config) { config["hidden_size"] = 64; });
-  expect_refused_untouched({weights_.string(),
-                            "model.embed_tokens.weight has shape [300, 32], the config says [300, 64]",
-                            "must be those of one model"});
+  expect_bad_file({weights_.string(), "model.embed_tokens.weight has shape [300, 32], the config says [300, 64]",
+                   "must be those of one model"});
 }
 
 TEST_F(BadModel, LayersAgainstTheConfig) {
   edit_json(model_ / "config.json", [](json& config) { config["num_hidden_layers"] = 3; });
-  expect_refused_untouched({"model.layers.2.input_layernorm.weight is missing", "must be those of one model"});
+  expect_bad_file({"model.layers.2.input_layernorm.weight is missing", "must be those of one model"});
   edit_json(model_ / "config.json", [](json& config) { config["num_hidden_layers"] = 1; });
-  expect_refused_untouched({"model.layers.1.", "is not part of a llama model"});
+  expect_bad_file({"model.layers.1.", "is not part of a llama model"});
 }
 
 TEST_F(BadModel, SizesBeyondAnyMemory) {  // refused by the shapes in the file, before any memory is asked for
   edit_json(model_ / "config.json", [](json& config) { config["hidden_size"] = 2'000'000'000; });
-  expect_refused_untouched({"model.embed_tokens.weight has shape [300, 32], the config says [300, 2000000000]"});
+  expect_bad_file({"model.embed_tokens.weight has shape [300, 32], the config says [300, 2000000000]"});
 }
 
 TEST_F(BadModel, SizesWhoseProductOverflows) {
   edit_json(model_ / "config.json", [](json& config) { config["hidden_size"] = config["vocab_size"] = 2'147'483'648; });
-  expect_refused_untouched({"no model is that large"});
-  expect_refused(run_program({"inspect", model_.string()}), {"no model is that large"});
+  expect_bad_file({"no model is that large"});
+  expect_refused(run_program({"inspect", model_.string()}), {"no model is that large"}, kData);
 }
 
 TEST_F(BadModel, QuantisedWeights) {
   for (const json& quantised :
        {json(true), json::array({1}), json{{"quant_method", 5}}, json{{"quant_method", "fp8"}}}) {
     edit_json(model_ / "config.json", [&](json& config) { config["quantization_config"] = quantised; });
-    expect_refused_untouched({"the weights are quantised", "in BF16 or F16, or a GGUF"});
+    expect_bad_file({"the weights are quantised", "in BF16 or F16, or a GGUF"});
   }
 }
 
 TEST_F(BadModel, UnknownArchitecture) {
   edit_json(model_ / "config.json", [](json& config) { config["model_type"] = "mamba"; });
-  expect_refused_untouched(
-      {(model_ / "config.json").string(), "the architecture 'mamba' is not known", "known: ", "llama"});
+  expect_bad_file({(model_ / "config.json").string(), "the architecture 'mamba' is not known", "known: ", "llama"});
 }
 
 TEST_F(BadModel, ConfigThatIsNoJson) {
   write_text(model_ / "config.json", "{\"model_type\": \"llama\"");
   const Outcome outcome = train();
   expect_refused(outcome,
-                 {(model_ / "config.json").string() + ": not valid JSON", "at byte 23", "fetch the file again"});
+                 {(model_ / "config.json").string() + ": not valid JSON", "at byte 23", "fetch the file again"}, kData);
 }
 
 TEST_F(BadModel, MissingVocabulary) {
   fs::remove(model_ / "tokenizer.json");
-  expect_refused_untouched({"the folder " + model_.string() + " has no tokenizer",
-                            "looked for: tokenizer.json, tokenizer.model, tekken.json"});
+  expect_bad_file({"the folder " + model_.string() + " has no tokenizer",
+                   "looked for: tokenizer.json, tokenizer.model, tekken.json"});
 }
 
 TEST_F(BadModel, VocabularyLargerThanTheEmbedding) {
   edit_json(model_ / "config.json", [](json& config) { config["vocab_size"] = 200; });
-  expect_refused_untouched({"the tokenizer has 300 tokens, the embedding only 200", "must be those of one model"});
+  expect_bad_file({"the tokenizer has 300 tokens, the embedding only 200", "must be those of one model"});
 }
 
 TEST_F(BadModel, NoChatTemplate) {
@@ -184,14 +181,14 @@ TEST_F(BadModel, NoChatTemplate) {
   expect_refused_untouched({"there is no chat template", "take the instruct version of the model"});
 }
 
-// A run that went wrong wrote it: nothing that a file could be fetched again for, so not exit code 2.
+// A run that went wrong wrote it, and it is seen where numbers are made: no damaged file.
 TEST_F(BadModel, WeightsThatAreNotNumbers) {
   std::string text = read_text(weights_);
   const float nan = std::nanf("");
   for (size_t i = 8 + size_before(text); i + 4 <= text.size(); i += 4) std::memcpy(text.data() + i, &nan, 4);
   write_text(weights_, text);
   const Outcome outcome = run_program({"generate", "--model", model_.string(), "--prompt", "x"});
-  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_EQ(outcome.exit_code, kDevice);
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("not finite"), HasSubstr("go back to an earlier checkpoint")));
 }

@@ -134,7 +134,7 @@ TEST(Config, FromAFile) {
                                    [&] { read_options(ConfigDocument::from_file(folder.path() / "train.json"), o); }),
             "train.json:3: sed is not a known key; did you mean seed?");
   EXPECT_THAT(
-      test::message_of_error(ErrorKind::Data, [&] { ConfigDocument::from_file(folder.path() / "missing.json"); }),
+      test::message_of_error(ErrorKind::User, [&] { ConfigDocument::from_file(folder.path() / "missing.json"); }),
       HasSubstr("missing.json"));
 }
 

@@ -122,7 +122,7 @@ TEST_F(Convert, RefusalsLeaveNothingBehind) {
   expect_refused(convert(model_.string(), in("out"), {"--dtype", "q4_k"}), {"q4_k"});
   expect_refused(convert(in("nowhere"), in("out")), {"there is no model at"});
   fs::remove(model_ / "tokenizer.json");
-  expect_refused(convert(model_.string(), in("x.gguf")), {"has no tokenizer"});
+  expect_refused(convert(model_.string(), in("x.gguf")), {"has no tokenizer"}, kData);
   EXPECT_FALSE(fs::exists(in("x.gguf")));
 }
 
@@ -218,10 +218,10 @@ TEST_F(Convert, InspectNamesWhatLooksWrong) {
               HasSubstr("1 special tokens of the tokenizer, from 300 <|one more|>, have no row in the embedding"));
   expect_success(run_program({"generate", "--model", model_.string(), "--prompt", "x"}));
   expect_refused(run_program({"generate", "--model", model_.string(), "--raw", "--prompt", "x<|one more|>"}),
-                 {"holds the token 300 (<|one more|>)", "embedding of 300 rows"});
+                 {"holds the token 300 (<|one more|>)", "embedding of 300 rows"}, kData);
 
   fs::remove(model_ / "model.safetensors");
-  expect_refused(run_program({"inspect", model_.string()}), {"model.safetensors"});
+  expect_refused(run_program({"inspect", model_.string()}), {"model.safetensors"}, kData);
 }
 
 class BaseModel : public Convert {
@@ -251,9 +251,9 @@ TEST_F(BaseModel, IsRefusedWithoutATemplateAndTrainsWithOne) {
 
 TEST_F(BaseModel, ATemplateErrorNamesItsLine) {
   write_text(in("own.jinja"), "{% for m in messages %}\n{{ m.content }}\n{% endfour %}\n");
-  expect_refused_untouched({"endfour", "line 3"}, {"--set", "chat_template=" + in("own.jinja")});
+  expect_bad_file({"endfour", "line 3"}, {"--set", "chat_template=" + in("own.jinja")});
   write_text(in("own.jinja"), "{% for m in messages %}\n{{ m.content.nothing.at_all }}\n{% endfor %}\n");
-  expect_refused_untouched({"line 2"}, {"--set", "chat_template=" + in("own.jinja")});
+  expect_bad_file({"line 2"}, {"--set", "chat_template=" + in("own.jinja")});
 }
 
 }  // namespace

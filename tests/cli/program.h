@@ -136,10 +136,13 @@ inline std::map<std::string, std::string> snapshot(const fs::path& folder) {
   return files;
 }
 
-// Exit code 2 and one message, in which all of `parts` stand; nothing of a parser's or a library's own words.
-inline void expect_refused(const Outcome& outcome, const std::vector<std::string>& parts) {
+// Exit codes of the program (thinktune --help).
+constexpr int kUser = 2, kData = 3, kDevice = 4;
+
+// The exit code and one message, in which all of `parts` stand; nothing of a parser's or a library's own words.
+inline void expect_refused(const Outcome& outcome, const std::vector<std::string>& parts, int exit_code = kUser) {
   SCOPED_TRACE(outcome.err);
-  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_EQ(outcome.exit_code, exit_code);
   EXPECT_EQ(outcome.out, "");
   const size_t message = outcome.err.find("error: ");
   ASSERT_NE(message, std::string::npos);
@@ -186,12 +189,17 @@ class ProgramTest : public ::testing::Test {
   }
 
   // A refused run that has written nothing at all.
-  void expect_refused_untouched(const std::vector<std::string>& parts,
-                                const std::vector<std::string>& more = {}) const {
+  void expect_refused_untouched(const std::vector<std::string>& parts, const std::vector<std::string>& more = {},
+                                int exit_code = kUser) const {
     const auto before = snapshot(folder_.path());
-    expect_refused(train(more), parts);
+    expect_refused(train(more), parts, exit_code);
     EXPECT_FALSE(fs::exists(output_)) << "the output folder was made";
     EXPECT_TRUE(snapshot(folder_.path()) == before) << "something was written";
+  }
+
+  // The same where the content of a file is to blame.
+  void expect_bad_file(const std::vector<std::string>& parts, const std::vector<std::string>& more = {}) const {
+    expect_refused_untouched(parts, more, kData);
   }
 
   void expect_success(const Outcome& outcome) const {

@@ -95,13 +95,13 @@ TEST_F(RanksProgram, NprocGivesTheFilesOfOneRank) {
 TEST_F(RanksProgram, AnErrorOfAllRanksIsSaidOnce) {
   write_text(output_, "a file\n");
   const Outcome refused = train({"--nproc", "2"});
-  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_EQ(refused.exit_code, kUser);
   const size_t error = refused.err.rfind("error: ");
   ASSERT_NE(error, std::string::npos);
   EXPECT_THAT(refused.err.substr(error), HasSubstr("Not a directory"));
   write_text(data_, "{\"id\": \"a\"\n");
   const Outcome bad_data = train({"--nproc", "2"});
-  EXPECT_EQ(bad_data.exit_code, 2);
+  EXPECT_EQ(bad_data.exit_code, kData);
   EXPECT_EQ(bad_data.err.find("error: "), bad_data.err.rfind("error: ")) << bad_data.err;
 }
 
@@ -121,7 +121,7 @@ TEST_F(RanksProgram, AStoppedRankEndsTheRunWithinTheTimeOut) {
   const Outcome outcome =
       train_while({"--nproc", "2", "--set", "comm.timeout_s=4"}, [&] { ::kill(process_of_rank("0"), SIGSTOP); });
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
-  EXPECT_EQ(outcome.exit_code, 1) << outcome.err;
+  EXPECT_EQ(outcome.exit_code, kDevice) << outcome.err;
   const std::string last = outcome.err.substr(outcome.err.rfind("error: "));
   EXPECT_THAT(last, StartsWith("error: rank 1, step "));
   EXPECT_THAT(last, HasSubstr("has not completed after 4 s; rank 0 does not answer"));

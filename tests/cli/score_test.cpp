@@ -137,7 +137,7 @@ TEST_F(ScoreTest, BadRowsAreRefusedByTheirLineAndNothingIsWritten) {
   const auto refused = [&](const std::string& row, const std::vector<std::string>& parts) {
     std::vector<std::string> all = {"rows.jsonl:2: "};
     all.insert(all.end(), parts.begin(), parts.end());
-    expect_refused(score(good + row + "\n" + good), all);
+    expect_refused(score(good + row + "\n" + good), all, kData);
   };
   refused("{\"id\": 1,", {"not valid JSON at byte"});
   refused("{\"id\": \"\xff\",", {"not valid JSON at byte"});
@@ -160,8 +160,8 @@ TEST_F(ScoreTest, BadRowsAreRefusedByTheirLineAndNothingIsWritten) {
 TEST_F(ScoreTest, BadCommandLinesAreRefused) {
   expect_refused(run_program({"score", (folder_.path() / "none").string()}), {"cannot open", "none"});
   expect_refused(run_program({"score"}), {});
-  expect_refused(score(""), {"has no rows"});
-  expect_refused(score("\n \n"), {"has no rows"});
+  expect_refused(score(""), {"has no rows"}, kData);
+  expect_refused(score("\n \n"), {"has no rows"}, kData);
   expect_refused(score(kRows, {"--strict", "boxes"}), {"--strict: \"boxes\" is no rule", "box, tag, hashes"});
   expect_refused(score(kRows, {"--lenient", ""}), {"--lenient"});
   expect_refused(score(kRows, {"--lenient", "box,box"}), {"--lenient names box twice"});

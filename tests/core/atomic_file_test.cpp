@@ -160,9 +160,9 @@ TEST(AtomicFile, UseAfterCommitIsABug) {
 
 TEST(ReadFile, NamesWhatIsMissing) {
   const test::TempFolder folder;
-  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(folder.path() / "config.json", "config"); }),
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { read_file(folder.path() / "config.json", "config"); }),
               AllOf(HasSubstr("cannot open the config"), HasSubstr("config.json")));
-  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(folder.path(), "config"); }),
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { read_file(folder.path(), "config"); }),
               HasSubstr("is a folder, not a file"));
 }
 
@@ -191,7 +191,7 @@ TEST(MappedFile, RefusesWhatIsNoFile) {
     try {
       const MappedFile file(path);
     } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::Data);
+      EXPECT_EQ(error.kind(), ErrorKind::User);
       return error.message();
     }
     return "";

@@ -25,9 +25,9 @@ TEST(Error, KindsHaveExitCodes) {
   EXPECT_EQ(device_error("").kind(), ErrorKind::Device);
   EXPECT_EQ(internal_error("").kind(), ErrorKind::Internal);
   EXPECT_EQ(exit_code(ErrorKind::User), 2);
-  EXPECT_EQ(exit_code(ErrorKind::Data), 2);
-  EXPECT_EQ(exit_code(ErrorKind::Device), 1);
-  EXPECT_EQ(exit_code(ErrorKind::Internal), 1);
+  EXPECT_EQ(exit_code(ErrorKind::Data), 3);
+  EXPECT_EQ(exit_code(ErrorKind::Device), 4);
+  EXPECT_EQ(exit_code(ErrorKind::Internal), 5);
 }
 
 TEST(Check, NamesPlaceConditionAndValues) {

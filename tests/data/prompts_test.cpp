@@ -164,7 +164,7 @@ TEST_F(PromptBuilderTest, RefusesBadExamplesAndOptions) {
   EXPECT_THAT(with("{\"problem\": \"x\", \"solution\": 5}"), HasSubstr("\"solution\" must be a text"));
   EXPECT_THAT(with("oops"), HasSubstr("examples.jsonl:1: not valid JSON"));
   EXPECT_THAT(with(""), HasSubstr("no example in the file"));
-  EXPECT_THAT(message_of({.examples_file = "/absent/examples.jsonl"}, core::ErrorKind::Data),
+  EXPECT_THAT(message_of({.examples_file = "/absent/examples.jsonl"}, core::ErrorKind::User),
               HasSubstr("examples.jsonl"));
   EXPECT_THAT(message_of({.num_examples = 2}, core::ErrorKind::User), HasSubstr("prompt.examples_file is empty"));
   EXPECT_THAT(message_of({.num_examples = -1}, core::ErrorKind::User), HasSubstr("prompt.num_examples is -1"));

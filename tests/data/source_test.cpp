@@ -62,7 +62,7 @@ TEST(DataSource, FilesGiveTheSplitsTheyAreNamedFor) {
 TEST(DataSource, AFileThatIsNotThereIsNamed) {
   const test::TempFolder folder;
   const std::string missing = (folder.path() / "missing.jsonl").string();
-  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { load_problems({.train_file = missing}); }),
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { load_problems({.train_file = missing}); }),
               HasSubstr(missing));
 }
 

@@ -111,7 +111,7 @@ TEST(Prompt, ErrorsNameFileExampleAndField) {
 TEST(Prompt, NotJson) {
   EXPECT_THAT(
       thinktune::test::message_of_error(core::ErrorKind::Data, [] { TeacherPrompt::parse("{\"system\": ", "p.json"); }),
-      HasSubstr("p.json: not JSON"));
+      HasSubstr("p.json: not valid JSON"));
 }
 
 TEST(Prompt, ExamplesMustHaveWhatTheTeacherIsToSee) {

@@ -45,10 +45,10 @@ class GgufMalformed : public testing::Test {
 };
 
 TEST_F(GgufMalformed, MissingFile) {
-  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Gguf gguf(path_); }), HasSubstr(path_.string()));
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { Gguf gguf(path_); }), HasSubstr(path_.string()));
 }
 TEST_F(GgufMalformed, Folder) {
-  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Gguf gguf(folder_.path()); }),
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { Gguf gguf(folder_.path()); }),
               HasSubstr("regular file"));
 }
 TEST_F(GgufMalformed, EmptyFile) { EXPECT_THAT(refusal(""), HasSubstr("truncated in the magic number")); }

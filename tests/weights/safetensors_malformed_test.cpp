@@ -48,11 +48,11 @@ TEST_F(SafetensorsMalformed, TheSampleItselfIsGood) {
   EXPECT_EQ(Safetensors(path_).tensors().size(), 3u);
 }
 TEST_F(SafetensorsMalformed, MissingFile) {
-  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Safetensors source(path_); }),
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { Safetensors source(path_); }),
               HasSubstr(path_.string()));
 }
 TEST_F(SafetensorsMalformed, Folder) {
-  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { Safetensors source(folder_.path()); }),
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::User, [&] { Safetensors source(folder_.path()); }),
               HasSubstr("regular file"));
 }
 TEST_F(SafetensorsMalformed, EmptyFile) { EXPECT_THAT(refusal(""), HasSubstr("0 bytes are no safetensors file")); }

@@ -43,14 +43,14 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 // Flushes a folder's own entries (its renames) to the disk.
 void sync_folder(const std::filesystem::path& folder);
 
-// Throws Error{Data} if it cannot be opened or read; `what` names the file's part in the message ("config",
-// "manifest").
+// Throws Error{User} if it cannot be opened, Error{Data} if it cannot be read to its end; `what` names the file's part
+// in the message ("config", "manifest").
 std::string read_file(const std::filesystem::path& path, std::string_view what);
 
 // A file mapped read-only into memory; the mapping lives as long as the object. Move-only.
 class MappedFile {
  public:
-  // Throws Error{Data} if the file is missing or is no regular file.
+  // Throws Error{User} if the file cannot be opened or is no regular file.
   explicit MappedFile(const std::filesystem::path& path);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;

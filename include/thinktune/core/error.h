@@ -13,7 +13,7 @@
 namespace thinktune::core {
 
 enum class ErrorKind {
-  User,      // a setting, a command line, a folder that cannot be written: the user can mend it
+  User,      // a setting, a command line, a file that is not there or cannot be written: the user can mend it
   Data,      // a file's content: a truncated model, a malformed line, a damaged checkpoint
   Device,    // the machine: out of memory, a failed kernel
   Internal,  // a broken promise between two of our own functions: a bug
@@ -40,7 +40,7 @@ Error data_error(std::string message, std::string hint = "");
 Error device_error(std::string message, std::string hint = "");
 Error internal_error(std::string message, std::string hint = "");
 
-// 2 for what the user can mend (User, Data), 1 for the rest.
+// User 2, Data 3, Device 4, Internal 5: scripts rely on them, and `thinktune --help` lists them.
 int exit_code(ErrorKind kind);
 
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& message);

@@ -36,8 +36,8 @@ struct VocabularyRequest {
 // An opened model. Weights are read on demand, tensor by tensor.
 class Pretrained {
  public:
-  // A folder with config.json and safetensors, or a .gguf file. Throws Error{Data}: nothing there, an unknown
-  // architecture, a config that contradicts itself, files that are damaged.
+  // A folder with config.json and safetensors, or a .gguf file. Throws Error{User} if nothing is there, Error{Data}:
+  // an unknown architecture, a config that contradicts itself, damaged files, links that lead out of the folder.
   explicit Pretrained(const std::filesystem::path& path);
 
   const ModelConfig& config() const { return config_; }
@@ -61,8 +61,8 @@ class Pretrained {
   void check_tensors() const;
 
   // Special tokens beyond the embedding's rows are left in the tokenizer (Gemma 3 has one for images); the sampler
-  // refuses a prompt that holds one. Throws Error{Data} if there is no tokenizer or ordinary tokens are beyond it, if
-  // there is no chat template and one is needed, or if one of them cannot be read.
+  // refuses a prompt that holds one. Throws Error{Data} if there is no tokenizer, ordinary tokens are beyond it or one of
+  // them cannot be read, Error{User} if there is no chat template and one is needed.
   Vocabulary load_vocabulary(const VocabularyRequest& request = {}) const;
 
  private:

@@ -57,7 +57,7 @@ class Tokenizer {
   // `ids` between what the model's own texts begin and end with (BOS, EOS), as its post-processor or its config says.
   virtual std::vector<TokenId> add_special_tokens(std::vector<TokenId> ids) const;
 
-  // For writing GGUF. Throws Error{Data} naming why where GGUF has no words for it.
+  // For writing GGUF. Throws Error{User} naming why where GGUF has no words for it.
   virtual GgufVocabulary to_gguf() const;
 
   // The content of a Hugging Face folder's tokenizer.json, which `tokenizers` and transformers read. The

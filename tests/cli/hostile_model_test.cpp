@@ -1,0 +1,115 @@
+// Model folders, checkpoints and runs made to do harm: nothing outside of them is read, nothing hangs, nothing crashes.
+#include <sys/stat.h>
+
+#include "program.h"
+
+namespace thinktune::cli {
+namespace {
+
+class Hostile : public ProgramTest {
+ protected:
+  static std::string deep(size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); }
+
+  void edit_json(const fs::path& file, const std::function<void(json&)>& edit) {
+    json content = json::parse(read_text(file));
+    edit(content);
+    write_text(file, content.dump());
+  }
+
+  // "{…}" → "{"extra": [[[…]]], …}", as text: a JSON library could not print it.
+  static void add_deep_value(const fs::path& file, const std::string& name) {
+    const std::string text = read_text(file);
+    write_text(file, "{\"" + name + "\": " + deep(200'000) + ", " + text.substr(text.find('{') + 1));
+  }
+};
+
+TEST_F(Hostile, ALinkToASecretIsNotCopiedIntoWhatIsWritten) {
+  write_text(folder_.path() / "id_rsa", "the key");
+  fs::create_symlink("../id_rsa", model_ / "LICENSE");
+  expect_bad_file({(model_ / "LICENSE").string() + " is a link that leads out of its folder"});
+  const fs::path out = folder_.path() / "out";
+  expect_refused(run_program({"convert", model_.string(), out.string()}), {"leads out of its folder"}, kData);
+  EXPECT_FALSE(fs::exists(out));
+}
+
+TEST_F(Hostile, LinksInPlaceOfAnyFile) {
+  const fs::path elsewhere = folder_.path() / "elsewhere";
+  fs::create_directories(elsewhere);
+  for (const char* name : {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                           "tokenizer_config.json", "chat_template.jinja"}) {
+    if (!fs::exists(model_ / name)) continue;
+    fs::rename(model_ / name, elsewhere / name);
+    fs::create_symlink(elsewhere / name, model_ / name);
+    expect_bad_file({(model_ / name).string() + " is a link that leads out of its folder"});
+    fs::remove(model_ / name);
+    fs::rename(elsewhere / name, model_ / name);
+  }
+}
+
+TEST_F(Hostile, APipeInPlaceOfAFileDoesNotHang) {
+  for (const char* name : {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+                           "tokenizer_config.json", "LICENSE"}) {
+    const fs::path kept = folder_.path() / "kept";
+    if (fs::exists(model_ / name)) fs::rename(model_ / name, kept);
+    ASSERT_EQ(::mkfifo((model_ / name).c_str(), 0600), 0);
+    const Outcome outcome = train({}, {.time_limit = std::chrono::seconds(30)});
+    expect_refused(outcome, {(model_ / name).string(), "is not a regular file"}, kData);
+    fs::remove(model_ / name);
+    if (fs::exists(kept)) fs::rename(kept, model_ / name);
+  }
+}
+
+TEST_F(Hostile, FilesOfATerabyteAreNotRead) {  // holes: they take no space on the disk
+  for (const char* name : {"config.json", "tokenizer.json", "LICENSE"}) {
+    const std::string before = fs::exists(model_ / name) ? read_text(model_ / name) : "";
+    write_text(model_ / name, before);
+    fs::resize_file(model_ / name, uint64_t{1} << 40);
+    expect_refused(train(), {(model_ / name).string() + " has 1099511627776 bytes"},
+                   kData);  // no snapshot: it reads all
+    write_text(model_ / name, before);
+  }
+}
+
+TEST_F(Hostile, DeeplyNestedJson) {
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    const std::string before = read_text(model_ / name);
+    add_deep_value(model_ / name, "extra");
+    expect_bad_file({(model_ / name).string(), "nested"});
+    write_text(model_ / name, before);
+  }
+  const fs::path prompt = folder_.path() / "teacher.json";
+  write_text(prompt, "{\"system\": " + deep(200'000) + "}");
+  expect_bad_file({prompt.string() + ": nested deeper than 64 levels"},
+                  {"--set", "guidance.prompt_file=" + prompt.string()});
+  write_text(prompt, "{\"system\": 1e999}");
+  expect_bad_file({prompt.string() + ": not valid JSON: a number is too large"},
+                  {"--set", "guidance.prompt_file=" + prompt.string()});
+}
+
+TEST_F(Hostile, DeeplyNestedJsonInARunsFolder) {
+  expect_success(train());
+  const fs::path checkpoint = output_ / "checkpoints" / "step-2";
+  for (const char* name : {"state.json", "manifest.json"}) {
+    const std::string before = read_text(checkpoint / name);
+    add_deep_value(checkpoint / name, "model");
+    const Outcome outcome = train({"--resume", "--set", "steps=3"});
+    SCOPED_TRACE(outcome.err);
+    EXPECT_TRUE(outcome.exit_code == kUser || outcome.exit_code == kData) << outcome.exit_code;
+    EXPECT_THAT(outcome.err, HasSubstr("there is no whole checkpoint to resume from"));
+    write_text(checkpoint / name, before);
+  }
+  write_text(output_ / "eval.jsonl", "{\"step\": 0, \"accuracy\": " + deep(200'000) + "}\n");
+  expect_refused(run_program({"compare", output_.string()}), {"eval.jsonl:1: nested deeper than 64 levels"}, kData);
+}
+
+TEST_F(Hostile, ACheckpointThatNamesFilesElsewhere) {
+  expect_success(train());
+  const fs::path checkpoint = output_ / "checkpoints" / "step-2";
+  fs::rename(checkpoint / "training_state.safetensors", folder_.path() / "elsewhere");
+  fs::create_symlink(folder_.path() / "elsewhere", checkpoint / "training_state.safetensors");
+  expect_refused(train({"--resume", "--set", "steps=3"}),
+                 {"there is no whole checkpoint to resume from", "leads out of its folder"});
+}
+
+}  // namespace
+}  // namespace thinktune::cli
