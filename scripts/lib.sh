@@ -20,7 +20,7 @@ build() { # preset [target]
 # Debian packages: versions as published in Debian 12; the patch level is Debian's.
 build_packages=(
   g++ cmake ninja-build mold ccache pkg-config python3-venv
-  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev
+  nlohmann-json3-dev libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libgmock-dev libpcre2-dev libxxhash-dev libssl-dev
   libsentencepiece-dev libutf8proc-dev libboost-dev libboost-context-dev libcereal-dev libgloo-dev
 )
 fuzz_packages=(clang-14 libclang-rt-14-dev)

@@ -231,6 +231,25 @@ void add_inspect(CLI::App& app, InspectCommand& command, std::function<int()>& a
   sub->callback([&] { action = [&] { return run_inspect(command); }; });
 }
 
+void add_doctor(CLI::App& app, DoctorCommand& command, std::function<int()>& action) {
+  CLI::App* sub = app.add_subcommand("doctor", "Check a machine, a model and a config before a run");
+  sub->add_option("--config", command.config, "The run's settings; without it only the machine is looked at")
+      ->type_name("FILE");
+  sub->add_option("--set", command.set, "Change one setting: --set model=MODEL (may be given several times)")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  sub->add_flag("--quick", command.quick, "Without the checks that load the model and let it answer");
+  sub->add_flag("--json", command.json, "One JSON object in place of the lines");
+  sub->add_option("--nproc", command.nproc, "Try N ranks on this machine; without it those that a launcher has started")
+      ->type_name("N")
+      ->check(whole_number_from(1));
+  sub->footer(
+      "Every check is ok, warning, failed or skipped, with what to do. Exit code: 0, or that of the first failed one.\n"
+      "  thinktune doctor --config configs/quickstart.json --set model=MODEL.gguf");
+  sub->callback([&] { action = [&] { return run_doctor(command); }; });
+}
+
 void add_score(CLI::App& app, ScoreCommand& command, std::function<int()>& action) {
   CLI::App* sub = app.add_subcommand("score", "Check answers against gold answers, without a model");
   sub->add_option(
@@ -305,7 +324,10 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", version_text(), "Print the versions of program, LibTorch and kernels and exit");
   app.footer(
       "thinktune COMMAND --help explains a command.\n"
-      "Exit code: 0 done; 2 something that you can mend (a setting, a file, a full disk); 1 anything else.\n"
+      "Exit code: 0 done; 2 something that you can mend (a setting, a file that is not there, a full disk);\n"
+      "3 the content of a file: a model, data or a checkpoint is damaged or not what it should be;\n"
+      "4 the machine: out of memory, a GPU, another rank, numbers that are not finite; 5 a bug in thinktune;\n"
+      "130 and 143 stopped by SIGINT (Ctrl-C) and SIGTERM.\n"
       "THINKTUNE_LOG=debug, info, warning, error or off in the environment: how much is said on the way.");
   std::function<int()> action;
   TrainCommand train;
@@ -316,12 +338,14 @@ int run(int argc, char** argv) {
   ScoreCommand score;
   ConvertCommand convert;
   InspectCommand inspect;
+  DoctorCommand doctor;
   BenchCommand bench;
   add_train(app, train, action);
   add_eval(app, eval, eval_compare, action);
   add_generate(app, generate, action);
   add_convert(app, convert, action);
   add_inspect(app, inspect, action);
+  add_doctor(app, doctor, action);
   add_compare(app, compare, action);
   add_bench(app, bench, action);
   add_score(app, score, action);
@@ -352,18 +376,25 @@ int show(const c10::Error& error) {
                  "error: %s\n  in training, lower engine.kv_cache_mib or update.micro_batch_tokens, or set "
                  "update.gradient_checkpointing, and go on with --resume; else a smaller model is needed\n",
                  text.substr(0, text.find('\n')).c_str());
-    return 1;
+    return core::exit_code(core::ErrorKind::Device);
+  }
+  if (text.find("CUDA error") != std::string::npos) {
+    std::fprintf(stderr,
+                 "error: %s\n  the GPU or its driver has failed (nvidia-smi and the kernel's log say more): go on with "
+                 "--resume when it works again\n",
+                 text.substr(0, text.find('\n')).c_str());
+    return core::exit_code(core::ErrorKind::Device);
   }
   std::fprintf(stderr,
                "error: LibTorch: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
                text.substr(0, text.find('\n')).c_str());
-  return 1;
+  return core::exit_code(core::ErrorKind::Internal);
 }
 
 int show(const std::filesystem::filesystem_error& error) {
   const std::string path = error.path2().empty() ? error.path1().string() : error.path2().string();
   std::fprintf(stderr, "error: cannot use %s: %s\n", path.c_str(), error.code().message().c_str());
-  return 2;
+  return core::exit_code(core::ErrorKind::User);
 }
 
 int guarded(int argc, char** argv) {
@@ -392,9 +423,10 @@ int main(int argc, char** argv) {
                  "error: out of memory\n"
                  "  in training, lower update.micro_batch_tokens or engine.kv_cache_mib and go on with --resume; "
                  "else a smaller model is needed\n");
+    return thinktune::core::exit_code(thinktune::core::ErrorKind::Device);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "error: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
                  e.what());
   }
-  return 1;
+  return thinktune::core::exit_code(thinktune::core::ErrorKind::Internal);
 }

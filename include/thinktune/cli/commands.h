@@ -83,6 +83,16 @@ struct InspectCommand {
 };
 int run_inspect(const InspectCommand& command);
 
+struct DoctorCommand {
+  std::string config;            // empty, and nothing set: the machine alone
+  std::vector<std::string> set;  // "a.b=c"
+  bool quick = false;            // without loading the model
+  bool json = false;
+  int64_t nproc = 0;  // ranks on this machine, to be started here; 0: this process is what its environment says
+};
+// Prints a line a check; the exit code is that of the first failed one, 0 if there is none.
+int run_doctor(const DoctorCommand& command);
+
 struct ScoreCommand {
   std::string file;  // JSONL rows; "-": the standard input
   std::string strict = "box";

@@ -1,0 +1,103 @@
+// doctor: a machine, a model and a config before a run.
+#include <fmt/ranges.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "thinktune/cli/commands.h"
+#include "thinktune/comm/communicator.h"
+#include "thinktune/comm/launcher.h"
+#include "thinktune/core/error.h"
+#include "thinktune/train/doctor.h"
+
+namespace thinktune::cli {
+namespace {
+
+using nlohmann::ordered_json;
+using train::Finding;
+using train::Health;
+
+constexpr double kTimeout_s = 60;  // a rank that does not come within it is a finding
+
+// Every line of a text behind the same indentation.
+std::string indented(const std::string& text, size_t width) {
+  std::string result;
+  for (const char c : text) {
+    result += c;
+    if (c == '\n') result += std::string(width, ' ');
+  }
+  return result;
+}
+
+void print_line(const Finding& finding) {
+  constexpr size_t kColumn = 25;
+  fmt::print("{:<8} {:<15} {}\n", core::name_of(train::kHealthNames, finding.health), finding.check,
+             indented(finding.found, kColumn));
+  if (!finding.advice.empty()) fmt::print("{:<{}}→ {}\n", "", kColumn, indented(finding.advice, kColumn + 2));
+  std::fflush(stdout);  // the next check may take a while
+}
+
+ordered_json to_json(const Finding& finding) {
+  return {{"check", finding.check},
+          {"status", core::name_of(train::kHealthNames, finding.health)},
+          {"found", finding.found},
+          {"advice", finding.advice}};
+}
+
+std::string one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? std::string(", ") : std::string(1, c);
+  return line;
+}
+
+}  // namespace
+
+int run_doctor(const DoctorCommand& command) {
+  if (command.nproc > 0 && !comm::is_launched()) return comm::launch_local(command.nproc);
+  const bool has_config = !command.config.empty() || !command.set.empty();
+  const train::TrainOptions options = read_train_options(command.config, command.set);
+  const comm::Environment environment = comm::read_environment();
+  std::unique_ptr<comm::Communicator> ranks = comm::connect(environment, {.timeout_s = kTimeout_s});
+  if (!ranks->is_first()) {
+    int code = 0;
+    train::examine_ranks(*ranks, [&](const Finding& finding) {
+      if (finding.health == Health::Failed) code = core::exit_code(finding.kind);
+    });
+    return code;
+  }
+  std::vector<Finding> findings;
+  const auto on_finding = [&](const Finding& finding) {
+    findings.push_back(finding);
+    if (!command.json) print_line(finding);
+  };
+  train::examine_machine(one_line(version_text()), on_finding);
+  train::examine_ranks(*ranks, on_finding);
+  if (has_config) train::examine_run(options, {.sampled = !command.quick, .num_ranks = ranks->size()}, on_finding);
+
+  std::vector<std::string> failed;
+  int64_t num_warnings = 0;
+  int code = 0;
+  for (const Finding& finding : findings) {
+    num_warnings += finding.health == Health::Warning;
+    if (finding.health != Health::Failed) continue;
+    if (failed.empty()) code = core::exit_code(finding.kind);
+    failed.push_back(finding.check);
+  }
+  if (command.json) {
+    ordered_json all = ordered_json::array();
+    for (const Finding& finding : findings) all.push_back(to_json(finding));
+    const ordered_json report = {{"failed", failed.size()}, {"warnings", num_warnings}, {"checks", all}};
+    fmt::print("{}\n", report.dump(2, ' ', false, ordered_json::error_handler_t::replace));
+  } else if (!has_config) {
+    fmt::print("\nthe machine alone; with --config FILE also the model, the data and the reward of a run\n");
+  } else {
+    fmt::print("\n{} checks, {} failed, {} warnings\n", findings.size(), failed.size(), num_warnings);
+  }
+  std::fflush(stdout);
+  if (!failed.empty())
+    fmt::print(stderr, "error: {} of {} checks failed: {}\n", failed.size(), findings.size(), fmt::join(failed, ", "));
+  return code;
+}
+
+}  // namespace thinktune::cli

@@ -1,0 +1,162 @@
+// What each check finds, on inputs made for it.
+#include "thinktune/train/doctor.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "small_run.h"
+#include "src/train/doctor_parts.h"
+#include "src/train/file_checksum.h"
+#include "support/errors.h"
+
+namespace thinktune::train {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class Doctor : public ::testing::Test {
+ protected:
+  void SetUp() override { test::write_model(folder_.path() / "model"); }
+
+  std::map<std::string, Finding> examine(const TrainOptions& options, bool sampled = false) const {
+    std::map<std::string, Finding> findings;
+    examine_run(options, {.sampled = sampled, .num_problems = 4},
+                [&](const Finding& finding) { findings[finding.check] = finding; });
+    return findings;
+  }
+  static void write(const fs::path& file, const std::string& text) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << text;
+  }
+
+  thinktune::test::TempFolder folder_;
+  TrainOptions options_ = test::small_options(folder_.path());
+};
+
+// FIPS 180-4's example, and what `git hash-object` says.
+TEST(FileChecksum, KnownDigests) {
+  const thinktune::test::TempFolder folder;
+  std::ofstream(folder.path() / "abc") << "abc";
+  std::ofstream(folder.path() / "empty");
+  EXPECT_EQ(sha256_of(folder.path() / "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_of(folder.path() / "empty"), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(git_blob_sha1_of(folder.path() / "empty"), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+  EXPECT_EQ(git_blob_sha1_of(folder.path() / "abc"), "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f");
+}
+
+TEST_F(Doctor, ChecksumsOfADownloadedFolder) {
+  const fs::path model = folder_.path() / "model", notes = model / ".cache" / "huggingface" / "download";
+  EXPECT_THAT(examine(options_)["model files"].found, HasSubstr("no checksum came with it: the SHA-256 of"));
+  write(notes / "model.safetensors.metadata", "0123\n" + sha256_of(model / "model.safetensors") + "\n1700000000.0\n");
+  write(notes / "config.json.metadata", "0123\n" + git_blob_sha1_of(model / "config.json") + "\n1700000000.0\n");
+  Finding found = examine(options_)["model files"];
+  EXPECT_EQ(found.health, Health::Ok);
+  EXPECT_THAT(found.found, HasSubstr("2 files have the Hub's checksums"));
+  std::ofstream(model / "config.json", std::ios::app) << " ";
+  found = examine(options_)["model files"];
+  EXPECT_EQ(found.health, Health::Failed);
+  EXPECT_EQ(found.kind, core::ErrorKind::Data);
+  EXPECT_THAT(found.found, HasSubstr("config.json is not what was downloaded"));
+}
+
+TEST_F(Doctor, ChecksumsOfTheHubsCache) {
+  const fs::path hub = folder_.path() / "models--a--b", revision = hub / "snapshots" / "0123";
+  fs::create_directories(hub / "blobs");
+  fs::create_directories(revision);
+  for (const auto& entry : fs::directory_iterator(folder_.path() / "model")) {
+    const fs::path file = entry.path();
+    const std::string blob = file.extension() == ".safetensors" ? sha256_of(file) : git_blob_sha1_of(file);
+    fs::copy_file(file, hub / "blobs" / blob);
+    fs::create_symlink("../../blobs/" + blob, revision / file.filename());
+  }
+  options_.model = revision.string();
+  EXPECT_THAT(examine(options_)["model files"].found, HasSubstr("files have the Hub's checksums"));
+  std::ofstream(fs::canonical(revision / "config.json"), std::ios::app) << " ";
+  EXPECT_EQ(examine(options_)["model files"].health, Health::Failed);
+}
+
+TEST_F(Doctor, WeightsThatAreNoNumbers) {
+  const fs::path file = folder_.path() / "model" / "model.safetensors";
+  std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
+  out.seekp(-4, std::ios::end);
+  out.write("\xff\xff\xff\xff", 4);
+  out.close();
+  const Finding found = examine(options_)["model files"];
+  EXPECT_EQ(found.health, Health::Failed);
+  EXPECT_THAT(found.found, HasSubstr("holds values that are no numbers"));
+}
+
+TEST_F(Doctor, GoldAnswersThatTheRewardCannotRead) {
+  const fs::path data = folder_.path() / "data.jsonl";
+  options_.data = {.train_file = data.string()};
+  write(data,
+        "{\"id\": \"good\", \"problem\": \"1+1?\", \"answer\": \"2\"}\n"
+        "{\"id\": \"bad\", \"problem\": \"2+2?\", \"answer\": \"}\"}\n");
+  Finding found = examine(options_)["reward"];
+  EXPECT_EQ(found.health, Health::Warning) << found.found;
+  EXPECT_THAT(found.found, AllOf(HasSubstr("1 of 2 gold answers"), HasSubstr("not bad (")));
+  write(data, "{\"id\": \"bad\", \"problem\": \"2+2?\", \"answer\": \"}\"}\n");
+  found = examine(options_)["reward"];
+  EXPECT_EQ(found.health, Health::Failed);
+  EXPECT_THAT(found.advice, HasSubstr("no answer can earn anything"));
+}
+
+TEST_F(Doctor, ARewardCommandThatDoesNotAnswer) {
+  options_.reward.command = {.weight = 1, .argv = {"/bin/false"}};
+  Finding found = examine(options_)["reward"];
+  EXPECT_EQ(found.health, Health::Failed);
+  EXPECT_THAT(found.found, HasSubstr("the command of the reward"));
+  options_.reward.command.argv = {"sh", "-c", "while read line; do echo nonsense; done"};
+  found = examine(options_)["reward"];
+  EXPECT_EQ(found.health, Health::Failed);
+  EXPECT_THAT(found.found, HasSubstr("its reply is no JSON"));
+}
+
+TEST_F(Doctor, PromptsThatAreTooLong) {
+  options_.prompt.max_prompt_tokens = 1;
+  const auto findings = examine(options_, true);
+  EXPECT_EQ(findings.at("prompts").health, Health::Failed);
+  EXPECT_EQ(findings.at("base model").health, Health::Skipped);
+}
+
+TEST_F(Doctor, DiskAndMemory) {
+  options_.steps = 1'000'000'000;
+  options_.checkpoint.every = 1;
+  options_.checkpoint.keep_last = 0;
+  EXPECT_EQ(examine(options_)["disk"].health, Health::Failed);
+  options_.checkpoint.keep_last = 2;
+  EXPECT_EQ(examine(options_)["disk"].health, Health::Ok);
+  fs::create_directories(fs::path(options_.output) / "checkpoints");
+  EXPECT_EQ(examine(options_)["disk"].health, Health::Warning);
+  std::ofstream(folder_.path() / "file");
+  options_.output = (folder_.path() / "file" / "run").string();
+  EXPECT_EQ(examine(options_)["disk"].health, Health::Failed);
+  EXPECT_EQ(examine(options_)["memory"].health, Health::Ok);
+  options_.update.micro_batch_tokens = int64_t{1} << 40;
+  EXPECT_EQ(examine(options_)["memory"].health, Health::Failed) << examine(options_)["memory"].found;
+}
+
+TEST_F(Doctor, TheBaseModelAndItsSignal) {
+  const auto findings = examine(options_, true);
+  EXPECT_EQ(findings.at("base model").health, Health::Warning);  // a random model
+  EXPECT_THAT(findings.at("base model").found, HasSubstr("pass@3 0 % and pass@1 0 % of 4 problems"));
+  EXPECT_THAT(findings.at("signal").found, HasSubstr("0 of 4 groups"));
+  // A reward that differs from answer to answer is a signal whatever the verdicts are.
+  options_.reward.length = {.weight = 1, .shape = reward::LengthShape::SoftOverlong, .soft_limit = 1, .hard_limit = 30};
+  const auto other = examine(options_, true);
+  EXPECT_EQ(other.at("signal").health, Health::Ok) << other.at("signal").found;
+}
+
+TEST_F(Doctor, TheMachineComputesRight) {
+  std::map<std::string, Finding> findings;
+  examine_machine("versions", [&](const Finding& finding) { findings[finding.check] = finding; });
+  EXPECT_EQ(findings.at("libraries").health, Health::Ok) << findings.at("libraries").found;
+  EXPECT_TRUE(findings.contains("threads"));
+}
+
+}  // namespace
+}  // namespace thinktune::train
