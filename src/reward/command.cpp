@@ -15,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kWindow = 100;  // requests that max_failure_share is of
 constexpr size_t kMaxReasonBytes = 500;
 constexpr int kMaxStartsOfRequest = 2;
+constexpr double kLargestReward = 1e9;
 
 // Bytes that are no UTF-8 become U+FFFD: a child is owed valid JSON whatever a model wrote.
 std::string request_line(uint64_t id, const Response& response) {
@@ -66,6 +67,8 @@ CommandReply read_reply(const std::string& line, bool& has_id, uint64_t& id) {
   if (reward->is_null()) return {.reason = reason.empty() ? "it gave no reward" : "it gave no reward: " + reason};
   if (!reward->is_number() || !std::isfinite(reward->get<double>()))
     return {.reason = fmt::format("its reward is no finite number: {}", shown(line))};
+  if (std::abs(reward->get<double>()) > kLargestReward)  // a group's spread would not be finite any more
+    return {.reason = fmt::format("its reward is beyond ±{:g}: {}", kLargestReward, shown(line))};
   return {true, reward->get<double>(), reason};
 }
 

@@ -247,6 +247,39 @@ TEST_F(CommandTest, EndlessGarbageIsCutOff) {
   EXPECT_THAT(refusal(options, std::vector<std::string>(10, "a")), HasSubstr("failed 5 times in a row"));
 }
 
+TEST_F(CommandTest, AFloodOfOldRepliesIsNoSignOfLife) {
+  auto options = python(R"(
+for r in requests:
+    reply(r["id"], 1)
+    if r["response"] == "b":
+        while True: reply(0, 1)
+)",
+                        0.5);
+  options.command.max_in_flight = 1;
+  const auto judgements = ask(options, {"a", "b", "c", "d"});
+  EXPECT_EQ(judgements[0].reward, 1);
+  EXPECT_EQ(judgements[1].reward, 1);  // its reply comes before the flood, which answers nobody any more
+  expect_unscored(judgements[2], "no reply within 0.5 s");
+  EXPECT_EQ(judgements[3].reward, 1) << "the next child is asked";
+}
+
+TEST_F(CommandTest, RewardsThatWouldDrownAllOthersAndNestedReplies) {
+  auto options = python(R"(
+for r in requests:
+    if r["response"] == "deep": print("[" * 400000 + "]" * 400000, flush=True)
+    elif r["response"] == "deep field": print('{"id": %d, "reward": %s}' % (r["id"], "[" * 300000 + "]" * 300000), flush=True)
+    else: reply(r["id"], float(r["response"]))
+)");
+  options.command.max_in_flight = 1;
+  const auto judgements = ask(options, {"1e9", "1.1e9", "-1e308", "deep", "deep field", "2"});
+  EXPECT_EQ(judgements[0].reward, 1e9);
+  expect_unscored(judgements[1], "its reward is beyond ±1e+09");
+  expect_unscored(judgements[2], "its reward is beyond ±1e+09");
+  expect_unscored(judgements[3], "its reply is no JSON object");
+  expect_unscored(judgements[4], "its reward is no finite number");
+  EXPECT_EQ(judgements[5].reward, 2);
+}
+
 TEST_F(CommandTest, ANoisyChildIsHeardToTheEnd) {
   const auto options = python("for r in requests:\n    sys.stderr.write('n' * 1000000)\n    reply(r['id'], 1)\n");
   for (const Judgement& judgement : ask(options, {"a", "b"})) EXPECT_EQ(judgement.reward, 1);

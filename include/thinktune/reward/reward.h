@@ -97,7 +97,7 @@ struct MultipleChoiceOptions {
 // value: what a program of the user's says. It is started once and speaks JSON lines:
 //   its standard input   {"id": 7, "problem_id": …, "problem": …, "gold": …, "response": …, "tokens": 512, "ended":
 //   true} its standard output  {"id": 7, "reward": 0.5}, or with "reason": "…"; in any order; flushed after each line
-// A reply without a finite number for "reward" (null: it could not be said) is a failure. So is silence for
+// A reply without a number within ±1e9 for "reward" (null: it could not be said) is a failure. So is silence for
 // time_limit_s while it has work, and an end: both are blamed on the oldest request without a reply, and the program
 // is started again; after an end that request is tried once more. A response whose request failed is unscored.
 struct CommandOptions {
