@@ -1,5 +1,23 @@
 # One libFuzzer executable fuzz_ROOM_NAME from each tests/ROOM/NAME_fuzz.cpp of the rooms that there are; `fuzz_targets` builds all.
 # A target's seeds are the files of tests/ROOM/corpus/NAME, its dictionary, if it has one, tests/ROOM/NAME_fuzz.dict.
+#
+# LibTorch is built for g++, and libFuzzer comes with clang: of the rooms that know LibTorch only these files, which read and do not
+# compute, are built here.
+function(tt_reading_part name)  # NAME LINKS … FILES …
+  cmake_parse_arguments(ARG "" "" "LINKS;FILES" ${ARGN})
+  list(TRANSFORM ARG_FILES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/src/${name}/")
+  add_library(thinktune_${name} STATIC ${ARG_FILES})
+  target_include_directories(thinktune_${name} PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}" PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+  target_link_libraries(thinktune_${name} PUBLIC thinktune_core thinktune_rollout nlohmann_json::nlohmann_json ${ARG_LINKS})
+  set_property(GLOBAL APPEND PROPERTY TT_ROOMS ${name})
+endfunction()
+tt_reading_part(model FILES config.cpp hf_config.cpp)
+tt_reading_part(checkpoint LINKS PkgConfig::xxhash FILES manifest.cpp)
+tt_reading_part(eval FILES csv.cpp sample_file.cpp)
+tt_reading_part(guidance FILES guard.cpp reply.cpp teacher_prompt.cpp)
+tt_embed_text(guidance configs/teacher/general.json built_in_prompt_json)
+tt_reading_part(cli FILES config_document.cpp config_names.cpp config_reader.cpp config_writer.cpp)
+
 add_custom_target(fuzz_targets)
 get_property(rooms GLOBAL PROPERTY TT_ROOMS)
 foreach(room IN LISTS rooms)
