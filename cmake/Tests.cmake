@@ -59,6 +59,13 @@ foreach(room IN LISTS rooms)
   endforeach()
 endforeach()
 
+# Damaged copies of every real file that is there, some of each (tests/fault/README.md has more of them).
+add_executable(mutation_run tests/fault/mutation_run.cpp)
+target_link_libraries(mutation_run PRIVATE thinktune_cli thinktune_test_support)
+tt_use_torch_headers(mutation_run)
+add_test(NAME fault.mutations COMMAND mutation_run 20)
+set_tests_properties(fault.mutations PROPERTIES LABELS fuzz TIMEOUT 900)
+
 file(GLOB checks CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*_test.py")
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 foreach(check IN LISTS checks)
