@@ -241,8 +241,9 @@ class Subjects {
         checkpoint::load_tensors(found->path, run_->tensors);
         if (checked && found->state.step != 3) wrong("a damaged state behind its checksum");
       };
-      for (const char* name : {"manifest.json", "state.json", "training_state.safetensors", "model.safetensors"})
-        if (checked || std::string_view(name) != "manifest.json")
+      // A resume reads no more than these; the others are read by their checksums alone.
+      for (const char* name : {"state.json", "training_state.safetensors", "manifest.json", "model.safetensors"})
+        if (checked || std::string_view(name).find("state") != std::string_view::npos)
           add_file(fmt::format("checkpoint{}/{}", checked ? "" : " without checksums", name), saved / name, resume);
     }
   }

@@ -14,9 +14,10 @@ using weights::GgufEntry;
 
 class GgufConfig : public testing::Test {
  protected:
-  // The keys of a small model, with `more` behind them or in their place, and the tensors `names` of four factors each.
+  // The keys of a small model, with `more` behind them or in their place, and the tensors `names` of four factors each,
+  // or of `num_factors`, at most four.
   ModelConfig read(const std::string& architecture, const std::vector<GgufEntry>& more,
-                   const std::vector<std::string>& names = {}) const {
+                   const std::vector<std::string>& names = {}, int64_t num_factors = 4) const {
     const std::string prefix = architecture + ".";
     std::vector<GgufEntry> entries = {
         {"general.architecture", architecture},         {prefix + "embedding_length", uint32_t{32}},
@@ -30,16 +31,17 @@ class GgufConfig : public testing::Test {
     const std::vector<float> embedding(40 * 32, 0.0f), factors = {2, 1, 1, 1};
     std::vector<weights::TensorToWrite> tensors = {
         {.name = "token_embd.weight", .shape = {40, 32}, .data = embedding.data()}};
-    for (const std::string& name : names) tensors.push_back({.name = name, .shape = {4}, .data = factors.data()});
+    for (const std::string& name : names)
+      tensors.push_back({.name = name, .shape = {num_factors}, .data = factors.data()});
     const auto file = folder_.path() / "x.gguf";
     weights::write_gguf(file, entries, tensors);
     return find_gguf_family(architecture, "test").config_from_gguf(weights::Gguf(file));
   }
 
   void expect_refused(const std::string& architecture, const std::vector<GgufEntry>& more, const std::string& message,
-                      const std::vector<std::string>& names = {}) const {
+                      const std::vector<std::string>& names = {}, int64_t num_factors = 4) const {
     try {
-      read(architecture, more, names);
+      read(architecture, more, names, num_factors);
       ADD_FAILURE() << "accepted: " << message;
     } catch (const core::Error& error) {
       EXPECT_EQ(error.kind(), core::ErrorKind::Data);
@@ -74,6 +76,21 @@ TEST_F(GgufConfig, GemmaNeedsItsWindow) {
   EXPECT_EQ(config.local_rope.theta, 1e4);
   expect_refused("gemma3", {}, "gemma3.attention.sliding_window");
   expect_refused("gemma3", {{"gemma3.attention.sliding_window", uint32_t{0}}}, "sliding_window is 0");
+}
+
+TEST_F(GgufConfig, NoHeadsWhereTheWidthIsDividedByThem) {
+  expect_refused("gemma2",
+                 {{"gemma2.block_count", uint32_t{46}},
+                  {"gemma2.attention.head_count", uint32_t{0}},
+                  {"gemma2.attention.key_length", uint32_t{8}},
+                  {"gemma2.attention.value_length", uint32_t{8}},
+                  {"gemma2.attention.sliding_window", uint32_t{7}}},
+                 "num_attention_heads (attention.head_count) is 0");
+}
+
+TEST_F(GgufConfig, RopeFactorsWithoutAFactor) {
+  expect_refused("llama", {{"llama.rope.dimension_count", uint32_t{1}}}, "has no factor in it", {"rope_freqs.weight"},
+                 0);
 }
 
 TEST_F(GgufConfig, BothWaysToSayLinear) {

@@ -255,7 +255,7 @@ TEST_F(StepTest, PromptsOverTheLimitAreLeftOutAndCounted) {
 
   o.prompt.max_prompt_tokens = 3;
   const core::Error none = error_of([&] { make_run(o); });
-  EXPECT_EQ(none.kind(), core::ErrorKind::Data);
+  EXPECT_EQ(none.kind(), core::ErrorKind::User);
   EXPECT_THAT(none.message(), HasSubstr("prompt.max_prompt_tokens"));
 }
 
