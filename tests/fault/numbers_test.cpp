@@ -1,9 +1,7 @@
 // Numbers that are not finite, and memory that does not suffice.
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
-#include <sys/resource.h>
 
-#include <fstream>
 #include <limits>
 
 #include "fault/small_runs.h"
@@ -56,49 +54,6 @@ TEST_F(Numbers, ANotFiniteMomentIsNotSaved) {
                                   HasSubstr("the last checkpoint is whole")));
   EXPECT_EQ(trainer.last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
   EXPECT_NO_THROW(checkpoint::verify(trainer.last_checkpoint()));
-}
-
-// The address space is limited to what is there and a little more: as many sequences as asked for do not fit.
-TEST_F(Numbers, OutOfMemoryInSamplingGoesOnWithFewerSequences) {
-  train::TrainOptions o = options("memory");
-  // 2 KiB of keys and values a token.
-  model::ModelConfig config = thinktune::test::tiny_config();
-  config.num_kv_heads = 4;
-  config.head_dim = config.rotary_dim = 64;
-  const model::Weights weights = thinktune::test::random_weights(config, 1, at::kFloat);
-  thinktune::test::bias_end_of_turn(weights, train::test::kNeverEnds);
-  o.model = (folder_.path() / "long").string();
-  fs::create_directories(o.model);
-  model::save_pretrained(o.model, config, weights, thinktune::test::byte_vocabulary(config));
-  o.rollout.max_new_tokens = 300;
-  o.rollout.group_size = 16;
-  o.guidance.enabled = false;
-  const auto step_of = [&](int64_t room_bytes) {
-    const auto run = train::test::make_run(o);
-    if (room_bytes > 0) {
-      int64_t pages = 0;
-      std::ifstream("/proc/self/statm") >> pages;
-      const auto limit = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + room_bytes);
-      const rlimit limits = {limit, limit};
-      if (::setrlimit(RLIMIT_AS, &limits) != 0) throw std::runtime_error("no limit");
-    }
-    const train::StepRecord record = train::train_step(*run, 0);
-    std::string text;
-    for (const rollout::Group& group : record.groups)
-      for (const rollout::Rollout& rollout : group.rollouts) text += rollout.text + "\n";
-    return std::pair(text, run->engine->max_sequences());
-  };
-  EXPECT_EQ(in_child([&] { std::ofstream(folder_.path() / "unlimited") << step_of(0).first; }), 0);
-  EXPECT_EQ(in_child([&] {
-              const auto [text, sequences] = step_of(10 << 20);
-              std::ofstream(folder_.path() / "limited") << text;
-              std::ofstream(folder_.path() / "sequences") << sequences;
-            }),
-            0);
-  const auto content = [&](const char* name) { return core::read_file(folder_.path() / name, "text"); };
-  EXPECT_GT(content("unlimited").size(), 1000U);
-  EXPECT_TRUE(content("unlimited") == content("limited"));
-  EXPECT_LT(std::stoll(content("sequences")), o.engine.max_sequences);
 }
 
 TEST_F(Numbers, OutOfMemoryWithASingleSequenceStopsClearly) {
