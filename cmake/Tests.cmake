@@ -22,7 +22,7 @@ function(tt_test_executable target room label)
   if(room IN_LIST torch_rooms)
     tt_use_torch_headers(${target})
   endif()
-  if(room STREQUAL "cli")  # no other: a path of the build folder keeps ccache from sharing what two presets compile
+  if(room MATCHES "^(cli|fault)$")  # no other: a path of the build folder keeps ccache from sharing what two presets compile
     target_compile_definitions(${target} PRIVATE TT_BINARY="${CMAKE_BINARY_DIR}/bin/thinktune")
   endif()
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT 900)

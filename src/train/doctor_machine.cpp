@@ -122,9 +122,9 @@ Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& conf
   // Weights in the compute precision; masters and two moments in f32. A new one is whole before an old one is removed.
   const int64_t weight_bytes = options.precision == Precision::Bf16 ? 2 : 4;
   const int64_t one = model::num_parameters(config) * (weight_bytes + 12);
-  const int64_t every = options.checkpoint.every, keep = options.checkpoint.keep_last;
+  const int64_t every = options.checkpoint.every, keep_last = options.checkpoint.retention.keep_last;
   const int64_t made = every > 0 ? (options.steps + every - 1) / every : 1;
-  const int64_t kept = keep > 0 ? std::min(made, keep + 1) : made;
+  const int64_t kept = keep_last > 0 ? std::min(made, keep_last + options.checkpoint.retention.keep_best + 1) : made;
   const auto needed = static_cast<double>(one) * static_cast<double>(kept);
   const auto free = static_cast<double>(fs::space(folder).available);
   const std::string found = fmt::format("{} checkpoints of {:.2f} GB at a time, {:.1f} GB are free at {}", kept,

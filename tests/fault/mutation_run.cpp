@@ -232,7 +232,7 @@ class Subjects {
     for (const bool checked : {true, false}) {
       const fs::path folder = root_.path() / (checked ? "checked" : "unchecked");
       fs::create_directories(folder);
-      const fs::path saved = checkpoint::save(folder, checkpoint::test::state_of(3), run_->tensors, 0);
+      const fs::path saved = checkpoint::save(folder, checkpoint::test::state_of(3), run_->tensors, {.keep_last = 0});
       if (!checked) write_file(saved / "manifest.json", R"({"files": {}, "format": 1})");
       const auto resume = [this, folder, checked] {
         std::vector<std::string> skipped;

@@ -126,9 +126,9 @@ TEST_F(Doctor, PromptsThatAreTooLong) {
 TEST_F(Doctor, DiskAndMemory) {
   options_.steps = 1'000'000'000;
   options_.checkpoint.every = 1;
-  options_.checkpoint.keep_last = 0;
+  options_.checkpoint.retention.keep_last = 0;
   EXPECT_EQ(examine(options_)["disk"].health, Health::Failed);
-  options_.checkpoint.keep_last = 2;
+  options_.checkpoint.retention.keep_last = 2;
   EXPECT_EQ(examine(options_)["disk"].health, Health::Ok);
   fs::create_directories(fs::path(options_.output) / "checkpoints");
   EXPECT_EQ(examine(options_)["disk"].health, Health::Warning);

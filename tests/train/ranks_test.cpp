@@ -262,7 +262,7 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
   alone.guidance.prompt_file = (folder_.path() / "teacher.json").string();
   std::ofstream(alone.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
   const auto train_with_model = [](int64_t num_ranks, const TrainOptions& o) {
-    return run_ranks(num_ranks, [&](comm::Communicator& comm) { Trainer(o, "{}\n", nullptr, lend(comm)).run(false); });
+    return run_ranks(num_ranks, [&](comm::Communicator& comm) { Trainer(o, "{}\n", nullptr, lend(comm)).run({}); });
   };
   expect_all_well(train_with_model(2, alone));
   for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
