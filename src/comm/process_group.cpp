@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <cstdlib>
 #include <future>
 #include <mutex>
@@ -311,6 +312,7 @@ std::string local_address(const std::string& host, int64_t port) {
 std::unique_ptr<Communicator> connect(const Environment& e, const ConnectOptions& options) {
   if (e.size == 1) return make_single();
   silence_c10d();
+  std::signal(SIGPIPE, SIG_IGN);  // what is sent to a rank that has ended is to be an error, not the sender's end
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.timeout_s));
   c10d::TCPStoreOptions store_options;
   store_options.port = static_cast<uint16_t>(e.master_port);

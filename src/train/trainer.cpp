@@ -137,6 +137,23 @@ model::Weights gathered_weights(const Run& run, const std::vector<at::Tensor>& m
                             [&](const at::Tensor& weight) { return master[next++].detach().to(weight.scalar_type()); });
 }
 
+// What rank 0 does alone: an error of it is one of all ranks, which so end alike.
+template <class F>
+void first_does(comm::Communicator& comm, F f) {
+  std::string failed;
+  if (comm.is_first()) {
+    try {
+      f();
+    } catch (const core::Error& e) {
+      failed = to_bytes(std::tuple(static_cast<int32_t>(e.kind()), e.message(), e.hint()));
+    }
+  }
+  failed = comm.all_gather_bytes(failed, "what rank 0 does alone").front();
+  if (failed.empty()) return;
+  const auto [kind, message, hint] = from_bytes<std::tuple<int32_t, std::string, std::string>>(failed);
+  throw core::Error(static_cast<core::ErrorKind>(kind), message, hint);
+}
+
 std::map<std::string, std::string> versions() {
   return {{"thinktune", THINKTUNE_VERSION}, {"LibTorch", THINKTUNE_TORCH_VERSION}};
 }
@@ -165,7 +182,7 @@ Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<
 std::optional<checkpoint::Found> Trainer::find_checkpoint(const RunRequest& request) {
   const fs::path folder = checkpoint_folder(run_.options);
   std::string told;
-  if (run_.comm->is_first()) {
+  first_does(*run_.comm, [&] {
     std::optional<checkpoint::Found> found;
     std::vector<std::string> skipped;
     if (!request.from.empty())
@@ -175,7 +192,7 @@ std::optional<checkpoint::Found> Trainer::find_checkpoint(const RunRequest& requ
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
     if (!found && !(skipped.empty() && has_results(run_.options))) throw nothing_to_resume(folder, skipped);
     if (found) told = to_bytes(std::pair(found->path.string(), found->state));
-  }
+  });
   told = run_.comm->all_gather_bytes(told, "the checkpoint's state").front();
   if (told.empty()) return std::nullopt;
   const auto [path, state] = from_bytes<std::pair<std::string, checkpoint::RunState>>(told);
@@ -207,10 +224,11 @@ void Trainer::check_changes(const checkpoint::Found& found, bool allow_changed) 
 void Trainer::start(const RunRequest& request) {
   const TrainOptions& o = run_.options;
   const fs::path output = o.output;
-  if (run_.comm->is_first() && (!request.resume || fs::is_directory(output))) {
+  first_does(*run_.comm, [&] {
+    if (request.resume && !fs::is_directory(output)) return;
     core::make_folders(output);
     lock_ = std::make_unique<core::FolderLock>(output);
-  }
+  });
   std::optional<checkpoint::Found> found;
   if (request.resume) {
     found = find_checkpoint(request);
@@ -220,8 +238,8 @@ void Trainer::start(const RunRequest& request) {
         if (const fs::path aside = report::set_aside_results(output); !aside.empty())
           spdlog::warn("what it had written is in {}", aside.string());
     }
-  } else if (run_.comm->is_first()) {
-    refuse_old_checkpoints(o, run_.config);
+  } else {
+    first_does(*run_.comm, [&] { refuse_old_checkpoints(o, run_.config); });
   }
   if (found) {
     steps_done_ = saved_step_ = found->state.step;
@@ -237,7 +255,7 @@ void Trainer::start(const RunRequest& request) {
         spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
     spdlog::info("resumed from {} after step {}", found->path.string(), steps_done_);
   }
-  if (run_.comm->is_first()) open_reporter(found);
+  first_does(*run_.comm, [&] { open_reporter(found); });
 }
 
 void Trainer::open_reporter(const std::optional<checkpoint::Found>& found) {
