@@ -1,7 +1,8 @@
-// 200 steps: open files stay what they are. Memory does not yet (README.md): it is printed.
+// 200 steps: open files and memory stay what they are.
 #include <fstream>
 
 #include "fault/small_runs.h"
+#include "kernels/matrix_tiles.h"
 
 namespace thinktune::fault {
 namespace {
@@ -16,7 +17,7 @@ int64_t num_open_files() { return std::distance(fs::directory_iterator("/proc/se
 
 class Soak : public SmallRuns {};
 
-TEST_F(Soak, OpenFilesAreFlatAndMemoryIsMeasured) {
+TEST_F(Soak, MemoryAndOpenFilesAreFlat) {
   train::TrainOptions o = options("soak");
   o.steps = 200;
   o.checkpoint.every = 5;
@@ -42,11 +43,17 @@ TEST_F(Soak, OpenFilesAreFlatAndMemoryIsMeasured) {
   // The largest of ten steps: what a save or an evaluation takes comes and goes.
   const int64_t before = *std::max_element(memory.begin() + 10, memory.begin() + 20);
   const int64_t after = *std::max_element(memory.begin() + 190, memory.end());
+  // A save that is under way has a file open: the most then, the fewest now. One that is left open by a step, or a
+  // save, would be 36 and more by now.
+  const int64_t files_before = *std::max_element(files.begin() + 10, files.begin() + 20);
+  const int64_t files_after = *std::min_element(files.begin() + 190, files.end());
   std::printf("resident after 20 steps %.1f MiB, after 200 steps %.1f MiB (%+.2f %%), %ld and %ld open files\n",
               static_cast<double>(before) / (1 << 20), static_cast<double>(after) / (1 << 20),
-              100 * (static_cast<double>(after) / static_cast<double>(before) - 1), static_cast<long>(files[20]),
-              static_cast<long>(files.back()));
-  EXPECT_EQ(files[20], files.back());
+              100 * (static_cast<double>(after) / static_cast<double>(before) - 1), static_cast<long>(files_before),
+              static_cast<long>(files_after));
+  EXPECT_LE(files_after, files_before);
+  // oneDNN keeps a compiled product for every size it meets (README.md); ours need none.
+  if (kernels::has_matrix_tiles()) EXPECT_LE(after, before + before / 100);
 }
 
 }  // namespace
