@@ -179,11 +179,9 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
   });
 }
 
-// The right side in panels.
-at::Tensor panels_of(const Side& b, int64_t K, int64_t N) {
+// The right side in panels, one behind the other.
+void pack_panels(const Side& b, int64_t K, int64_t N, Bf16* out) {
   const int64_t depth = kernels::tile_depth(K), panel_size = depth * kTilePanel;
-  at::Tensor panels = at::empty({kernels::num_panels(N) * panel_size}, at::kBFloat16);
-  Bf16* out = mutable_data<Bf16>(panels);
   if (b.turned)
     at::parallel_for(0, kernels::num_panels(N), 1, [&](int64_t begin, int64_t end) {
       for (int64_t panel = begin; panel < end; ++panel)
@@ -196,8 +194,9 @@ at::Tensor panels_of(const Side& b, int64_t K, int64_t N) {
       kernels::pack_over_rows(b.at + first * b.stride, b.stride, std::min(end * kTileDepth, K) - first, N, panel_size,
                               out + first * kTilePanel);
     });
-  return panels;
 }
+
+int64_t panels_size(int64_t K, int64_t N) { return kernels::num_panels(N) * kernels::tile_depth(K) * kTilePanel; }
 
 // A left side whose rows are columns in memory, in tiles, up to whole blocks.
 at::Tensor tiles_of_columns(const Side& a, int64_t M, int64_t K) {
@@ -234,17 +233,9 @@ bool has_tile_products(const at::Tensor& weight_FD) {
 }
 
 at::Tensor tile_weight(const at::Tensor& weight_FD) {
-  const int64_t F = weight_FD.size(0), D = weight_FD.size(1), num_panels = kernels::num_panels(F);
-  const int64_t panel_size = kernels::tile_depth(D) * kTilePanel;
-  TiledWeight tiles{D, F, empty_panels(num_panels * panel_size, weight_FD.options())};
-  auto* panels = static_cast<Bf16*>(tiles.panels.mutable_data_ptr());
-  const at::Tensor rows_FD = weight_FD.contiguous();
-  const auto* weight = static_cast<const Bf16*>(rows_FD.const_data_ptr());
-  at::parallel_for(0, num_panels, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      kernels::pack_along_rows(weight + p * kTilePanel * D, D, std::min(kTilePanel, F - p * kTilePanel), D,
-                               panels + p * panel_size);
-  });
+  const int64_t F = weight_FD.size(0), D = weight_FD.size(1);
+  TiledWeight tiles{D, F, empty_panels(panels_size(D, F), weight_FD.options())};
+  pack_panels(Side::of(weight_FD.contiguous().t()), D, F, mutable_data<Bf16>(tiles.panels));
   return at::detail::make_tensor<Opaque>(c10::DispatchKeySet(c10::DispatchKey::CPU), weight_FD.dtype(),
                                          weight_FD.device(), std::make_shared<const TiledWeight>(std::move(tiles)),
                                          weight_FD.sizes());
@@ -290,8 +281,9 @@ void tile_matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const at::Ten
            c10::toString(out_MN.scalar_type()));
   const Side a = Side::of(a_MK);
   const int64_t depth = kernels::tile_depth(K);
-  const at::Tensor left = a.turned ? tiles_of_columns(a, M, K) : left_side(a_MK),
-                   panels = panels_of(Side::of(b_KN), K, N);
+  const at::Tensor left = a.turned ? tiles_of_columns(a, M, K) : left_side(a_MK);
+  const at::Tensor panels = at::empty({panels_size(K, N)}, at::kBFloat16);
+  pack_panels(Side::of(b_KN), K, N, mutable_data<Bf16>(panels));
   const at::Tensor bias = bias_N.defined() ? bias_N.contiguous() : bias_N;
   multiply_many({.M = M,
                  .N = N,
