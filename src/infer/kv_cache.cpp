@@ -2,6 +2,7 @@
 #include "thinktune/infer/kv_cache.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cstring>
@@ -122,7 +123,7 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
   const auto* keys = static_cast<const char*>(k_TKH.const_data_ptr());
   const auto* values = static_cast<const char*>(v_TKH.const_data_ptr());
   TT_CHECK(k_TKH[0].is_contiguous() && v_TKH[0].is_contiguous(), "a token's keys and values must be contiguous");
-  for (size_t b = 0; b < contexts_.size(); ++b) {
+  const auto put = [&](size_t b) {
     KvContext& context = *contexts_[b];
     const auto row = static_cast<int64_t>(b);
     context.own->put(layer, context.own->size(), keys + row * k_TKH.stride(0) * bytes,
@@ -140,7 +141,11 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
     }
     if (!context.before.empty()) segments_[b][context.before.size() - 1].tiles = context.before.back()->tiles(layer);
     segments_[b].back() = seen_part(*context.own, context.own->size() + 1);
-  }
+  };
+  // Rows that other threads read at once are written by several: what a row is written to is seldom in a cache.
+  at::parallel_for(0, std::ssize(contexts_), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) put(static_cast<size_t>(b));
+  });
   return ops::decode_attention(
       q_TNH, segments_,
       {.num_kv_heads = config_.num_kv_heads, .scale = config_.attention_scale, .softcap = config_.attention_softcap});

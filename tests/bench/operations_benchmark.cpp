@@ -197,6 +197,27 @@ void decode_step(State& state) {
 }
 BENCHMARK(decode_step)->ArgName("wide")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
+// The products of a pass of SmolLM2-135M, one after the other, with the weights of 30 layers and the head: none is in a
+// cache when its turn comes.
+void pass_products(State& state) {
+  const c10::InferenceMode inference;
+  constexpr int64_t kLayers = 30, kVocabulary = 49152;
+  std::vector<at::Tensor> weights;
+  for (int64_t layer = 0; layer < kLayers; ++layer)
+    for (const at::Tensor& w : {normals({(N + 2 * K) * H, D}, at::kBFloat16), normals({D, N * H}, at::kBFloat16),
+                                normals({2 * F, D}, at::kBFloat16), normals({D, F}, at::kBFloat16)})
+      weights.push_back(ops::pack_weight(w));
+  weights.push_back(ops::pack_weight(normals({kVocabulary, D}, at::kBFloat16)));
+  const at::Tensor narrow = normals({state.range(0), D}, at::kBFloat16),
+                   wide = normals({state.range(0), F}, at::kBFloat16);
+  double elements = 0;
+  for (const at::Tensor& w : weights) elements += static_cast<double>(w.numel());
+  for (auto _ : state)
+    for (const at::Tensor& w : weights) benchmark::DoNotOptimize(ops::linear(w.size(1) == D ? narrow : wide, w));
+  rate(state, "B/s", 2 * elements);
+}
+BENCHMARK(pass_products)->ArgName("rows")->Arg(1)->Arg(16)->Arg(32)->Arg(64)->Unit(benchmark::kMillisecond);
+
 void adamw(State& state) {
   constexpr int64_t kParameters = 16 << 20;
   const at::Tensor parameter = normals({kParameters}, at::kFloat), gradient = normals({kParameters}, at::kFloat);
