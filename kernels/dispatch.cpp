@@ -34,15 +34,15 @@ const Table<E>& table() {
 }  // namespace
 
 template <class E>
-void rms_norm_forward(const E* x, const E* weight, const RmsNormForm& form, int64_t num_rows, int64_t width, E* y,
-                      Accum<E>* inverse_rms) {
-  table<E>().rms_norm_forward(x, weight, form, num_rows, width, y, inverse_rms);
+void rms_norm_forward(const E* x, E* residual, const E* weight, const RmsNormForm& form, int64_t num_rows,
+                      int64_t width, E* y, Accum<E>* inverse_rms) {
+  table<E>().rms_norm_forward(x, residual, weight, form, num_rows, width, y, inverse_rms);
 }
 
 template <class E>
 void rms_norm_backward(const E* x, const E* weight, const RmsNormForm& form, const Accum<E>* inverse_rms, const E* dy,
-                       int64_t num_rows, int64_t width, E* dx, Accum<E>* dweight) {
-  table<E>().rms_norm_backward(x, weight, form, inverse_rms, dy, num_rows, width, dx, dweight);
+                       const E* dresidual, int64_t num_rows, int64_t width, E* dx, Accum<E>* dweight) {
+  table<E>().rms_norm_backward(x, weight, form, inverse_rms, dy, dresidual, num_rows, width, dx, dweight);
 }
 
 template <class E>
@@ -156,27 +156,27 @@ void row_dots(const Bf16* a, const Bf16* b, int64_t num_rows, int64_t width, flo
   tables().tiles.row_dots(a, b, num_rows, width, dot_M);
 }
 
-#define TT_INSTANTIATE(E)                                                                                              \
-  template void rms_norm_forward(const E*, const E*, const RmsNormForm&, int64_t, int64_t, E*, Accum<E>*);             \
-  template void rms_norm_backward(const E*, const E*, const RmsNormForm&, const Accum<E>*, const E*, int64_t, int64_t, \
-                                  E*, Accum<E>*);                                                                      \
-  template void sum_blocks<E>(const Accum<E>*, int64_t, int64_t, E*);                                                  \
-  template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                          \
-  template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                               \
-  template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                    \
-  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&,                              \
-                                 const SoftmaxStart<Accum<E>>&, Accum<E>*, E*);                                        \
-  template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, PackedPart, Accum<E>*, E*,  \
-                                         Accum<E>*);                                                                   \
-  template void packed_attention_backward(const E*, const E*, const E*, const E*, const Accum<E>*, const E*,           \
-                                          const PackedShape&, PackedPart, Accum<E>*, E*, E*, E*,                       \
-                                          const PromptSums<E>&);                                                       \
-  template RowMax<Accum<E>> row_max(const E*, int64_t);                                                                \
-  template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                                  \
-  template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                        \
-  template void row_gradient(E*, int64_t, const RowGradient&);                                                         \
-  template void exp_row(const E*, int64_t, E*);                                                                        \
-  template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);                         \
+#define TT_INSTANTIATE(E)                                                                                             \
+  template void rms_norm_forward(const E*, E*, const E*, const RmsNormForm&, int64_t, int64_t, E*, Accum<E>*);        \
+  template void rms_norm_backward(const E*, const E*, const RmsNormForm&, const Accum<E>*, const E*, const E*,        \
+                                  int64_t, int64_t, E*, Accum<E>*);                                                   \
+  template void sum_blocks<E>(const Accum<E>*, int64_t, int64_t, E*);                                                 \
+  template void rope(const E*, const Accum<E>*, const Accum<E>*, const RopeShape&, bool, E*);                         \
+  template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                              \
+  template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                   \
+  template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&,                             \
+                                 const SoftmaxStart<Accum<E>>&, Accum<E>*, E*);                                       \
+  template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, PackedPart, Accum<E>*, E*, \
+                                         Accum<E>*);                                                                  \
+  template void packed_attention_backward(const E*, const E*, const E*, const E*, const Accum<E>*, const E*,          \
+                                          const PackedShape&, PackedPart, Accum<E>*, E*, E*, E*,                      \
+                                          const PromptSums<E>&);                                                      \
+  template RowMax<Accum<E>> row_max(const E*, int64_t);                                                               \
+  template void row_group_max(const E*, int64_t, int64_t, Accum<E>*);                                                 \
+  template ExpSums row_exp_sums(const E*, int64_t, Accum<E>, double, Accum<E>);                                       \
+  template void row_gradient(E*, int64_t, const RowGradient&);                                                        \
+  template void exp_row(const E*, int64_t, E*);                                                                       \
+  template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);                        \
   template void add_row(const E*, int64_t, Accum<E>*);
 TT_INSTANTIATE(float)
 TT_INSTANTIATE(Bf16)

@@ -30,6 +30,15 @@ at::Tensor norm(const ModelConfig& c, const at::Tensor& x_TD, const at::Tensor& 
   return ops::rms_norm(x_TD, weight_D, {c.rms_norm_eps, c.norm_weight_plus_one, c.norm_round_before_weight});
 }
 
+ops::AddedNorm add_norm(const ModelConfig& c, const at::Tensor& x_TD, const at::Tensor& delta_TD,
+                        const at::Tensor& weight_D) {
+  if (weight_D.defined())
+    return ops::add_rms_norm(x_TD, delta_TD, weight_D,
+                             {c.rms_norm_eps, c.norm_weight_plus_one, c.norm_round_before_weight});
+  const at::Tensor sum_TD = x_TD + delta_TD;
+  return {sum_TD, sum_TD};
+}
+
 // [T, heads, H]
 at::Tensor head_norm(const ModelConfig& c, const at::Tensor& x, int64_t heads, const at::Tensor& weight) {
   if (c.qk_norm == QkNorm::None) return x.view({x.size(0), heads, c.head_dim});
@@ -72,7 +81,7 @@ Decoder::Positions Decoder::turned(const at::Tensor& positions_T, const at::Tens
   return {everywhere, angles(positions_T, local_frequencies_, c.local_rope.attention_factor, like)};
 }
 
-at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, at::Tensor x_TD, const Positions& positions,
+at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, const at::Tensor& x_TD, const Positions& positions,
                           Attention& attention) const {
   const ModelConfig& c = config_;
   const int64_t T = x_TD.size(0), N = c.num_heads, K = c.num_kv_heads, H = c.head_dim;
@@ -85,9 +94,10 @@ at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, at::Tensor x_TD,
   const at::Tensor k_TKH = turn(head_norm(c, parts[1], K, w.k_norm), turn_by);
   const at::Tensor v_TKH = parts[2].view({T, K, H});
   const at::Tensor attended = attention.attend(layer, q_TNH, k_TKH, v_TKH).reshape({T, N * H});
-  x_TD = x_TD + norm(c, ops::linear(attended, w.output), w.attention_out_norm);
-  const at::Tensor gate_up_T2F = ops::linear(norm(c, x_TD, w.mlp_norm), w.gate_up);
-  return x_TD + norm(c, ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
+  const at::Tensor change_TD = norm(c, ops::linear(attended, w.output), w.attention_out_norm);
+  const auto [sum_TD, mlp_input_TD] = add_norm(c, x_TD, change_TD, w.mlp_norm);
+  const at::Tensor gate_up_T2F = ops::linear(mlp_input_TD, w.gate_up);
+  return sum_TD + norm(c, ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
 }
 
 at::Tensor Decoder::loaded_block(int64_t layer, const LayerWeights& w, WeightLoader* loader, const at::Tensor& x_TD,

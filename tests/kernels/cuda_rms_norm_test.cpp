@@ -32,8 +32,8 @@ TYPED_TEST(CudaRmsNorm, ForwardEqualsTheDoubleTwin) {
         cuda::rms_norm_forward<E>(dx.data(), nullptr, dw.data(), form, rows, width, y.data(), inverse.data(), nullptr);
 
         std::vector<double> expected(rows * width), expected_inverse(rows);
-        rms_norm_forward(widened(x).data(), widened(weight).data(), form, rows, width, expected.data(),
-                         expected_inverse.data());
+        rms_norm_forward<double>(widened(x).data(), nullptr, widened(weight).data(), form, rows, width, expected.data(),
+                                 expected_inverse.data());
         const auto out = widened(y.read());
         for (size_t i = 0; i < out.size(); ++i)
           EXPECT_NEAR(out[i], expected[i], std::abs(expected[i]) * tolerance<E>(width)) << width << " " << i;
@@ -66,9 +66,10 @@ TYPED_TEST(CudaRmsNorm, BackwardEqualsTheDoubleTwin) {
         const auto x = normals<E>(rows * width, 1), weight = normals<E>(width, 2), dy = normals<E>(rows * width, 3);
         const auto beside = normals<E>(rows * width, 4);
         std::vector<double> y(rows * width), inverse(rows), dx(rows * width), dweight(width, 0.5);
-        rms_norm_forward(widened(x).data(), widened(weight).data(), form, rows, width, y.data(), inverse.data());
-        rms_norm_backward(widened(x).data(), widened(weight).data(), form, inverse.data(), widened(dy).data(), rows,
-                          width, dx.data(), dweight.data());
+        rms_norm_forward<double>(widened(x).data(), nullptr, widened(weight).data(), form, rows, width, y.data(),
+                                 inverse.data());
+        rms_norm_backward<double>(widened(x).data(), widened(weight).data(), form, inverse.data(), widened(dy).data(),
+                                  nullptr, rows, width, dx.data(), dweight.data());
 
         DeviceBuffer<E> x_d(x), weight_d(weight), dy_d(dy), beside_d(beside), dx_d(rows * width);
         DeviceBuffer<float> inverse_d(std::vector<float>(inverse.begin(), inverse.end()));

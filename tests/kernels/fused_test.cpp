@@ -41,7 +41,7 @@ TYPED_TEST(Fused, RmsNormForward) {
       with_every_instruction_set([&] {
         std::vector<E> y(rows * width + 1, narrow<E>(-7));
         std::vector<Accum<E>> inverse(rows);
-        rms_norm_forward(x.data(), weight.data(), form, rows, width, y.data(), inverse.data());
+        rms_norm_forward<E>(x.data(), nullptr, weight.data(), form, rows, width, y.data(), inverse.data());
         EXPECT_EQ(widen(y.back()), -7);
         for (int64_t t = 0; t < rows; ++t) {
           double squares = 0;
@@ -71,9 +71,9 @@ TYPED_TEST(Fused, RmsNormBackward) {
       with_every_instruction_set([&] {
         std::vector<E> y(rows * width), dx(rows * width);
         std::vector<Accum<E>> inverse(rows), dweight(width, 1);  // added to
-        rms_norm_forward(x.data(), weight.data(), form, rows, width, y.data(), inverse.data());
-        rms_norm_backward(x.data(), weight.data(), form, inverse.data(), dy.data(), rows, width, dx.data(),
-                          dweight.data());
+        rms_norm_forward<E>(x.data(), nullptr, weight.data(), form, rows, width, y.data(), inverse.data());
+        rms_norm_backward<E>(x.data(), weight.data(), form, inverse.data(), dy.data(), nullptr, rows, width, dx.data(),
+                             dweight.data());
         std::vector<double> sums(width, 1), magnitudes(width, 1);
         for (int64_t t = 0; t < rows; ++t) {
           const double r = inverse[t];
@@ -101,14 +101,52 @@ TYPED_TEST(Fused, RmsNormBackward) {
         // Either gradient alone is the same as both.
         std::vector<E> dx_alone(rows * width);
         std::vector<Accum<E>> dweight_alone(width, 1);
-        rms_norm_backward<E>(x.data(), weight.data(), form, inverse.data(), dy.data(), rows, width, dx_alone.data(),
-                             nullptr);
-        rms_norm_backward<E>(x.data(), weight.data(), form, inverse.data(), dy.data(), rows, width, nullptr,
+        rms_norm_backward<E>(x.data(), weight.data(), form, inverse.data(), dy.data(), nullptr, rows, width,
+                             dx_alone.data(), nullptr);
+        rms_norm_backward<E>(x.data(), weight.data(), form, inverse.data(), dy.data(), nullptr, rows, width, nullptr,
                              dweight_alone.data());
         EXPECT_EQ(widened(dx_alone), widened(dx));
         EXPECT_EQ(dweight_alone, dweight);
       });
     }
+}
+
+// residual += x, and what stands in it then is normed; its gradient is added to dx before the rounding.
+TYPED_TEST(Fused, RmsNormBehindAnAddition) {
+  using E = TypeParam;
+  for (const RmsNormForm& form : kForms)
+    for (int64_t rows : {1, 3})
+      for (int64_t width : kWidths) {
+        const auto x = normals<E>(rows * width, 11), weight = normals<E>(width, 12), dy = normals<E>(rows * width, 13),
+                   before = normals<E>(rows * width, 14), dsum = normals<E>(rows * width, 15);
+        with_every_instruction_set([&] {
+          std::vector<E> sum = before, y(rows * width), expected_sum(rows * width), expected(rows * width);
+          std::vector<Accum<E>> inverse(rows), expected_inverse(rows);
+          rms_norm_forward<E>(x.data(), sum.data(), weight.data(), form, rows, width, y.data(), inverse.data());
+          for (size_t i = 0; i < x.size(); ++i)
+            expected_sum[i] = narrow<E>(static_cast<Accum<E>>(widen(before[i])) + static_cast<Accum<E>>(widen(x[i])));
+          rms_norm_forward<E>(expected_sum.data(), nullptr, weight.data(), form, rows, width, expected.data(),
+                              expected_inverse.data());
+          EXPECT_EQ(widened(sum), widened(expected_sum));
+          EXPECT_EQ(widened(y), widened(expected));
+          EXPECT_EQ(inverse, expected_inverse);
+
+          std::vector<E> alone(rows * width), dx(rows * width), in_place = dsum;
+          std::vector<Accum<E>> dweight(width, 1), dweight_alone(width, 1);
+          rms_norm_backward<E>(sum.data(), weight.data(), form, inverse.data(), dy.data(), nullptr, rows, width,
+                               alone.data(), dweight_alone.data());
+          rms_norm_backward<E>(sum.data(), weight.data(), form, inverse.data(), dy.data(), dsum.data(), rows, width,
+                               dx.data(), dweight.data());
+          rms_norm_backward<E>(sum.data(), weight.data(), form, inverse.data(), dy.data(), in_place.data(), rows, width,
+                               in_place.data(), nullptr);
+          EXPECT_EQ(dweight, dweight_alone);
+          EXPECT_EQ(widened(in_place), widened(dx));
+          for (size_t i = 0; i < dx.size(); ++i) {  // `alone` is rounded once more
+            const double own = widen(alone[i]), sum_i = own + widen(dsum[i]);
+            EXPECT_NEAR(widen(dx[i]), sum_i, 2.02 * TestFixture::u * (std::abs(own) + std::abs(sum_i)));
+          }
+        });
+      }
 }
 
 TEST(FusedSlopes, RmsNorm) {
@@ -118,7 +156,7 @@ TEST(FusedSlopes, RmsNorm) {
                         inverse(rows);
     const std::vector<double> dy = normals<double>(rows * width, 8);
     const auto loss = [&] {
-      rms_norm_forward(x.data(), weight.data(), form, rows, width, y.data(), inverse.data());
+      rms_norm_forward<double>(x.data(), nullptr, weight.data(), form, rows, width, y.data(), inverse.data());
       double sum = 0;
       for (size_t i = 0; i < y.size(); ++i) sum += dy[i] * y[i];
       return sum;
@@ -126,8 +164,8 @@ TEST(FusedSlopes, RmsNorm) {
     with_every_instruction_set([&] {
       loss();
       std::vector<double> dx(x.size()), dweight(width, 0);
-      rms_norm_backward(x.data(), weight.data(), form, inverse.data(), dy.data(), rows, width, dx.data(),
-                        dweight.data());
+      rms_norm_backward<double>(x.data(), weight.data(), form, inverse.data(), dy.data(), nullptr, rows, width,
+                                dx.data(), dweight.data());
       for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(dx[i], slope(loss, x[i]), 1e-8);
       for (int64_t i = 0; i < width; ++i) EXPECT_NEAR(dweight[i], slope(loss, weight[i]), 1e-8);
     });

@@ -32,7 +32,7 @@ TEST(InstructionSet, ChangesWhatRuns) {
   std::vector<std::vector<float>> results;
   with_every_instruction_set([&] {
     std::vector<float> y(x.size());
-    rms_norm_forward(x.data(), weight.data(), {.epsilon = 1e-5}, rows, width, y.data(), static_cast<float*>(nullptr));
+    rms_norm_forward<float>(x.data(), nullptr, weight.data(), {.epsilon = 1e-5}, rows, width, y.data(), nullptr);
     results.push_back(y);
   });
   EXPECT_NE(results.front(), results.back());

@@ -48,6 +48,43 @@ const int64_t kTokens[] = {0, 1, 2, 63, 64, 65, 131};
 const RmsNormForm kForm = {.epsilon = 1e-5};
 const RmsNormForm kForms[] = {kForm, {1e-6, true, false}, {1e-5, false, false}};
 
+// The same numbers as the addition and the norm one after the other; gradients to one rounding less.
+TEST(AddRmsNorm, LikeAdditionAndNorm) {
+  for (const RmsNormForm& form : kForms)
+    for (at::ScalarType dtype : kDtypes)
+      for (int64_t tokens : kTokens)
+        for (int64_t width : {2, 17, 576}) {
+          SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens << " x " << width);
+          const std::vector<at::Tensor> inputs = {normals({tokens, width}, dtype, 1),
+                                                  normals({tokens, width}, dtype, 2), normals({width}, dtype, 3)};
+          const std::vector<at::Tensor> douts = {normals({tokens, width}, dtype, 4),
+                                                 normals({tokens, width}, dtype, 5)};
+          std::vector<at::Tensor> fused, apart;
+          for (const at::Tensor& t : inputs) fused.push_back(leaf(t)), apart.push_back(leaf(t));
+          const AddedNorm added = add_rms_norm(fused[0], fused[1], fused[2], form);
+          const at::Tensor sum = apart[0] + apart[1], normed = rms_norm(sum, apart[2], form);
+          EXPECT_TRUE(at::equal(added.sum_TD, sum));
+          EXPECT_TRUE(at::equal(added.normed_TD, normed));
+          const auto mine = gradients({added.sum_TD, added.normed_TD}, douts, fused);
+          const auto theirs = gradients({sum, normed}, douts, apart);
+          EXPECT_TRUE(at::equal(mine[0], mine[1]));
+          EXPECT_TRUE(at::equal(mine[2], theirs[2]));
+          expect_near(mine[0], theirs[0].to(at::kDouble), 3 * roundoff(dtype), 8 * roundoff(dtype));
+
+          at::NoGradGuard no_grad;
+          const AddedNorm plain = add_rms_norm(inputs[0], inputs[1], inputs[2], form);
+          EXPECT_TRUE(at::equal(plain.sum_TD, sum) && at::equal(plain.normed_TD, normed));
+          EXPECT_TRUE(at::equal(inputs[0], apart[0]));  // what is added to stays
+        }
+}
+
+TEST(AddRmsNorm, RefusesWhatDoesNotFit) {
+  const at::Tensor x = normals({3, 8}, at::kFloat, 1), weight = normals({8}, at::kFloat, 2);
+  EXPECT_THROW(add_rms_norm(x, normals({3, 7}, at::kFloat, 3), weight, kForm), core::Error);
+  EXPECT_THROW(add_rms_norm(x, x.to(at::kBFloat16), weight, kForm), core::Error);
+  EXPECT_THROW(add_rms_norm(x, x, normals({7}, at::kFloat, 3), kForm), core::Error);
+}
+
 TEST(RmsNorm, LikeTheFormula) {
   const OneThread one_thread;
   for (const RmsNormForm& form : kForms)
@@ -101,6 +138,12 @@ TEST(RmsNorm, Slopes) {
   for (const RmsNormForm& form : kForms) {
     const at::Tensor x = leaf(normals({3, 17}, at::kDouble, 6)), weight = leaf(normals({17}, at::kDouble, 7));
     expect_slopes([&] { return std::vector<at::Tensor>{rms_norm(x, weight, form)}; }, {x, weight}, 1e-8);
+    const at::Tensor delta = leaf(normals(x.sizes(), at::kDouble, 9));
+    const auto added = [&] {
+      const AddedNorm both = add_rms_norm(x, delta, weight, form);
+      return std::vector<at::Tensor>{both.sum_TD, both.normed_TD};
+    };
+    expect_slopes(added, {x, delta, weight}, 1e-8);
   }
 }
 

@@ -116,7 +116,7 @@ class Decoder {
   Positions turned(const at::Tensor& positions_T, const at::Tensor& like) const;
   at::Tensor loaded_block(int64_t layer, const LayerWeights& w, WeightLoader* loader, const at::Tensor& x_TD,
                           const Positions& positions, Attention& attention) const;
-  at::Tensor block(int64_t layer, const LayerWeights& w, at::Tensor x_TD, const Positions& positions,
+  at::Tensor block(int64_t layer, const LayerWeights& w, const at::Tensor& x_TD, const Positions& positions,
                    Attention& attention) const;
 
   ModelConfig config_;

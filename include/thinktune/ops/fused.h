@@ -20,6 +20,14 @@ using kernels::RmsNormForm;  // epsilon, and where the families differ
 // family's reference has it.
 at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form);
 
+// sum = x + delta, rounded to the dtype, and rms_norm(sum, weight): the residual stream behind a sublayer, and what the
+// next one reads of it, in one pass. x_TD, delta_TD: of the same shape and dtype.
+struct AddedNorm {
+  at::Tensor sum_TD, normed_TD;
+};
+AddedNorm add_rms_norm(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
+                       const RmsNormForm& form);
+
 // Rotary position embedding (Su et al. 2021), halves convention: for i < H/2, (x_i, x_{i+H/2}) is turned by the angle
 // whose cosine and sine are cos_TK[t, i], sin_TK[t, i] (K = H/2, f32; f64 for f64 input). x_TNH contiguous or a view
 // with contiguous last dimension. Returns a new contiguous tensor.
