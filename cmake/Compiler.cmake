@@ -11,6 +11,7 @@ endif()
 # nvcc takes none of g++'s flags: what concerns C++ says so.
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-initializers;-fdiagnostics-color=auto>")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG -g1")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -DNDEBUG -g1")  # of the sanitizers, which name files and lines by -g1
 
 set(THINKTUNE_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread; empty for none")
 if(THINKTUNE_SANITIZE)

@@ -80,7 +80,7 @@ std::vector<NamedTensor> named(const RunTensors& tensors) {
   return all;
 }
 
-void write_tensors(const fs::path& file, const RunTensors& tensors) {
+core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors) {
   std::vector<weights::TensorToWrite> writes;
   for (const NamedTensor& t : named(tensors)) {
     TT_CHECK(t.tensor.scalar_type() == at::kFloat && t.tensor.is_contiguous(), "{} must be f32 and contiguous", t.name);
@@ -93,7 +93,7 @@ void write_tensors(const fs::path& file, const RunTensors& tensors) {
         std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
       };
   }
-  weights::write_safetensors(file, writes);
+  return weights::write_safetensors(file, writes);
 }
 
 json to_json(const RunState& state, const model::ModelConfig& config) {
@@ -253,10 +253,12 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   remove_leftovers(folder);
   try {
     core::make_folder(temporary);
-    model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
-    write_tensors(temporary / kTensorsName, tensors);
-    core::write_file_atomically(temporary / kStateName, to_json(state, *tensors.config).dump(2) + "\n");
-    write_manifest(temporary);
+    std::vector<core::WrittenFile> written =
+        model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
+    written.push_back(write_tensors(temporary / kTensorsName, tensors));
+    written.push_back(
+        core::write_file_atomically(temporary / kStateName, to_json(state, *tensors.config).dump(2) + "\n"));
+    write_manifest(temporary, written);
     clear_target(target);
     core::rename_and_sync(temporary, target);
   } catch (const std::exception&) {

@@ -1,7 +1,5 @@
 #include "manifest.h"
 
-#include <xxhash.h>
-
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -15,9 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string checksum(const core::MappedFile& file) {
-  return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size()));
-}
+std::string shown(uint64_t xxh3) { return fmt::format("{:016x}", xxh3); }
 
 [[noreturn]] void damaged(const fs::path& folder, const std::string& why) {
   throw core::data_error(fmt::format("the checkpoint {} is damaged: {}", folder.string(), why));
@@ -25,13 +21,11 @@ std::string checksum(const core::MappedFile& file) {
 
 }  // namespace
 
-void write_manifest(const fs::path& folder) {
-  std::map<std::string, json> files;  // by name, so that the manifest is the same for the same files
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const core::MappedFile file(entry.path());
-    files[entry.path().filename().string()] = {{"bytes", file.size()}, {"xxh3", checksum(file)}};
-  }
-  core::write_file_atomically(folder / kManifestName, json{{"format", 1}, {"files", files}}.dump(2) + "\n");
+void write_manifest(const fs::path& folder, const std::vector<core::WrittenFile>& files) {
+  std::map<std::string, json> by_name;
+  for (const core::WrittenFile& file : files)
+    by_name[file.name] = {{"bytes", file.num_bytes}, {"xxh3", shown(file.xxh3)}};
+  core::write_file_atomically(folder / kManifestName, json{{"format", 1}, {"files", by_name}}.dump(2) + "\n");
 }
 
 void verify_manifest(const fs::path& folder) {
@@ -53,7 +47,7 @@ void verify_manifest(const fs::path& folder) {
     if (file.size() != facts["bytes"].get<uint64_t>())
       damaged(folder,
               fmt::format("{} has {} bytes, {} were written", name, file.size(), facts["bytes"].get<uint64_t>()));
-    if (facts.value("xxh3", json()) != checksum(file))
+    if (facts.value("xxh3", json()) != shown(core::xxh3_of({file.data(), file.size()})))
       damaged(folder, fmt::format("the checksum of {} is wrong", name));
   }
 }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <utility>
 
@@ -41,6 +42,13 @@ struct Snapshot {
     tensors.policy = &policy;
   }
 };
+
+// Training goes first wherever both want a core: its threads wait for each other, and all of them for the one that this
+// thread would hold up. When training waits for a save, this thread has the cores for itself.
+void give_way() {
+  constexpr int kLowest = 19;
+  ::setpriority(PRIO_PROCESS, 0, kLowest);  // of this thread alone; where it is refused the save is as good
+}
 
 // Threads that are made meanwhile take no signals: those go to the thread that trains.
 class SignalsBlocked {
@@ -98,6 +106,7 @@ void Saver::start(const RunState& state, const RunTensors& tensors, const Scores
   busy_ = true;
   const SignalsBlocked blocked;
   thread_ = std::thread([this, snapshot = std::move(snapshot), scores, held_up_s]() mutable {
+    give_way();
     try {
       write(snapshot->state, snapshot->tensors, scores, held_up_s);
     } catch (...) {

@@ -25,6 +25,11 @@
 namespace thinktune::cli {
 namespace {
 
+constexpr const char* kMemoryHint =
+    "lower update.micro_batch_tokens or engine.kv_cache_mib, or set update.gradient_checkpointing; else a smaller "
+    "model "
+    "or more memory is needed";
+
 // Each line behind "// ": what --dry-run prints is a config itself.
 std::string as_comments(const std::string& text) {
   std::string comments;
@@ -102,6 +107,37 @@ std::string what_was_saved(const std::filesystem::path& checkpoint) {
                             : "saved, and whole: " + checkpoint.string();
 }
 
+// How a call of `train` began: what a stop before its first phase tells.
+struct Call {
+  bool resumes = false;
+  std::filesystem::path output = {};  // the run's folder; empty: not known yet
+};
+
+// After an error before a run's first phase: nothing of this call was saved, and the same command begins again.
+core::Error before_the_run(const core::Error& error, const Call& call, const std::filesystem::path& saved = {}) {
+  std::string advice = error.hint().empty() ? "" : error.hint() + "\n  ";
+  advice += fmt::format("where: {}, before the first step; {}", train::StopPoints::kSetUp,
+                        saved.empty() ? "nothing was saved" : what_was_saved(saved));
+  advice +=
+      fmt::format("\n  when that is mended, to {}: {}", call.resumes ? "go on" : "begin", quoted(own_command_line()));
+  if (!call.resumes && !call.output.empty() && std::filesystem::exists(call.output / "metrics.jsonl"))
+    advice += fmt::format("\n  to go on with the run in {}: {}", call.output.string(), resume_command());
+  return {error.kind(), error.message(), advice};
+}
+
+// A part of the set-up; whatever fails in it says how to begin again.
+template <class F>
+auto set_up(const Call& call, F f) {
+  try {
+    return f();
+  } catch (const core::Error& error) {
+    throw before_the_run(error, call);
+  } catch (const std::exception& error) {
+    if (!ops::is_out_of_memory(error)) throw;
+    throw before_the_run(core::device_error("out of memory", kMemoryHint), call);
+  }
+}
+
 // After an error of a run: what failed, where, what was saved, how to go on, as one error.
 core::Error at_stop(core::ErrorKind kind, const std::string& message, const std::string& hint, train::Trainer& trainer,
                     const train::TrainOptions& options) {
@@ -114,18 +150,16 @@ core::Error at_stop(core::ErrorKind kind, const std::string& message, const std:
 }
 
 train::TrainSummary run_to_its_end(train::Trainer& trainer, const train::RunRequest& request,
-                                   const train::TrainOptions& options) {
+                                   const train::TrainOptions& options, const Call& call) {
   try {
     return trainer.run(request);
   } catch (const core::Error& error) {
-    if (trainer.stops().phase() == train::StopPoints::kSetUp) throw;  // nothing has begun that could be gone on with
+    if (trainer.stops().phase() == train::StopPoints::kSetUp)
+      throw before_the_run(error, call, trainer.last_checkpoint());
     throw at_stop(error.kind(), error.message(), error.hint(), trainer, options);
   } catch (const std::exception& error) {
     if (ops::is_out_of_memory(error))
-      throw at_stop(core::ErrorKind::Device, "out of memory",
-                    "lower update.micro_batch_tokens or engine.kv_cache_mib, or set update.gradient_checkpointing; "
-                    "else a smaller model or more memory is needed",
-                    trainer, options);
+      throw at_stop(core::ErrorKind::Device, "out of memory", kMemoryHint, trainer, options);
     throw at_stop(core::ErrorKind::Internal, error.what(), "", trainer, options);
   }
 }
@@ -170,8 +204,13 @@ train::TrainOptions read_train_options(const std::string& config, const std::vec
 }
 
 int run_train(const TrainCommand& command) {
-  train::TrainOptions options = read_train_options(command.config, command.set);
-  train::validate(options);
+  Call call = {.resumes = !command.resume.empty()};
+  train::TrainOptions options = set_up(call, [&] {
+    train::TrainOptions read = read_train_options(command.config, command.set);
+    train::validate(read);
+    return read;
+  });
+  call.output = options.output;
   const std::string resolved = to_json_text(options);
   if (command.dry_run) {
     std::printf("%s\n%s", resolved.c_str(),
@@ -195,8 +234,11 @@ int run_train(const TrainCommand& command) {
     return comm::launch_local(command.nproc);
   }
   core::Stopwatch watch;
-  std::unique_ptr<comm::Communicator> ranks = join_ranks(options);
-  train::Trainer trainer(options, resolved, nullptr, std::move(ranks));
+  const auto of_this_rank = set_up(call, [&] {
+    std::unique_ptr<comm::Communicator> ranks = join_ranks(options);
+    return std::make_unique<train::Trainer>(options, resolved, nullptr, std::move(ranks));
+  });
+  train::Trainer& trainer = *of_this_rank;
   spdlog::info("{}: {:.1f} M parameters, ready after {}", options.model,
                static_cast<double>(model::num_parameters(trainer.parts().config)) / 1e6,
                core::human_duration(watch.seconds()));
@@ -205,7 +247,7 @@ int run_train(const TrainCommand& command) {
                                                       .from = command.resume == "newest" ? "" : command.resume,
                                                       .allow_changed = command.allow_changed,
                                                       .max_steps = command.stop_after},
-                                                     options);
+                                                     options, call);
   if (summary.stop_signal != 0)
     return trainer.parts().comm->is_first() ? end_by_signal(summary, options) : 128 + summary.stop_signal;
   if (trainer.parts().comm->is_first()) print_summary(summary, options);

@@ -4,8 +4,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -34,13 +37,48 @@ namespace {
   throw user_error(fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)), hint);
 }
 
+// O_DIRECT asks for addresses, lengths and places that are multiples of the disk's blocks: 512 or 4096 bytes.
+constexpr size_t kBlockBytes = 4096, kBufferBytes = size_t{4} << 20;
+
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
+class AtomicFile::Checksum {
+ public:
+  Checksum() : state_(XXH3_createState()) {
+    if (state_ == nullptr) throw std::bad_alloc();
+    XXH3_64bits_reset(state_);
+  }
+  ~Checksum() { XXH3_freeState(state_); }
+  Checksum(const Checksum&) = delete;
+  Checksum& operator=(const Checksum&) = delete;
+
+  void add(const void* data, size_t num_bytes) { XXH3_64bits_update(state_, data, num_bytes); }
+  uint64_t value() const { return XXH3_64bits_digest(state_); }
+
+ private:
+  XXH3_state_t* state_;
+};
+
+uint64_t xxh3_of(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
+void AtomicFile::FreeBuffer::operator()(std::byte* buffer) const { std::free(buffer); }
+
+AtomicFile::AtomicFile(fs::path target, Content content)
+    : target_(std::move(target)), checksum_(std::make_unique<Checksum>()) {
   temporary_ = target_;
   temporary_ += fmt::format(".tmp-{}", ::getpid());
-  fd_ = files().open(temporary_, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+  if (content == Content::Bulk) {
+    buffer_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, kBufferBytes)));
+    if (buffer_ == nullptr) throw std::bad_alloc();
+    open_temporary(O_DIRECT);
+    past_cache_ = fd_ >= 0;
+  }
+  if (fd_ < 0 && (content == Content::Small || errno == EINVAL)) open_temporary(0);  // EINVAL: it has no O_DIRECT
   if (fd_ < 0) fail_writing(target_, "write");
+}
+
+void AtomicFile::open_temporary(int more_flags) {
+  fd_ = files().open(temporary_, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | more_flags);
 }
 
 AtomicFile::~AtomicFile() {
@@ -51,22 +89,51 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(const void* data, size_t num_bytes) {
   TT_CHECK(fd_ >= 0, "write to {} after commit", target_.string());
-  const char* next = static_cast<const char*>(data);
+  checksum_->add(data, num_bytes);
+  num_bytes_ += num_bytes;
+  const auto* next = static_cast<const std::byte*>(data);
+  if (buffer_ == nullptr) return write_to_disk(next, num_bytes);
   while (num_bytes > 0) {
-    const ssize_t written = files().write(fd_, next, num_bytes);
+    const size_t part = std::min(num_bytes, kBufferBytes - buffered_bytes_);
+    std::memcpy(buffer_.get() + buffered_bytes_, next, part);
+    next += part;
+    num_bytes -= part;
+    buffered_bytes_ += part;
+    if (buffered_bytes_ == kBufferBytes) write_to_disk(buffer_.get(), std::exchange(buffered_bytes_, 0));
+  }
+}
+
+void AtomicFile::write_to_disk(const std::byte* data, size_t num_bytes) {
+  while (num_bytes > 0) {
+    const size_t whole_blocks = num_bytes / kBlockBytes * kBlockBytes;
+    if (past_cache_ && whole_blocks == 0) stop_passing_the_cache();
+    const ssize_t written = files().write(fd_, data, past_cache_ ? whole_blocks : num_bytes);
     if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EINVAL && past_cache_) {  // a file system that takes no such writes, or other blocks
+      stop_passing_the_cache();
+      continue;
+    }
     if (written < 0) fail_writing(target_, "write");
-    next += written;
+    data += written;
     num_bytes -= static_cast<size_t>(written);
   }
 }
 
+void AtomicFile::stop_passing_the_cache() {
+  if (files().use_cache(fd_) != 0) fail_writing(target_, "write");
+  past_cache_ = false;
+}
+
 void AtomicFile::flush() {
   TT_CHECK(fd_ >= 0, "flush of {} after commit", target_.string());
+  if (buffer_ != nullptr) {
+    write_to_disk(buffer_.get(), std::exchange(buffered_bytes_, 0));
+    buffer_.reset();
+  }
   if (files().sync(fd_) != 0) fail_writing(target_, "flush");
 }
 
-void AtomicFile::commit() {
+WrittenFile AtomicFile::commit() {
   TT_CHECK(fd_ >= 0, "commit of {} twice", target_.string());
   flush();
   const int fd = std::exchange(fd_, -1);
@@ -77,12 +144,13 @@ void AtomicFile::commit() {
     fail_writing(target_, "replace");
   }
   sync_folder(target_.parent_path());
+  return {target_.filename(), num_bytes_, checksum_->value()};
 }
 
-void write_file_atomically(const fs::path& target, std::string_view content) {
+WrittenFile write_file_atomically(const fs::path& target, std::string_view content) {
   AtomicFile file(target);
   file.write(content);
-  file.commit();
+  return file.commit();
 }
 
 void sync_folder(const fs::path& folder) {

@@ -23,6 +23,7 @@ int FileLayer::open(const std::filesystem::path& path, int flags) { return ::ope
 ssize_t FileLayer::write(int fd, const void* data, size_t num_bytes) { return ::write(fd, data, num_bytes); }
 int FileLayer::truncate(int fd, off_t num_bytes) { return ::ftruncate(fd, num_bytes); }
 int FileLayer::sync(int fd) { return ::fsync(fd); }
+int FileLayer::use_cache(int fd) { return ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) & ~O_DIRECT); }
 int FileLayer::close(int fd) { return ::close(fd); }
 int FileLayer::rename(const std::filesystem::path& from, const std::filesystem::path& to) {
   return ::rename(from.c_str(), to.c_str());

@@ -50,20 +50,28 @@ ordered_json generation_json(const ModelConfig& config, const Vocabulary& vocabu
   return json;
 }
 
-void write_folder(const fs::path& folder, const ModelConfig& config, weights::DType dtype, const Vocabulary& vocabulary,
-                  const std::vector<weights::TensorToWrite>& tensors, uint64_t max_shard_bytes) {
+std::vector<core::WrittenFile> write_folder(const fs::path& folder, const ModelConfig& config, weights::DType dtype,
+                                            const Vocabulary& vocabulary,
+                                            const std::vector<weights::TensorToWrite>& tensors,
+                                            uint64_t max_shard_bytes) {
   const std::string config_text = config_json(config, vocabulary, dtype).dump(2) + "\n";
-  weights::write_safetensors_folder(folder, tensors, {{"format", "pt"}}, max_shard_bytes);
-  core::write_file_atomically(folder / "config.json", config_text);
-  core::write_file_atomically(folder / "generation_config.json", generation_json(config, vocabulary).dump(2) + "\n");
+  std::vector<core::WrittenFile> written =
+      weights::write_safetensors_folder(folder, tensors, {{"format", "pt"}}, max_shard_bytes);
+  const auto write = [&](const std::string& name, const std::string& content) {
+    written.push_back(core::write_file_atomically(folder / name, content));
+  };
+  write("config.json", config_text);
+  write("generation_config.json", generation_json(config, vocabulary).dump(2) + "\n");
   for (const auto& [name, content] : vocabulary.files)
-    if (name != "config.json" && name != "generation_config.json") core::write_file_atomically(folder / name, content);
+    if (name != "config.json" && name != "generation_config.json") write(name, content);
+  return written;
 }
 
 }  // namespace
 
-void save_pretrained(const fs::path& folder, const ModelConfig& config, const Weights& weights,
-                     const Vocabulary& vocabulary, uint64_t max_shard_bytes) {
+std::vector<core::WrittenFile> save_pretrained(const fs::path& folder, const ModelConfig& config,
+                                               const Weights& weights, const Vocabulary& vocabulary,
+                                               uint64_t max_shard_bytes) {
   const at::ScalarType dtype = weights.embedding.scalar_type();
   TT_CHECK(dtype == at::kFloat || dtype == at::kBFloat16, "weights are saved as f32 or bf16, not {}",
            at::toString(dtype));
@@ -83,7 +91,7 @@ void save_pretrained(const fs::path& folder, const ModelConfig& config, const We
       };
     }
   }
-  write_folder(folder, config, in_file, vocabulary, tensors, max_shard_bytes);
+  return write_folder(folder, config, in_file, vocabulary, tensors, max_shard_bytes);
 }
 
 void convert_to_folder(const Pretrained& model, const Vocabulary& vocabulary, weights::DType dtype,

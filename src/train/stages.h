@@ -12,10 +12,22 @@ namespace thinktune::train {
 
 core::RandomKey sampling_key(const TrainOptions& options, int64_t step);
 
+// What is sampled of each prompt.
+struct Samples {
+  int64_t group_size = 1;  // responses a prompt
+  int64_t max_new_tokens = 1;
+  infer::SamplingOptions sampling;
+  core::RandomKey key;  // seed, stream and step
+};
+
 // Rollouts of this rank's part of the prompts, judged on what they say by themselves. Where memory does not suffice for
 // as many sequences at a time as engine.max_sequences it goes on with half of them, for the rest of the run: the same
 // rollouts. Throws Error{Device} if it does not suffice for one.
-std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step);
+std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout::Prompt>& prompts,
+                                            const Samples& samples);
+
+// The same, of a training step.
+std::vector<rollout::Group> sample_rollouts(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step);
 
 // Within each group, over the rollouts that were scored. One that was not has no advantage and is in no batch: it is no
 // failure of the student's.

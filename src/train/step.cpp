@@ -21,7 +21,7 @@ StepRecord train_step(Run& run, int64_t step) {
   // The student answers each prompt n times, and is judged on what it said by itself: each answer while others are
   // being sampled. Each rank samples its part of the prompts; from here on every rank knows all groups.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
-  record.groups = gather_groups(*run.comm, prompts, sample_own_part(run, prompts, step));
+  record.groups = gather_groups(*run.comm, prompts, sample_rollouts(run, prompts, step));
   record.seconds.sample = watch.restart();
 
   run.stops->begin("teacher");

@@ -12,12 +12,12 @@
 #include "bytes.h"
 #include "exchange.h"
 #include "set_up.h"
+#include "stages.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
 #include "thinktune/core/signals.h"
-#include "thinktune/infer/sample_groups.h"
 #include "thinktune/train/config_changes.h"
 
 namespace thinktune::checkpoint {
@@ -452,12 +452,9 @@ void Trainer::evaluate() {
                                .stream = core::Stream::Evaluation,
                                .step = static_cast<uint64_t>(steps_done_)};
   core::Stopwatch watch;
-  std::vector<rollout::Group> own = passes_through(run_.sharded.get(), [&] {
-    return infer::sample_groups(
-        *run_.engine, *run_.vocabulary.tokenizer, own_part(*run_.comm, run_.heldout), o.eval.samples,
-        o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens, o.eval.sampling, key,
-        [&](const auto& rollouts) { reward::judge(rollouts, *run_.reward); });
-  });
+  const int64_t max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
+  std::vector<rollout::Group> own =
+      sample_own_part(run_, run_.heldout, {o.eval.samples, max_new_tokens, o.eval.sampling, key});
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
   if (reporter_ != nullptr) {

@@ -167,7 +167,7 @@ void write_gguf(const std::filesystem::path& path, const std::vector<GgufEntry>&
 
   // The last tensor is padded too: llama.cpp reads the data as one piece whose size is the sum of padded sizes.
   const std::string zeros(alignment, '\0');
-  core::AtomicFile file(path);
+  core::AtomicFile file(path, core::Content::Bulk);
   file.write(head.bytes());
   file.write(zeros.data(), padding_of(head.bytes().size(), alignment));
   std::vector<std::byte> buffer;

@@ -78,8 +78,10 @@ void remove_file(const fs::path& path) {
 
 }  // namespace
 
-void write_safetensors_folder(const fs::path& folder, const std::vector<TensorToWrite>& tensors,
-                              const std::map<std::string, std::string>& metadata, uint64_t max_shard_bytes) {
+std::vector<core::WrittenFile> write_safetensors_folder(const fs::path& folder,
+                                                        const std::vector<TensorToWrite>& tensors,
+                                                        const std::map<std::string, std::string>& metadata,
+                                                        uint64_t max_shard_bytes) {
   TT_CHECK(max_shard_bytes > 0, "shards of 0 bytes");
   check_tensors(tensors);
   const std::vector<Shard> shards = deal_out(tensors, max_shard_bytes);
@@ -87,7 +89,7 @@ void write_safetensors_folder(const fs::path& folder, const std::vector<TensorTo
   std::vector<std::unique_ptr<core::AtomicFile>> files;
   for (const Shard& shard : shards) {
     kept.insert(shard.name);
-    files.push_back(std::make_unique<core::AtomicFile>(folder / shard.name));
+    files.push_back(std::make_unique<core::AtomicFile>(folder / shard.name, core::Content::Bulk));
     write_content(*files.back(), shard.tensors, metadata);
     files.back()->flush();
   }
@@ -101,10 +103,12 @@ void write_safetensors_folder(const fs::path& folder, const std::vector<TensorTo
     remove_file(folder / kIndexFile);
     core::sync_folder(folder);
   }
-  for (const auto& file : files) file->commit();
-  if (index != nullptr) index->commit();
+  std::vector<core::WrittenFile> written;
+  for (const auto& file : files) written.push_back(file->commit());
+  if (index != nullptr) written.push_back(index->commit());
   for (const fs::path& path : stale_files(folder, kept)) remove_file(path);
   core::sync_folder(folder);
+  return written;
 }
 
 }  // namespace thinktune::weights

@@ -81,14 +81,14 @@ void write_content(core::AtomicFile& file, std::vector<const TensorToWrite*> ten
   for (const TensorToWrite* tensor : tensors) write_tensor(file, *tensor, buffer);
 }
 
-void write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+core::WrittenFile write_safetensors(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+                                    const std::map<std::string, std::string>& metadata) {
   check_tensors(tensors);
   std::vector<const TensorToWrite*> pointers;
   for (const TensorToWrite& tensor : tensors) pointers.push_back(&tensor);
-  core::AtomicFile file(path);
+  core::AtomicFile file(path, core::Content::Bulk);
   write_content(file, std::move(pointers), metadata);
-  file.commit();
+  return file.commit();
 }
 
 }  // namespace thinktune::weights

@@ -32,11 +32,21 @@ void flip_byte(const fs::path& file, int64_t place) {
 
 void write(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
 
+// The manifest of the files as they are now.
+void write_manifest_anew(const fs::path& folder) {
+  fs::remove(folder / kManifestName);
+  std::vector<core::WrittenFile> files;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const core::MappedFile file(entry.path());
+    files.push_back({entry.path().filename(), file.size(), core::xxh3_of({file.data(), file.size()})});
+  }
+  write_manifest(folder, files);
+}
+
 // Its content is wrong from the start, not damaged later: the manifest agrees with it.
 void write_with_manifest(const fs::path& file, const std::string& text) {
   write(file, text);
-  fs::remove(file.parent_path() / kManifestName);
-  write_manifest(file.parent_path());
+  write_manifest_anew(file.parent_path());
 }
 
 class DamageTest : public testing::Test {
@@ -139,8 +149,7 @@ TEST_F(DamageTest, AStateThatIsNone) {
 
 TEST_F(DamageTest, NoStateAtAll) {
   fs::remove(newest_ / "state.json");
-  fs::remove(newest_ / "manifest.json");
-  write_manifest(newest_);
+  write_manifest_anew(newest_);
   expect_fallback("state.json");
 }
 

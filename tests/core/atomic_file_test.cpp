@@ -1,5 +1,6 @@
 #include "thinktune/core/atomic_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -14,6 +15,7 @@
 #include "support/errors.h"
 #include "support/paths.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/file_layer.h"
 
 namespace thinktune::core {
 namespace {
@@ -156,6 +158,112 @@ TEST(AtomicFile, UseAfterCommitIsABug) {
   file.commit();
   EXPECT_THROW(file.write("more"), Error);
   EXPECT_THROW(file.commit(), Error);
+}
+
+std::string some_bytes(size_t count) {
+  std::string bytes(count, '\0');
+  for (size_t i = 0; i < count; ++i) bytes[i] = static_cast<char>(i * 7 + i / 4096);
+  return bytes;
+}
+
+uint64_t xxh3_of_text(const std::string& text) { return xxh3_of(std::as_bytes(std::span(text))); }
+
+// Counts what goes past the cache, and stands for file systems that cannot do that.
+class Cache final : public FileLayer {
+ public:
+  enum class Takes { All, NoOpening, NoWriting } takes;
+
+  explicit Cache(Takes what) : takes(what) { replace_files(this); }
+  ~Cache() override { replace_files(nullptr); }
+
+  int open(const fs::path& path, int flags) override {
+    const bool past = (flags & O_DIRECT) != 0;
+    if (past && takes == Takes::NoOpening) {
+      errno = EINVAL;
+      return -1;
+    }
+    past_ = past;
+    return FileLayer::open(path, flags);
+  }
+  ssize_t write(int fd, const void* data, size_t num_bytes) override {
+    if (past_ && takes == Takes::NoWriting) {
+      errno = EINVAL;
+      return -1;
+    }
+    if (past_) bytes_past += num_bytes;
+    return FileLayer::write(fd, data, num_bytes);
+  }
+  int use_cache(int fd) override {
+    past_ = false;
+    return FileLayer::use_cache(fd);
+  }
+
+  size_t bytes_past = 0;
+
+ private:
+  bool past_ = false;
+};
+
+TEST(AtomicFile, SaysWhatItWrote) {
+  const test::TempFolder folder;
+  AtomicFile file(folder.path() / "a.txt");
+  file.write("one ");
+  file.write("two");
+  const WrittenFile written = file.commit();
+  EXPECT_EQ(written.name, "a.txt");
+  EXPECT_EQ(written.num_bytes, 7U);
+  EXPECT_EQ(written.xxh3, xxh3_of_text("one two"));
+}
+
+TEST(AtomicFile, BulkIsTheSameOfAnySizeOnAnyFileSystem) {
+  const test::TempFolder folder;
+  constexpr size_t kBuffer = size_t{4} << 20;
+  for (const Cache::Takes takes : {Cache::Takes::All, Cache::Takes::NoOpening, Cache::Takes::NoWriting})
+    for (const size_t size : {size_t{0}, size_t{1}, size_t{4095}, size_t{4096}, size_t{4097}, kBuffer - 1, kBuffer,
+                              kBuffer + 1, 2 * kBuffer + 1234567}) {
+      SCOPED_TRACE(testing::Message() << size << " bytes, file system " << static_cast<int>(takes));
+      const std::string content = some_bytes(size);
+      const fs::path target = folder.path() / "bulk";
+      Cache cache(takes);
+      AtomicFile file(target, Content::Bulk);
+      for (size_t at = 0, part = 8; at < size; at += part, part = part * 3 + 1)
+        file.write(std::string_view(content).substr(at, part));
+      const WrittenFile written = file.commit();
+      EXPECT_EQ(written.num_bytes, size);
+      EXPECT_EQ(written.xxh3, xxh3_of_text(content));
+      EXPECT_TRUE(read_file(target, "test") == content);
+      if (takes == Cache::Takes::All && cache.bytes_past > 0) EXPECT_EQ(cache.bytes_past, size / 4096 * 4096);
+      if (takes != Cache::Takes::All) EXPECT_EQ(cache.bytes_past, 0U);
+      EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("bulk"));
+    }
+}
+
+TEST(AtomicFile, BulkOnAFullDiskSaysSoAndLeavesTheOldFileUntouched) {
+  const test::TempFolder folder;
+  const fs::path target = folder.path() / "a.bin";
+  write_file_atomically(target, "old");
+  for (const rlim_t limit_bytes : {65536, 70001}) {
+    const std::string message = test::message_of_error(ErrorKind::User, [&] {
+      const FileSizeLimit limit(limit_bytes);
+      AtomicFile file(target, Content::Bulk);
+      file.write(some_bytes(100000));
+      file.commit();
+    });
+    EXPECT_THAT(message, AllOf(HasSubstr("a.bin"), HasSubstr(std::strerror(EFBIG))));
+    EXPECT_EQ(read_file(target, "test"), "old");
+    EXPECT_THAT(names_in(folder.path()), ::testing::ElementsAre("a.bin"));
+  }
+}
+
+TEST(AtomicFile, BulkMayGoOnAfterAFlush) {
+  const test::TempFolder folder;
+  const std::string content = some_bytes(30001);
+  AtomicFile file(folder.path() / "file", Content::Bulk);
+  file.write(std::string_view(content).substr(0, 8192));
+  file.flush();
+  file.write(std::string_view(content).substr(8192));
+  EXPECT_EQ(file.commit().xxh3, xxh3_of_text(content));
+  EXPECT_TRUE(read_file(folder.path() / "file", "test file") == content);
 }
 
 TEST(ReadFile, NamesWhatIsMissing) {

@@ -50,7 +50,7 @@ TEST_F(Disk, AnErrorAtAnyCallOfASaveLeavesAWholeCheckpoint) {
       EXPECT_EQ(checkpoint::test::names_in(checkpoints), std::set<std::string>{"step-6"});
       if (disk.count() <= at) break;
     }
-    EXPECT_GT(failed, 50);
+    EXPECT_GT(failed, 40);
   }
 }
 
@@ -68,9 +68,14 @@ TEST_F(Disk, AFullOneAtAnyCallOfARunStopsItAndTheRunGoesOnAfterwards) {
     {
       FailingDisk disk(at, 1 << 20, ENOSPC);
       const InPlaceOfTheDisk in_place(disk);
-      const core::Error error = train::test::error_of([&] { train(o); });
-      EXPECT_EQ(error.kind(), core::ErrorKind::User);
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("No space left on device"), HasSubstr("the disk is full")));
+      try {
+        train(o);
+        // Only an old checkpoint could not be removed any more, which is a warning: the run is done.
+        EXPECT_NO_THROW(checkpoint::verify(checkpoint::folder_of(fs::path(o.output) / "checkpoints", o.steps)));
+      } catch (const core::Error& error) {
+        EXPECT_EQ(error.kind(), core::ErrorKind::User);
+        EXPECT_THAT(error.what(), AllOf(HasSubstr("No space left on device"), HasSubstr("the disk is full")));
+      }
     }
     go_on(o);
     train::test::expect_same_results(whole, o);

@@ -52,7 +52,7 @@ TEST_F(PowerLoss, AtEveryPointOfASaveLeavesAWholeCheckpoint) {
   };
   Platter platter = before;
   const std::vector<Operation>& operations = recording.operations;
-  ASSERT_GT(operations.size(), 50U);
+  ASSERT_GT(operations.size(), 30U);
   const size_t renamed = static_cast<size_t>(
       std::find_if(operations.begin(), operations.end(),
                    [](const Operation& o) { return o.kind == Operation::Rename && o.to.filename() == "step-5"; }) -

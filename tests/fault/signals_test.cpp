@@ -154,5 +154,30 @@ TEST_F(Signals, AnErrorSaysWhatWasSavedAndHowToGoOn) {
                               " --set 'prompt.suffix= it'\\''s' --resume")));
 }
 
+// So does one before the first step.
+TEST_F(Signals, AnErrorInTheSetUpSaysHowToBegin) {
+  write_config({{"steps", 2}});
+  const std::string nothing = "where: set-up, before the first step; nothing was saved";
+  const std::string program = std::string(TT_BINARY) + " train --config ";
+  const std::string call = program + config_.string();
+  const std::string to_begin = "when that is mended, to begin: ", to_go_on = "when that is mended, to go on: ";
+
+  // A config that is not there, a setting, a model, data: known before the folder is made.
+  const fs::path absent = folder_.path() / "absent";
+  expect_refused(run_program({"train", "--config", absent.string()}), {nothing, to_begin + program + absent.string()});
+  expect_refused_untouched({"optim.lr", nothing, to_begin + call + " --set optim.lr=-1"}, {"--set", "optim.lr=-1"});
+  for (const std::string setting : {"model=", "data.train_file="})
+    expect_refused_untouched({absent.string(), nothing, to_begin + call + " --set " + setting + absent.string()},
+                             {"--set", setting + absent.string()});
+
+  // What the folder holds: known when it is locked.
+  expect_success(train());
+  expect_refused(train(), {nothing, to_begin + call + "\n",
+                           "to go on with the run in " + output_.string() + ": " + call + " --resume"});
+  expect_refused(train({"--resume=7"}), {"there is no checkpoint 7", nothing, to_go_on + call + " --resume=7"});
+  expect_refused(train({"--resume"}), {"is finished", "saved, and whole: " + (output_ / "checkpoints/step-2").string(),
+                                       to_go_on + call + " --resume"});
+}
+
 }  // namespace
 }  // namespace thinktune::cli

@@ -5,18 +5,37 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace thinktune::core {
 
+// What a file was given, known without reading it again: what the disk or the memory in between makes of it does not
+// change its checksum.
+struct WrittenFile {
+  std::string name;  // without its folder
+  uint64_t num_bytes = 0;
+  uint64_t xxh3 = 0;  // XXH3, 64 bits
+};
+
+uint64_t xxh3_of(std::span<const std::byte> bytes);
+
+// What goes into a file.
+enum class Content {
+  Small,  // any amount, through the system's cache
+  Bulk,   // many MB that nobody reads soon: gathered in 4 MiB of memory and written past the cache, where copying them
+          // would take a core for seconds and push out what others need there. A file system that cannot do this takes
+          // them through its cache
+};
+
 // Not copyable, one thread. A writer that is destroyed before commit() removes its temporary file and leaves the target
 // as it was.
 class AtomicFile {
  public:
   // Throws Error{User} if the folder cannot be written.
-  explicit AtomicFile(std::filesystem::path target);
+  explicit AtomicFile(std::filesystem::path target, Content content = Content::Small);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile();
@@ -30,15 +49,29 @@ class AtomicFile {
   void flush();
 
   // Flush, rename, flush the folder. After it the target is complete on the disk.
-  void commit();
+  WrittenFile commit();
 
  private:
+  class Checksum;
+  struct FreeBuffer {
+    void operator()(std::byte* buffer) const;
+  };
+
+  void open_temporary(int more_flags);
+  void write_to_disk(const std::byte* data, size_t num_bytes);
+  void stop_passing_the_cache();
+
   std::filesystem::path target_;
   std::filesystem::path temporary_;
   int fd_ = -1;
+  std::unique_ptr<Checksum> checksum_;
+  uint64_t num_bytes_ = 0;
+  std::unique_ptr<std::byte[], FreeBuffer> buffer_;  // of Content::Bulk
+  size_t buffered_bytes_ = 0;
+  bool past_cache_ = false;
 };
 
-void write_file_atomically(const std::filesystem::path& target, std::string_view content);
+WrittenFile write_file_atomically(const std::filesystem::path& target, std::string_view content);
 
 // Flushes a folder's own entries (its renames) to the disk.
 void sync_folder(const std::filesystem::path& folder);

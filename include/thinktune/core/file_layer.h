@@ -17,6 +17,7 @@ class FileLayer {
   virtual ssize_t write(int fd, const void* data, size_t num_bytes);
   virtual int truncate(int fd, off_t num_bytes);
   virtual int sync(int fd);
+  virtual int use_cache(int fd);  // takes back O_DIRECT of open
   virtual int close(int fd);
   virtual int rename(const std::filesystem::path& from, const std::filesystem::path& to);
   virtual int remove(const std::filesystem::path& path);  // a file or an empty folder

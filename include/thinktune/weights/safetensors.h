@@ -47,8 +47,8 @@ std::unique_ptr<TensorSource> open_safetensors_folder(const std::filesystem::pat
 // UTF-8): nothing is left behind then, and a file that was there stays. Error{Internal}: an empty or reserved name or
 // one with control characters, a name twice, a block type, a shape that is negative or overflows, no data. Needs no
 // memory for tensors by pointer, and that of the largest one for tensors by callback.
-void write_safetensors(const std::filesystem::path& file, const std::vector<TensorToWrite>& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+core::WrittenFile write_safetensors(const std::filesystem::path& file, const std::vector<TensorToWrite>& tensors,
+                                    const std::map<std::string, std::string>& metadata = {});
 
 // A Hugging Face folder's weights: model.safetensors if all fit into max_shard_bytes of data, else shards
 // model-00001-of-0000N.safetensors, filled in the order given (a larger tensor has one for itself), and the index
@@ -56,8 +56,9 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<Tens
 // are removed last: an error or a full disk leaves the folder as it was; a crash in the moment between renames leaves
 // at most a folder without an index, which is refused when it is opened, never a mixture. Other files are not touched.
 // Errors as above. Both saves have to fit on the disk for a while. `folder` exists. Internal: max_shard_bytes is 0.
-void write_safetensors_folder(const std::filesystem::path& folder, const std::vector<TensorToWrite>& tensors,
-                              const std::map<std::string, std::string>& metadata = {},
-                              uint64_t max_shard_bytes = 5'000'000'000);
+std::vector<core::WrittenFile> write_safetensors_folder(const std::filesystem::path& folder,
+                                                        const std::vector<TensorToWrite>& tensors,
+                                                        const std::map<std::string, std::string>& metadata = {},
+                                                        uint64_t max_shard_bytes = 5'000'000'000);
 
 }  // namespace thinktune::weights

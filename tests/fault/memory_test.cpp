@@ -1,0 +1,219 @@
+// Memory that does not suffice while rollouts are sampled.
+#include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
+#include <gmock/gmock.h>
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <mutex>
+#include <sstream>
+#include <unordered_map>
+
+#include "fault/disks.h"
+#include "fault/small_runs.h"
+
+namespace thinktune::fault {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// A machine with less memory, in place of LibTorch's allocator: what would not fit fails as it does on a full machine,
+// with LibTorch's own error. Counts while it is `watching`.
+class SmallMemory final : public at::Allocator {
+ public:
+  SmallMemory() : machine_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 100); }
+  ~SmallMemory() override {
+    watching = false;
+    c10::SetCPUAllocator(machine_, 100);
+  }
+
+  at::DataPtr allocate(size_t num_bytes) override {
+    constexpr size_t kMoreThanAnyMachineHas = size_t{1} << 60;
+    const auto bytes = static_cast<int64_t>(num_bytes);
+    if (watching && (num_allocations++ == fails_at || live_bytes() + bytes > limit_bytes))
+      return machine_->allocate(kMoreThanAnyMachineHas);
+    at::DataPtr data = machine_->allocate(num_bytes);
+    TORCH_CHECK(data.get() == data.get_context(), "the allocator frees by the address");
+    const std::lock_guard lock(mutex());
+    sizes()[data.get()] = bytes;
+    live_bytes_of_all() += bytes;
+    if (watching) peak_bytes = std::max(peak_bytes, live_bytes_of_all());
+    void* address = data.release_context();
+    return {address, address, &free, c10::kCPU};
+  }
+  at::DeleterFnPtr raw_deleter() const override { return &free; }
+  void copy_data(void* to, const void* from, size_t num_bytes) const override {
+    machine_->copy_data(to, from, num_bytes);
+  }
+
+  static int64_t live_bytes() {
+    const std::lock_guard lock(mutex());
+    return live_bytes_of_all();
+  }
+
+  bool watching = false;
+  int64_t limit_bytes = std::numeric_limits<int64_t>::max();  // of all tensors together
+  int64_t fails_at = -1;                                      // the number of one allocation; -1: none
+  int64_t num_allocations = 0, peak_bytes = 0;
+
+ private:
+  // Tensors may outlive the machine that they were made on.
+  static std::mutex& mutex() {
+    static std::mutex one;
+    return one;
+  }
+  static std::unordered_map<void*, int64_t>& sizes() {
+    static std::unordered_map<void*, int64_t> all;
+    return all;
+  }
+  static int64_t& live_bytes_of_all() {
+    static int64_t bytes = 0;
+    return bytes;
+  }
+  static void free(void* address) {
+    {
+      const std::lock_guard lock(mutex());
+      const auto own = sizes().find(address);
+      if (own != sizes().end()) {
+        live_bytes_of_all() -= own->second;
+        sizes().erase(own);
+      }
+    }
+    c10::GetDefaultCPUAllocator()->raw_deleter()(address);
+  }
+
+  at::Allocator* machine_;
+};
+
+class Memory : public SmallRuns {
+ protected:
+  static constexpr int64_t kSequences = 12;  // 4 prompts of 3 rollouts: all of a step at a time
+
+  Memory() {
+    logger_ = std::make_shared<spdlog::logger>("memory", std::make_shared<spdlog::sinks::ostream_sink_st>(log_));
+    logger_->set_level(spdlog::level::warn);
+    before_ = spdlog::default_logger();
+    spdlog::set_default_logger(logger_);
+  }
+  ~Memory() override { spdlog::set_default_logger(before_); }
+
+  train::TrainOptions options(const std::string& output, int64_t sequences = kSequences) const {
+    train::TrainOptions o = SmallRuns::options(output);
+    o.engine.max_sequences = sequences;
+    o.checkpoint.background = false;  // the memory in sampling is sampling's alone
+    return o;
+  }
+
+  // Trains on a machine whose memory is small in the sampling of steps from `from` on.
+  static int64_t train_on(SmallMemory& memory, const train::TrainOptions& o, int64_t from = 0) {
+    train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+    trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+      memory.watching = phase == "sampling" && step >= from;
+    };
+    trainer.run();
+    return trainer.parts().engine->max_sequences();
+  }
+
+  int64_t peak_of(int64_t sequences) const {
+    SmallMemory memory;
+    const train::TrainOptions o = options("peak", sequences);
+    train_on(memory, o);
+    remove(o);
+    return memory.peak_bytes;
+  }
+
+  int64_t times_said(const std::string& words) const {
+    int64_t times = 0;
+    const std::string log = log_.str();
+    for (size_t at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) ++times;
+    return times;
+  }
+
+  std::ostringstream log_;
+
+ private:
+  std::shared_ptr<spdlog::logger> logger_, before_;
+};
+
+TEST_F(Memory, GoesOnWithFewerSequencesAndSaysSoOnce) {
+  const int64_t all = peak_of(kSequences), half = peak_of(kSequences / 2), quarter = peak_of(kSequences / 4);
+  ASSERT_GT(all, half);
+  ASSERT_GT(half, quarter);
+  const train::TrainOptions whole = options("whole");
+  train(whole);
+  ASSERT_EQ(log_.str(), "");
+  for (const auto& [limit, sequences] : {std::pair(half, kSequences / 2), std::pair(quarter, kSequences / 4)}) {
+    SCOPED_TRACE(testing::Message() << limit << " bytes of " << all);
+    log_.str("");
+    SmallMemory memory;
+    memory.limit_bytes = limit;
+    const train::TrainOptions o = options("small");
+    EXPECT_EQ(train_on(memory, o, /*from=*/1), sequences);
+    EXPECT_LE(memory.peak_bytes, limit);
+    train::test::expect_same_results(whole, o);
+    const auto said = "going on with " + std::to_string(sequences) + " (the same rollouts, more slowly)";
+    EXPECT_EQ(times_said(said), 1) << log_.str();
+    EXPECT_THAT(log_.str(), HasSubstr("step 2: out of memory while sampling 12 sequences at a time"));
+    EXPECT_EQ(times_said("out of memory"), sequences == kSequences / 2 ? 1 : 2) << log_.str();
+    remove(o);
+  }
+}
+
+TEST_F(Memory, AnAllocationThatFailsOnceChangesNothing) {
+  const train::TrainOptions whole = options("whole");
+  int64_t allocations = 0;
+  {
+    SmallMemory memory;
+    train_on(memory, whole, /*from=*/2);
+    allocations = memory.num_allocations;
+  }
+  ASSERT_GT(allocations, 1000);
+  const int64_t stride = all_places() ? 1 + allocations / 400 : allocations / 12;
+  for (int64_t at = 0; at < allocations; at += stride) {
+    SCOPED_TRACE(testing::Message() << "allocation " << at << " of " << allocations);
+    log_.str("");
+    SmallMemory memory;
+    memory.fails_at = at;
+    const train::TrainOptions o = options("failed");
+    EXPECT_EQ(train_on(memory, o, /*from=*/2), kSequences / 2);
+    train::test::expect_same_results(whole, o);
+    EXPECT_EQ(times_said("going on with 6 "), 1) << log_.str();
+    ASSERT_FALSE(HasFailure());
+    remove(o);
+  }
+}
+
+TEST_F(Memory, AnEvaluationGoesOnWithFewerSequencesToo) {
+  const train::TrainOptions whole = options("whole");
+  train(whole);
+  const train::TrainOptions o = options("small");
+  train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+  bool failed = false;
+  trainer.stops().observer = [&, looks = 0](int64_t step, const std::string& phase) mutable {
+    // The first look is the phase's beginning; the second one a round of sampling.
+    if (step == 1 && phase == "evaluation" && ++looks == 2 && !std::exchange(failed, true)) throw std::bad_alloc();
+  };
+  trainer.run();
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(times_said("going on with 6 "), 1) << log_.str();
+  train::test::expect_same_results(whole, o);
+}
+
+TEST_F(Memory, NotEvenOneSequenceStopsClearly) {
+  const train::TrainOptions o = options("none");
+  SmallMemory memory;
+  train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+  trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+    memory.watching = step == 1 && phase == "sampling";
+    if (memory.watching) memory.limit_bytes = 0;
+  };
+  const core::Error error = train::test::error_of([&] { trainer.run(); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("step 2: out of memory while sampling one sequence of up to"),
+                                  HasSubstr("rollout.max_new_tokens")));
+  EXPECT_EQ(times_said("going on with "), 3) << log_.str();  // 6, 3, 1
+  EXPECT_EQ(trainer.last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
+}
+
+}  // namespace
+}  // namespace thinktune::fault
