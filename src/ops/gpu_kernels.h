@@ -10,6 +10,8 @@
 #include "kernels/rms_norm.h"
 #include "logit_rows.h"
 #include "thinktune/ops/paged_attention.h"
+#include "thinktune/ops/policy_loss.h"
+#include "thinktune/ops/sample_rows.h"
 
 namespace thinktune::ops::gpu {
 
@@ -41,6 +43,21 @@ void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const 
                 const at::Tensor& k_TKH, const at::Tensor& v_TKH);
 at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, const at::Tensor& values_RKH,
                            const PagedBatch& batch, const AttentionOptions& options);
+
+// As in thinktune/ops/sample_rows.h.
+SampledRows sample_rows(const at::Tensor& logits_BV, const LogprobTransform& transform, bool greedy,
+                        const DrawCounters& counters);
+
+// As in thinktune/ops/policy_loss.h, with its gradients: [M] f32; undefined for the entropy's if that is not defined.
+struct PolicyLossPass {
+  PolicyLossResult result;
+  at::Tensor grad_logprobs_M, grad_entropy_M;
+};
+PolicyLossPass policy_loss(const PolicyLossArrays& arrays, const kernels::cuda::PolicyLossOptions& options);
+
+// As in thinktune/ops/gradient_norm.h.
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& gradients);
+double scale_to_norm(const std::vector<at::Tensor>& gradients, const at::Tensor& sum_1, double max_norm);
 
 // Only in a build with CUDA.
 kernels::cuda::Stream current_stream(at::Device gpu);

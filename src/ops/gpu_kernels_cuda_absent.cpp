@@ -30,4 +30,9 @@ at::Tensor paged_attention(const at::Tensor&, const at::Tensor&, const at::Tenso
   throw no_cuda();
 }
 
+SampledRows sample_rows(const at::Tensor&, const LogprobTransform&, bool, const DrawCounters&) { throw no_cuda(); }
+PolicyLossPass policy_loss(const PolicyLossArrays&, const kernels::cuda::PolicyLossOptions&) { throw no_cuda(); }
+at::Tensor sum_of_squares(const std::vector<at::Tensor>&) { throw no_cuda(); }
+double scale_to_norm(const std::vector<at::Tensor>&, const at::Tensor&, double) { throw no_cuda(); }
+
 }  // namespace thinktune::ops::gpu

@@ -62,8 +62,8 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsN
 
 at::Tensor forward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
                              const at::Tensor& inverse_rms_T) {
-  return x_TD.is_cpu() ? forward_cpu(x_TD, weight_D, form, inverse_rms_T)
-                       : gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T);
+  return gpu::has_kernels(x_TD) ? gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T)
+                                : forward_cpu(x_TD, weight_D, form, inverse_rms_T);
 }
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
@@ -86,7 +86,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
     const RmsNormForm form{.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
                            .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
-    const auto backward = x.is_cpu() ? backward_cpu : gpu::rms_norm_backward;
+    const auto backward = gpu::has_kernels(x) ? gpu::rms_norm_backward : backward_cpu;
     backward(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
     return {dx, dweight, at::Tensor()};
   }
