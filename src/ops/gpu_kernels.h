@@ -26,6 +26,15 @@ void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const
                        const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
                        const at::Tensor& dweight_D);
 
+// residual += x, rounded, in place: contiguous, of x's shape, dtype and device. Returns the norm of it.
+at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T);
+// As rms_norm_backward with the residual as x. dresidual_TD, which may be undefined, is added to dx before that is
+// rounded: the gradient that comes to the residual by its own way.
+void add_rms_norm_backward(const at::Tensor& residual_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                           const at::Tensor& dx_TD, const at::Tensor& dweight_D);
+
 // The last dimension of x is contiguous.
 at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward);
 

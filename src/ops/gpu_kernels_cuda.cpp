@@ -59,14 +59,21 @@ E* written(const at::Tensor& t) {
 
 at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
                             const at::Tensor& inverse_rms_T) {
+  return add_rms_norm_forward(x_TD, {}, weight_D, form, inverse_rms_T);
+}
+
+at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T) {
   const char* op = "rms_norm";
-  check_alike(op, x_TD, {weight_D});
+  check_alike(op, x_TD, {weight_D, residual_TD});
+  TT_CHECK(!residual_TD.defined() || (residual_TD.sizes() == x_TD.sizes() && residual_TD.is_contiguous()),
+           "{}: a residual that is not {} in one piece", op, shape(x_TD));
   const at::Tensor x = laid_out(x_TD), weight = laid_out(weight_D), y_TD = at::empty(x.sizes(), x.options());
   TT_CHECK(x.dim() == 2 && weight.numel() == x.size(1), "{}: {} by {}", op, shape(x), shape(weight));
   if (inverse_rms_T.defined()) check_array(op, inverse_rms_T, at::kFloat, x, x.size(0));
   const Stream stream = current_stream(x.device());
   with_gpu_element(x, op, [&]<class E>() {
-    kernels::cuda::rms_norm_forward<E>(data<E>(x), nullptr, data<E>(weight), form, x.size(0), x.size(1),
+    kernels::cuda::rms_norm_forward<E>(data<E>(x), written<E>(residual_TD), data<E>(weight), form, x.size(0), x.size(1),
                                        mutable_data<E>(y_TD), written<float>(inverse_rms_T), stream);
   });
   return y_TD;
@@ -75,9 +82,18 @@ at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, 
 void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
                        const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
                        const at::Tensor& dweight_D) {
+  add_rms_norm_backward(x_TD, weight_D, form, inverse_rms_T, dy_TD, {}, dx_TD, dweight_D);
+}
+
+void add_rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                           const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
   const char* op = "rms_norm backward";
-  check_alike(op, x_TD, {weight_D, dy_TD, dx_TD, dweight_D});
+  check_alike(op, x_TD, {weight_D, dy_TD, dx_TD, dweight_D, dresidual_TD});
   const at::Tensor x = laid_out(x_TD), weight = laid_out(weight_D), dy = laid_out(dy_TD);
+  const at::Tensor dresidual = dresidual_TD.defined() ? laid_out(dresidual_TD) : dresidual_TD;
+  TT_CHECK(!dresidual.defined() || dresidual.numel() == x.numel(), "{}: a residual's gradient {} for {}", op,
+           shape(dresidual), shape(x));
   const int64_t num_rows = x.size(0), width = x.size(1);
   check_array(op, inverse_rms_T, at::kFloat, x, num_rows);
   TT_CHECK(dy.numel() == x.numel() && weight.numel() == width && (!dx_TD.defined() || dx_TD.is_contiguous()),
@@ -94,6 +110,7 @@ void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const
                                          .weight = data<E>(weight),
                                          .inverse_rms = data<float>(inverse_rms_T),
                                          .dy = data<E>(dy),
+                                         .dresidual = dresidual.defined() ? data<E>(dresidual) : nullptr,
                                          .dx = written<E>(dx_TD),
                                          .dweight = written<float>(sum_D),
                                          .scratch = written<float>(scratch)},

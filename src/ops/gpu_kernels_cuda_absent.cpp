@@ -16,6 +16,14 @@ void rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsN
                        const at::Tensor&, const at::Tensor&, const at::Tensor&) {
   throw no_cuda();
 }
+void add_rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&, const at::Tensor&,
+                           const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+  throw no_cuda();
+}
+at::Tensor add_rms_norm_forward(const at::Tensor&, const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&,
+                                const at::Tensor&) {
+  throw no_cuda();
+}
 at::Tensor rope(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool) { throw no_cuda(); }
 at::Tensor glu_forward(const at::Tensor&, kernels::Activation) { throw no_cuda(); }
 at::Tensor glu_backward(const at::Tensor&, const at::Tensor&, kernels::Activation) { throw no_cuda(); }

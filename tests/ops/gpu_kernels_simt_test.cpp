@@ -74,6 +74,30 @@ TEST(GpuKernels, RmsNormAndItsGradients) {
       }
 }
 
+// A residual stream: x is added to it, and both ways of its gradient come back together.
+TEST(GpuKernels, RmsNormBehindAnAdditionAndItsGradients) {
+  for (const at::ScalarType dtype : kDtypes)
+    for (const auto& [rows, width] : {std::pair{1, 5}, std::pair{7, 97}, std::pair{131, 64}})
+      for (const RmsNormForm form : {RmsNormForm{1e-5, false, true}, RmsNormForm{1e-6, true, false}}) {
+        SCOPED_TRACE(testing::Message() << rows << " × " << width << " " << dtype);
+        const at::Tensor x = leaf(normals({rows, width}, dtype, 1)), before = leaf(normals({rows, width}, dtype, 2));
+        const at::Tensor weight = leaf(normals({width}, dtype, 3) + 1);
+        const at::Tensor dy = normals({rows, width}, dtype, 4), dsum = normals({rows, width}, dtype, 5);
+        const at::Tensor sum = before + x, y = rms_norm(sum, weight, form);
+        torch::autograd::backward({y, sum}, {dy, dsum});
+        const at::NoGradGuard no_grad;
+        const at::Tensor residual = before.detach().clone(), inverse = at::empty({rows}, at::kFloat);
+        const at::Tensor got = gpu::add_rms_norm_forward(awkward(x), residual, weight.detach(), form, inverse);
+        EXPECT_TRUE(at::equal(residual, sum.detach()));
+        expect_near(got, y.detach(), tolerance(dtype), tolerance(dtype));
+        const at::Tensor dx = at::empty({rows, width}, dtype), dweight = at::empty({width}, dtype);
+        gpu::add_rms_norm_backward(residual, weight.detach(), form, inverse, awkward(dy), awkward(dsum), dx, dweight);
+        expect_near(dx, x.grad(), 2 * tolerance(dtype), 4 * tolerance(dtype));
+        EXPECT_TRUE(at::equal(x.grad(), before.grad()));
+        expect_near(dweight, weight.grad(), 2 * tolerance(dtype), 16 * tolerance(dtype));
+      }
+}
+
 TEST(GpuKernels, Rope) {
   for (const at::ScalarType dtype : kDtypes)
     for (const int64_t head : {6, 64}) {
