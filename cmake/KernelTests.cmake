@@ -33,7 +33,7 @@ target_link_libraries(kernels_simt_test PRIVATE Boost::context)
 tt_test_executable(ops_simt_test ops unit tests/ops/gpu_kernels_simt_test.cpp src/ops/gpu_kernels_cuda.cpp kernels/cuda/arguments.cpp
                    $<TARGET_OBJECTS:simt_kernels>)
 target_include_directories(ops_simt_test PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
-target_link_libraries(ops_simt_test PRIVATE Boost::context)
+target_link_libraries(ops_simt_test PRIVATE thinktune_algo thinktune_optim thinktune_infer Boost::context)
 # mold 1.10 lets the read-only part begin at the program's only thread-local byte, in a page that is not there.
 target_link_options(ops_simt_test PRIVATE "LINKER:-z,norelro")
 # Dequantised values equal the CPU's to the bit: nothing is fused that the text does not fuse.

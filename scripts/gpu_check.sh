@@ -1,113 +1,169 @@
 #!/usr/bin/env bash
 # Proves on a machine with a GPU what the other machines could not: builds with CUDA, runs the kernels' and the device's tests, a
-# whole training run, and measures steps. Writes a report. Needs the CUDA 13.0 toolkit and a driver.
+# whole training run, and measures steps. Every section is run, whatever became of those before it, and reported: time of each
+# phase, tokens/s, MFU, memory. Needs the CUDA 13.0 toolkit and a driver.
 #
 #   scripts/gpu_check.sh                     builds, then all of it; report in build/gpu_check/report.md
+#   scripts/gpu_check.sh --quick             without what takes long: under 8 minutes where it is built
 #   scripts/gpu_check.sh --build FOLDER      takes a build that is there (FOLDER/bin), for instance one carried here
-#   scripts/gpu_check.sh --model MODEL       measures with this model (default: SmolLM2-135M, and a random one of 3B where it fits)
+#   scripts/gpu_check.sh --torch FOLDER      builds with the LibTorch of these site-packages (folders torch and nvidia), for machines
+#                                            without a network; nothing is installed
+#   scripts/gpu_check.sh --model MODEL       runs and measures with this model (default: SmolLM2-135M where it is, else a random one of
+#                                            its shape, and a random one of 3B where it fits)
+#   scripts/gpu_check.sh --rehearse          on a machine without a GPU: the same on the CPU, what needs a GPU left out
 #
-# Exit status 1 if a test failed; every log is in build/gpu_check.
+# Exit status 1 if a section failed; every log is in build/gpu_check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
-folder="" model=""
+folder="" model="" torch="" quick=0 rehearse=0
 while (($#)); do
   case "$1" in
     --build) folder=${2:?"--build needs a folder"}; shift 2 ;;
     --model) model=${2:?"--model needs a path"}; shift 2 ;;
-    *) stop "gpu_check.sh does not know '$1'; it takes --build FOLDER, --model MODEL or nothing" ;;
+    --torch) torch=${2:?"--torch needs a folder"}; shift 2 ;;
+    --quick) quick=1; shift ;;
+    --rehearse) rehearse=1; shift ;;
+    *) stop "gpu_check.sh does not know '$1'; it takes --quick, --build FOLDER, --torch FOLDER, --model MODEL, --rehearse or nothing" ;;
   esac
 done
-gpu=$(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null | head -n 1) ||
-  stop "nvidia-smi shows no GPU here"
-[ -n "$gpu" ] || stop "nvidia-smi shows no GPU here"
-
-if [ -z "$folder" ]; then
-  scripts/setup.sh --cuda --tests
-  build cuda
-  folder=build/cuda
+if ((rehearse)); then
+  gpu="no GPU (a rehearsal on the CPU)" device=cpu gpus=0 memory_mib=0
+else
+  gpu=$(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null | head -n 1) || gpu=""
+  [ -n "$gpu" ] || stop "nvidia-smi shows no GPU here (--rehearse: the same on the CPU)"
+  device=cuda gpus=$(nvidia-smi --list-gpus | wc -l)
+  memory_mib=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
+  export THINKTUNE_TEST_GPU=1 # tests that need a GPU fail where they would skip
 fi
-[ -x "$folder/bin/thinktune" ] || stop "there is no $folder/bin/thinktune"
+
 logs=build/gpu_check
 rm -rf "$logs"
 mkdir -p "$logs"
-report="$logs/report.md"
-export THINKTUNE_TEST_GPU=1 # tests that need a GPU fail where they would skip
+sections="$logs/sections.tsv"
 
-failed=0
+# section KIND NAME TITLE COMMAND…: runs the command, its output in a log; a section that hangs is ended after limit_s seconds.
+limit_s=900
+section() {
+  local kind=$1 name=$2 title=$3 begin=$SECONDS result=passed status=0
+  shift 3
+  say "$name: $title"
+  timeout --kill-after=10 "$limit_s" "$@" >"$logs/$name.log" 2>&1 || status=$?
+  ((status == 0)) || { result=failed; echo "error: exit status $status$( ((status == 124)) && echo ", timed out after $limit_s s" || true)" >>"$logs/$name.log"; }
+  printf '%s\t%s\t%s\t%s\t%s\n' "$kind" "$name" "$result" "$((SECONDS - begin))" "$title" >>"$sections"
+  say "$name: $result, $((SECONDS - begin)) s"
+  [ "$result" = passed ]
+}
+left_out() { # NAME REASON
+  say "$1: left out, $2"
+  printf 'test\t%s\tleft out\t0\t%s\n' "$1" "$2" >>"$sections"
+}
+
+# --- The build: of the machine's own architecture where there is time for no more.
+build_all() {
+  local options=()
+  if [ -n "$torch" ]; then options+=(-DTHINKTUNE_SITE_PACKAGES="$torch"); else scripts/setup.sh --cuda --tests; fi
+  ((quick)) && options+=(-DCMAKE_CUDA_ARCHITECTURES=native)
+  cmake --preset cuda "${options[@]}"
+  cmake --build --preset cuda
+}
+export -f build_all say stop
+export torch quick
+if [ -z "$folder" ]; then
+  folder=build/cuda
+  limit_s=7200 section test build "configure and compile" bash -euo pipefail -c build_all || true
+fi
+bin="$folder/bin"
+
 {
   echo "# thinktune on $gpu"
   echo
-  "$folder/bin/thinktune" --version | sed 's/^/    /'
-  echo
-  echo "## Tests"
-  echo
-} >"$report"
-check() { # name, command…
-  local name=$1 begin=$SECONDS result=passed
-  shift
-  say "$name"
-  "$@" >"$logs/$name.log" 2>&1 || { result="FAILED (build/gpu_check/$name.log)"; failed=1; }
-  echo "- $name: $result, $(grep -cE '^\[       OK' "$logs/$name.log" || true) tests, $((SECONDS - begin)) s" | tee -a "$report"
+  { "$bin/thinktune" --version 2>&1 || echo "there is no $bin/thinktune"; } | sed 's/^/    /'
+  echo "    $(git rev-parse --short HEAD 2>/dev/null || echo "no git"), $(date -u +%Y-%m-%dT%H:%MZ), $(nproc) cores$( ((quick)) && echo ", --quick" || true)"
+} >"$logs/about.txt"
+
+# --- Tests.
+tests() { # NAME TITLE PROGRAM FILTER
+  local name=$1 title=$2 program=$3 filter=$4
+  if [ -x "$bin/$program" ]; then
+    # A filter that no test matches is a test that cannot fail.
+    section test "$name" "$title" bash -c 'set -o pipefail; "$0" --gtest_filter="$1" | tee /dev/stderr | grep -cE "^\[ +(OK|SKIPPED)" >/dev/null' "$bin/$program" "$filter" || true
+  else
+    left_out "$name" "there is no $bin/$program"
+  fi
 }
-for test in "$folder"/bin/kernels_cuda_test; do
-  [ -x "$test" ] && check kernels "$test"
-done
-check operations "$folder/bin/ops_test" --gtest_filter='*Cuda*:Device.*'
-check models "$folder/bin/model_golden_test" --gtest_filter='*_cuda'
-check engine "$folder/bin/infer_test" --gtest_filter='*Cuda*'
-check engine_golden "$folder/bin/infer_golden_test" --gtest_filter='*_cuda'
-check training "$folder/bin/train_test" --gtest_filter='*Cuda*'
+if ((rehearse)); then
+  tests kernels "the kernels' tests, over the SIMT layer" kernels_simt_test "$( ((quick)) && echo 'CudaSampling*' || echo '*')"
+  tests handing_over "the trainer's way to the kernels, over the SIMT layer" ops_simt_test '*'
+else
+  tests kernels "the kernels against their twins in double" kernels_cuda_test '*'
+fi
+tests operations "every operation beside the CPU's in f64" ops_test '*Cuda*:Device.*'
+tests loss "the policy loss and its gradient" algo_test '*Cuda*'
+tests gradient_norm "the gradients' norm and clip" optim_test '*Cuda*'
+((quick)) || tests models "the small models' goldens" model_golden_test '*_cuda'
+tests engine "the engine's tokens, pages, recorded steps" infer_test '*Cuda*'
+((quick)) || tests engine_golden "the engine's goldens" infer_golden_test '*_cuda'
+tests training "whole runs, twice and resumed; NCCL with one rank" train_test '*Cuda*'
 
-# A whole run: three steps of the quickstart, stopped, resumed, and measured before and after.
+# --- A whole run: three steps of the quickstart, stopped, resumed, and measured before and after.
 small=${model:-$(model_path)}
-if [ -e "$small" ]; then
-  run=(--config configs/quickstart.json --set "model=$small" --set "output=$logs/run" --set device=cuda --set steps=3
-    --set data.arithmetic.num_heldout=32 --set checkpoint.every=2)
-  check run "$folder/bin/thinktune" train "${run[@]}" --stop-after 2
-  check resume "$folder/bin/thinktune" train "${run[@]}" --resume
-
+if [ ! -e "$small" ] && [ -z "$model" ]; then
+  small="$logs/135m"
+  section test random_model "a random model of 135M: SmolLM2 is not here" python3 scripts/make_random_model.py "$small" --shape 135m || true
+fi
+train() { # NAME arguments…
+  local name=$1
+  shift
+  "$bin/thinktune" train --config configs/quickstart.json --set "model=$small" --set "output=$logs/$name" --set device="$device" --set steps=3 \
+    --set data.arithmetic.num_heldout=16 --set checkpoint.every=2 "$@"
+}
+export -f train
+export bin small logs device
+if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
+  section run run "the quickstart's first steps, with $(basename "$small")" bash -c 'train run --stop-after 2' || true
+  section test resume "the run goes on from its checkpoint" bash -c 'train run --resume' || true
+  section test no_graphs "the same step without CUDA graphs, to the bit" bash -c '
+    train no_graphs --set engine.cuda_graphs=false --stop-after 1 && python3 scripts/gpu_report.py --same-step "$logs/run" "$logs/no_graphs"' || true
   # The same on two GPUs, with everything on each rank and with everything divided, gathered in both ways. With one GPU NCCL has been
   # run by a group of one rank (NcclCuda, above).
-  gpus=$(nvidia-smi --list-gpus | wc -l)
   if ((gpus >= 2)); then
-    for ranks in none parameters parameters-by-layer; do
-      shard=(--set "comm.shard=${ranks%%-*}" --set comm.timeout_s=300)
-      [ "$ranks" = parameters-by-layer ] && shard+=(--set comm.gather=layer)
-      two=(--config configs/quickstart.json --set "model=$small" --set "output=$logs/$ranks" --set device=cuda --set steps=3
-        --set data.arithmetic.num_heldout=32 --set checkpoint.every=2 --nproc 2 "${shard[@]}")
-      check "ranks_$ranks" "$folder/bin/thinktune" train "${two[@]}" --stop-after 2
-      check "ranks_${ranks}_resumed" "$folder/bin/thinktune" train "${two[@]}" --resume
+    for ranks in none gradients parameters parameters-by-layer; do
+      export shard="--set comm.shard=${ranks%%-*} --set comm.timeout_s=300"
+      [ "$ranks" = parameters-by-layer ] && shard+=" --set comm.gather=layer"
+      export ranks
+      section run "ranks_$ranks" "two ranks over NCCL, comm.shard=${ranks%%-*}" bash -c 'train "ranks_$ranks" --nproc 2 $shard --stop-after 2' || true
+      ((quick)) || section test "ranks_${ranks}_resumed" "and resumed" bash -c 'train "ranks_$ranks" --nproc 2 $shard --resume' || true
     done
   else
-    echo "- ranks on several GPUs: left out, there is one GPU" | tee -a "$report"
+    left_out ranks "several ranks over NCCL need several GPUs, here are $gpus"
   fi
 else
-  echo "- run: left out, there is no model at $small" | tee -a "$report"
+  left_out run "there is no $bin/thinktune, or no model at $small"
 fi
 
-measure() { # title, arguments of bench…
-  local title=$1
-  shift
-  say "measuring: $title"
-  if "$folder/bin/thinktune" bench --device cuda --json "$@" >"$logs/bench.json" 2>"$logs/bench.log"; then
-    python3 scripts/bench_report.py "$title" <"$logs/bench.json" | tee -a "$report"
-  else
-    failed=1
-    echo "- $title: FAILED, $(grep -m 1 error "$logs/bench.log")" | tee -a "$report"
-  fi
+# --- Steps, measured.
+measure() { # NAME TITLE, arguments of bench…
+  local name=$1 title=$2
+  shift 2
+  section bench "$name" "$title" bash -c 'json=$1; shift; "$bin/thinktune" bench --device "$device" --json "$@" >"$json"' bash "$logs/$name.json" "$@" || true
 }
-printf '\n## Steps\n\n' >>"$report"
-[ -e "$small" ] && measure "$(basename "$small"), 8 × 8 answers of at most 128 tokens" --config configs/bench_grpo_step.json --set "model=$small"
-memory_mib=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
-if [ -z "$model" ] && ((memory_mib > 75000)); then
+if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
+  measure bench_small "$(basename "$small"), 8 × 8 answers of at most 128 tokens" --config configs/bench_grpo_step.json --set "model=$small" \
+    --steps "$( ((quick)) && echo 1 || echo 3)"
+fi
+if [ -x "$bin/thinktune" ] && [ -z "$model" ] && ((memory_mib > 75000)) && ((!quick)); then
   # Random weights never end a turn: every answer has all its tokens. The entropy term gives every sequence a gradient.
-  [ -e "$logs/3b" ] || python3 scripts/make_random_model.py "$logs/3b" --shape 3b
-  measure "random 3B, a quarter of the published step: 32 × 5 answers of 1024 tokens" --config configs/paper.json --set "model=$logs/3b" \
+  section test random_3b "a random model of 3B" python3 scripts/make_random_model.py "$logs/3b" --shape 3b || true
+  measure bench_3b "random 3B, a quarter of the published step: 32 × 5 answers of 1024 tokens" --config configs/paper.json --set "model=$logs/3b" \
     --set "output=$logs/none" --set guidance.enabled=false --set loss.entropy_coefficient=0.001 --set rollout.prompts_per_step=32 \
     --set update.gradient_checkpointing=true --set engine.max_sequences=160 --set engine.kv_cache_mib=16384 --set update.micro_batch_tokens=8192 \
     --set data.generator=arithmetic --steps 1 --warm-up 1
 fi
-say "report: $report"
-exit "$failed"
+
+status=0
+python3 scripts/gpu_report.py "$logs" || status=1
+sed -n '1,/^## Times/p' "$logs/report.md"
+say "report: $logs/report.md"
+exit "$status"

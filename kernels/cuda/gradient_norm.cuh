@@ -17,13 +17,28 @@ __device__ __forceinline__ void over_piece(int64_t num_elements, F f) {
   over_row<E>(width, threadIdx.x, kNormPieceThreads, [&](int64_t i, auto count) { f(begin + i, count); });
 }
 
+// The same elements one by one where the tensor is not aligned: the sum's order stays.
+template <int n, class E>
+__device__ __forceinline__ Pack<E, n> load_any(const E* from, bool aligned) {
+  if (aligned) return load_pack<n>(from);
+  Pack<E, n> pack;
+  TT_UNROLL
+  for (int j = 0; j < n; ++j) pack.e[j] = from[j];
+  return pack;
+}
+
+__device__ __forceinline__ bool is_aligned(const void* pointer) {
+  return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
+}
+
 template <class E>
 __global__ void __launch_bounds__(kNormPieceThreads)
     sum_of_squares_kernel(const E* gradient, int64_t num_elements, double* partials) {
+  const bool aligned = is_aligned(gradient);
   double sum = 0;
   over_piece<E>(num_elements, [&](int64_t i, auto count) {
     constexpr int n = decltype(count)::value;
-    const Pack<E, n> pack = load_pack<n>(gradient + i);
+    const Pack<E, n> pack = load_any<n>(gradient + i, aligned);
     TT_UNROLL
     for (int j = 0; j < n; ++j) sum += static_cast<double>(to_float(pack.e[j])) * to_float(pack.e[j]);
   });
@@ -44,12 +59,18 @@ __global__ void __launch_bounds__(kNormPieceThreads)
     scale_gradient_kernel(E* gradient, int64_t num_elements, const GradientNorm* norm) {
   const float scale = norm->scale;
   if (scale == 1) return;
+  const bool aligned = is_aligned(gradient);
   over_piece<E>(num_elements, [&](int64_t i, auto count) {
     constexpr int n = decltype(count)::value;
-    Pack<E, n> pack = load_pack<n>(gradient + i);
+    Pack<E, n> pack = load_any<n>(gradient + i, aligned);
     TT_UNROLL
     for (int j = 0; j < n; ++j) pack.e[j] = from_float<E>(to_float(pack.e[j]) * scale);
-    store_pack(gradient + i, pack);
+    if (aligned) {
+      store_pack(gradient + i, pack);
+    } else {
+      TT_UNROLL
+      for (int j = 0; j < n; ++j) gradient[i + j] = pack.e[j];
+    }
   });
 }
 
@@ -57,9 +78,12 @@ int64_t norm_partials(int64_t num_elements) { return blocks_for(num_elements, kN
 
 template <class E>
 void sum_of_squares(const E* gradient, int64_t num_elements, double* partials, Stream stream) {
-  require_aligned("sum_of_squares", gradient);
   launch("sum_of_squares", sum_of_squares_kernel<E>, {norm_partials(num_elements)}, kNormPieceThreads, 0, stream,
          gradient, num_elements, partials);
+}
+
+void add_partials(const double* partials, int64_t num_partials, double* out, Stream stream) {
+  launch("add_partials", sum_in_order_kernel, {1}, kOrderThreads, 0, stream, partials, num_partials, out);
 }
 
 void finish_norm(const double* partials, int64_t num_partials, double max_norm, GradientNorm* out, Stream stream) {
@@ -68,7 +92,6 @@ void finish_norm(const double* partials, int64_t num_partials, double max_norm, 
 
 template <class E>
 void scale_gradient(E* gradient, int64_t num_elements, const GradientNorm* norm, Stream stream) {
-  require_aligned("scale_gradient", gradient);
   launch("scale_gradient", scale_gradient_kernel<E>, {norm_partials(num_elements)}, kNormPieceThreads, 0, stream,
          gradient, num_elements, norm);
 }

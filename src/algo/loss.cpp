@@ -19,6 +19,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "thinktune/ops/policy_loss.h"
+
 namespace thinktune::algo {
 namespace {
 
@@ -93,6 +95,58 @@ at::Tensor gamma_of(const at::Tensor& advantages_M, const LossOptions& o) {
   throw core::internal_error("an aas mode without a formula");
 }
 
+// The kernel's names for the same.
+kernels::cuda::Shaping shaping_of(AasMode mode) {
+  switch (mode) {
+    case AasMode::Paper:
+      return kernels::cuda::Shaping::Paper;
+    case AasMode::Reference:
+      return kernels::cuda::Shaping::Reference;
+    case AasMode::Constant:
+      return kernels::cuda::Shaping::Constant;
+    case AasMode::POverPPlusC:
+      return kernels::cuda::Shaping::POverPPlusC;
+    case AasMode::Off:
+      return kernels::cuda::Shaping::Off;
+  }
+  throw core::internal_error("an aas mode without a kernel");
+}
+
+// The formulas below and their gradient as one kernel.
+LossParts loss_by_kernel(const LossInputs& in, bool dual_clip, const LossOptions& o) {
+  const auto constant = [](const at::Tensor& t) { return t.defined() ? t.detach().to(at::kFloat) : t; };
+  const ops::PolicyLossResult result =
+      ops::policy_loss({.logprobs_M = in.logprobs_M,
+                        .old_logprobs_M = constant(in.old_logprobs_M),
+                        .advantages_M = constant(in.advantages_M),
+                        .guided_M = in.guided_M,
+                        .reference_logprobs_M = constant(in.reference_logprobs_M),
+                        .entropy_M = o.entropy_coefficient != 0 ? in.entropy_M : at::Tensor(),
+                        .weights_M = constant(in.weights_M)},
+                       {.clip_low = o.clip_low,
+                        .clip_high = o.clip_high,
+                        .dual_clip = o.dual_clip,
+                        .use_dual_clip = dual_clip,
+                        .aas = shaping_of(o.aas),
+                        .gamma_min = o.gamma_min,
+                        .gamma_max = o.gamma_max,
+                        .advantage_min = o.advantage_min,
+                        .advantage_max = o.advantage_max,
+                        .aas_constant = o.aas_constant,
+                        .fallback_probability = o.fallback_probability,
+                        .kl_coefficient = o.kl_coefficient,
+                        .entropy_coefficient = o.entropy_coefficient});
+  return {.loss = result.loss,
+          .token_loss_M = result.token_loss_M,
+          .ratio_M = result.ratio_M,
+          .gamma_M = result.gamma_M,
+          .shaped_M = result.shaped_M,
+          .shaped_used_M = result.shaped_used_M,
+          .clipped_M = result.clipped_M,
+          .dual_clipped_M = result.dual_clipped_M,
+          .kl_M = result.kl_M};
+}
+
 // p/d with its gradient. The denominator is a constant, so d(p/d)/dlogp = p/d: a number s and a factor exp(logp −
 // sg(logp)) that is 1 with gradient 1 say the same, and leave no 0/0 where p underflows. There, and at the pole d = 0,
 // s is
@@ -123,12 +177,13 @@ at::Tensor kl_k3(const at::Tensor& logprobs, const at::Tensor& reference_logprob
 
 LossParts policy_loss(const LossInputs& inputs, bool teacher_in_batch, const LossOptions& options) {
   check_inputs(inputs, options);
+  const bool dual_clip = teacher_in_batch || !options.single_clip_without_teacher;
+  if (ops::has_policy_loss(inputs.logprobs_M)) return loss_by_kernel(inputs, dual_clip, options);
   const at::Tensor& logprobs_M = inputs.logprobs_M;
   const at::ScalarType dtype = logprobs_M.scalar_type();
   const at::Tensor old_M = inputs.old_logprobs_M.detach().to(dtype);
   const at::Tensor advantages_M = inputs.advantages_M.detach().to(dtype);
 
-  const bool dual_clip = teacher_in_batch || !options.single_clip_without_teacher;
   const PpoTokens ppo = ppo_tokens(logprobs_M, old_M, advantages_M, dual_clip, options);
 
   const at::Tensor p_M = logprobs_M.detach().clamp_max(kMaxLogRatio).exp();

@@ -1,5 +1,7 @@
 #include "watchdog.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -17,15 +19,28 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
+// What is over is let go here too: an operation keeps its tensors' memory, and many begin in one interval.
 void Watchdog::watch(Watched operation) {
   const std::lock_guard lock(mutex_);
+  forget_what_is_over();
   running_.push_back(std::move(operation));
+}
+
+void Watchdog::forget_what_is_over() {
+  running_.remove_if([](const Watched& operation) {
+    try {
+      return operation.is_over();
+    } catch (const std::exception& error) {  // a device that is lost: who waits for the operation gets the error
+      spdlog::debug("an operation cannot be asked whether it is over: {}", error.what());
+      return true;
+    }
+  });
 }
 
 void Watchdog::run() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, interval_, [&] { return ends_; })) {
-    running_.remove_if([](const Watched& o) { return o.is_over(); });
+    forget_what_is_over();
     const auto late = std::find_if(running_.begin(), running_.end(),
                                    [&](const Watched& o) { return Clock::now() - o.started > limit_; });
     if (late == running_.end()) continue;

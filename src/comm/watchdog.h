@@ -21,7 +21,8 @@ class Watchdog {
   };
 
   // An operation that is not over `limit` after it was started is late: its on_late is called, once, on the watchdog's
-  // thread, which then looks after nothing any more. It looks every `interval`. An operation that is over is forgotten.
+  // thread, which then looks after nothing any more. It looks every `interval`. An operation that is over is forgotten,
+  // and one that cannot be asked.
   Watchdog(std::chrono::duration<double> limit, std::chrono::milliseconds interval);
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
@@ -31,6 +32,7 @@ class Watchdog {
 
  private:
   void run();
+  void forget_what_is_over();
 
   std::chrono::duration<double> limit_;
   std::chrono::milliseconds interval_;

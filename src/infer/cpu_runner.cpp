@@ -18,6 +18,12 @@ struct CpuSequence final : KvSequence {
 
 KvContext& context_of(KvSequence& sequence) { return static_cast<CpuSequence&>(sequence).context; }
 
+struct ComputedStep final : StartedStep {
+  std::vector<SampledToken> tokens;
+  explicit ComputedStep(std::vector<SampledToken> drawn) : tokens(std::move(drawn)) {}
+  std::vector<SampledToken> take() override { return std::move(tokens); }
+};
+
 class CpuRunner final : public ModelRunner {
  public:
   CpuRunner(const model::Decoder& decoder, const model::Weights& weights) : decoder_(decoder), weights_(weights) {}
@@ -80,7 +86,7 @@ class CpuRunner final : public ModelRunner {
     return sample_tokens(logits_BV, sampling, keys, positions);
   }
 
-  std::vector<SampledToken> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
+  std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
     std::vector<int64_t> ids, positions;
     std::vector<KvContext*> contexts;
     std::vector<core::RandomKey> keys;
@@ -95,8 +101,10 @@ class CpuRunner final : public ModelRunner {
     DecodeAttention attention(decoder_.config(), contexts);
     const at::Tensor hidden_BD = decoder_.forward(packed_, index_tensor(ids), index_tensor(positions), attention);
     for (KvContext* context : contexts) context->own->set_size(context->own->size() + 1);
-    return sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, keys, draws);
+    return std::make_unique<ComputedStep>(sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, keys, draws));
   }
+
+  int64_t steps_ahead() const override { return 0; }
 
  private:
   at::ScalarType dtype() const { return weights_.embedding.scalar_type(); }

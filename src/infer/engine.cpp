@@ -10,6 +10,7 @@
 #include "thinktune/core/error.h"
 #include "thinktune/infer/model_runner.h"
 #include "thinktune/infer/sample_token.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::infer {
 namespace {
@@ -31,7 +32,12 @@ struct Slot {
   std::shared_ptr<KvSequence> sequence;
   Generation generation;
   std::string tail;  // decoded text, only kept when there are stop texts
+  int64_t row = -1;  // in the last step that was started, while its token has not come
+  bool ended = false;
+
+  int64_t num_tokens() const { return std::ssize(generation.ids) + (row >= 0 ? 1 : 0); }  // with the one to come
 };
+using SlotPtr = std::shared_ptr<Slot>;
 
 // A prompt that has been computed and whose samples enter the slots.
 struct ReadyPrompt {
@@ -82,6 +88,7 @@ struct Engine::State {
   // Computes the tokens of each sequence behind it; returns their hidden states, flat.
   at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
                      const std::vector<std::vector<TokenId>>& tokens) {
+    const ops::ProfilerRange range("prefill");
     for (const std::vector<TokenId>& ids : tokens) stats.prompt_tokens += std::ssize(ids);
     return runner->prefill(sequences, tokens);
   }
@@ -181,35 +188,6 @@ struct Engine::State {
     return std::ssize(slot.generation.ids) >= request.max_new_tokens;
   }
 
-  // One new token for every slot.
-  std::vector<SampledToken> decode(std::vector<Slot>& slots, const std::vector<Request>& requests,
-                                   const SamplingOptions& sampling, core::RandomKey key) {
-    std::vector<DecodeRow> rows;
-    for (const Slot& slot : slots) {
-      key.prompt = requests[slot.request].prompt_number;
-      key.sample = slot.sample;
-      rows.push_back({.sequence = slot.sequence.get(),
-                      .last_id = slot.generation.ids.back(),
-                      .key = key,
-                      .draw = static_cast<uint32_t>(slot.generation.ids.size())});
-    }
-    return runner->decode(rows, sampling);
-  }
-
-  // The next sample of a computed prompt: its first token is drawn from the prompt's own logits.
-  Slot start(ReadyPrompt& prompt, const Request& request, const SamplingOptions& sampling, core::RandomKey key,
-             bool& ended) {
-    Slot slot;
-    slot.request = prompt.request;
-    slot.sample = prompt.next_sample++;
-    slot.sequence = extend(prompt.computed, request.max_new_tokens);
-    key.prompt = request.prompt_number;
-    key.sample = slot.sample;
-    const uint32_t draw = 0;
-    ended = append(slot, request, runner->sample(prompt.logits_V.unsqueeze(0), sampling, {&key, 1}, {&draw, 1})[0]);
-    return slot;
-  }
-
   void check(const Request& request) const {
     TT_CHECK(!request.prompt_ids.empty() && request.num_samples >= 1 && request.max_new_tokens >= 1,
              "a request needs a prompt, at least one sample and at least one new token");
@@ -238,6 +216,135 @@ struct Engine::State {
                       options.kv_cache_mib),
           "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
   }
+};
+
+// One call of generate().
+class Engine::Call {
+ public:
+  Call(State& state, const std::vector<Request>& requests, const Prefix& common, const SamplingOptions& sampling,
+       const core::RandomKey& key)
+      : state_(state), requests_(requests), common_(common), sampling_(sampling), key_(key), results_(requests.size()) {
+    for (size_t r = 0; r < requests.size(); ++r) results_[r].resize(static_cast<size_t>(requests[r].num_samples));
+  }
+
+  bool is_over() const { return !samples_wait() && slots_.empty() && started_.empty(); }
+  std::vector<std::vector<Generation>> take_results() { return std::move(results_); }
+
+  // Samples enter free slots as far as there is memory. The first tokens of those that enter together are drawn
+  // together, from their prompts' own logits.
+  void fill_slots() {
+    for (;;) {
+      std::vector<SlotPtr> entering;
+      std::vector<at::Tensor> logits;
+      while (samples_wait() && num_free_slots() > std::ssize(entering)) {
+        if (ready_.empty()) {
+          core::Stopwatch watch;
+          state_.prefill_prompts(requests_, common_, next_request_, num_free_slots() - std::ssize(entering), ready_);
+          state_.stats.prefill_s += watch.seconds();
+          if (ready_.empty()) break;  // no room until sequences end
+        }
+        ReadyPrompt& prompt = ready_.front();
+        const Request& request = requests_[prompt.request];
+        if (!state_.has_room({request.max_new_tokens})) break;
+        const SlotPtr& slot = entering.emplace_back(std::make_shared<Slot>());
+        slot->request = prompt.request;
+        slot->sample = prompt.next_sample++;
+        slot->sequence = state_.extend(prompt.computed, request.max_new_tokens);
+        logits.push_back(prompt.logits_V);
+        if (prompt.next_sample == request.num_samples) ready_.pop_front();
+      }
+      if (entering.empty()) return;
+      std::vector<core::RandomKey> keys;
+      for (const SlotPtr& slot : entering) keys.push_back(key_of(*slot));
+      const std::vector<uint32_t> draws(entering.size(), 0);
+      const std::vector<SampledToken> tokens = state_.runner->sample(at::stack(logits), sampling_, keys, draws);
+      for (size_t i = 0; i < entering.size(); ++i) {
+        slots_.push_back(entering[i]);
+        add_token(*entering[i], tokens[i]);
+      }
+      leave_ended();
+    }
+  }
+
+  // Starts a step for all slots that go on, then takes tokens: those of the step before where the device is to go on
+  // meanwhile, else its own. A sequence that has ended with the step before is computed once more, in vain.
+  void step() {
+    const bool goes_on = start_step();
+    TT_CHECK(goes_on || !started_.empty(), "sequences wait for memory, and none is running");
+    while (std::ssize(started_) > (goes_on ? state_.runner->steps_ahead() : 0)) {
+      const Started step = std::move(started_.front());
+      started_.pop_front();
+      const std::vector<SampledToken> tokens = step.tokens->take();
+      for (size_t i = 0; i < step.slots.size(); ++i) {
+        Slot& slot = *step.slots[i];
+        if (started_.empty()) slot.row = -1;
+        if (!slot.ended) add_token(slot, tokens[i]);
+      }
+    }
+    leave_ended();
+  }
+
+ private:
+  struct Started {
+    std::vector<SlotPtr> slots;
+    std::unique_ptr<StartedStep> tokens;
+  };
+
+  bool samples_wait() const { return next_request_ < requests_.size() || !ready_.empty(); }
+  int64_t num_free_slots() const { return state_.options.max_sequences - std::ssize(slots_); }
+
+  core::RandomKey key_of(const Slot& slot) const {
+    core::RandomKey key = key_;
+    key.prompt = requests_[slot.request].prompt_number;
+    key.sample = slot.sample;
+    return key;
+  }
+
+  // False: no slot has a token to come.
+  bool start_step() {
+    std::vector<DecodeRow> rows;
+    Started step;
+    for (const SlotPtr& slot : slots_) {
+      if (slot->num_tokens() >= requests_[slot->request].max_new_tokens) continue;  // its last one is on its way
+      rows.push_back({.sequence = slot->sequence.get(),
+                      .last_id = slot->generation.ids.back(),
+                      .row_before = slot->row,
+                      .key = key_of(*slot),
+                      .draw = static_cast<uint32_t>(slot->num_tokens())});
+      step.slots.push_back(slot);
+    }
+    if (rows.empty()) return false;
+    const ops::ProfilerRange range("decode step");
+    step.tokens = state_.runner->decode(rows, sampling_);
+    for (size_t i = 0; i < step.slots.size(); ++i) step.slots[i]->row = static_cast<int64_t>(i);
+    started_.push_back(std::move(step));
+    return true;
+  }
+
+  void add_token(Slot& slot, const SampledToken& token) {
+    const Request& request = requests_[slot.request];
+    slot.ended = state_.append(slot, request, token);
+    if (!slot.ended) return;
+    state_.stats.generated_tokens += std::ssize(slot.generation.ids);
+    Generation& result = results_[slot.request][slot.sample];
+    result = std::move(slot.generation);
+    if (request.on_end) request.on_end(slot.sample, result);
+  }
+
+  void leave_ended() {
+    std::erase_if(slots_, [](const SlotPtr& slot) { return slot->ended; });
+  }
+
+  State& state_;
+  const std::vector<Request>& requests_;
+  const Prefix& common_;
+  SamplingOptions sampling_;
+  core::RandomKey key_;
+  std::vector<std::vector<Generation>> results_;
+  size_t next_request_ = 0;
+  std::deque<ReadyPrompt> ready_;
+  std::vector<SlotPtr> slots_;
+  std::deque<Started> started_;
 };
 
 Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
@@ -285,14 +392,11 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   c10::NoGradGuard no_grad;
   validate(sampling);
   State& state = *state_;
-  std::vector<std::vector<Generation>> results(requests.size());
   std::vector<const std::vector<TokenId>*> prompts;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    state.check(requests[r]);
-    results[r].resize(static_cast<size_t>(requests[r].num_samples));
-    prompts.push_back(&requests[r].prompt_ids);
+  for (const Request& request : requests) {
+    state.check(request);
+    prompts.push_back(&request.prompt_ids);
   }
-
   Prefix common = state.common_prefix(prompts);
   for (const Request& request : requests) state.check_memory(request, common);
 
@@ -301,54 +405,16 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   state.compute(common);
   state.stats.prefill_s += prefill_watch.seconds();
 
-  std::vector<Slot> slots;
-  std::deque<ReadyPrompt> ready;
-  size_t next_request = 0;
-  const auto finish = [&](Slot& slot) {
-    state.stats.generated_tokens += std::ssize(slot.generation.ids);
-    Generation& result = results[slot.request][slot.sample];
-    result = std::move(slot.generation);
-    if (const auto& on_end = requests[slot.request].on_end) on_end(slot.sample, result);
-  };
-  while (next_request < requests.size() || !ready.empty() || !slots.empty()) {
+  Call call(state, requests, common, sampling, key);
+  while (!call.is_over()) {
     if (state.before_each_round) state.before_each_round();
-    while (std::ssize(slots) < state.options.max_sequences && (!ready.empty() || next_request < requests.size())) {
-      if (ready.empty()) {
-        core::Stopwatch watch;
-        state.prefill_prompts(requests, common, next_request, state.options.max_sequences - std::ssize(slots), ready);
-        state.stats.prefill_s += watch.seconds();
-        if (ready.empty()) break;  // no room until sequences end
-      }
-      ReadyPrompt& prompt = ready.front();
-      const Request& request = requests[prompt.request];
-      if (!state.has_room({request.max_new_tokens})) break;
-      bool ended = false;
-      Slot slot = state.start(prompt, request, sampling, key, ended);
-      if (prompt.next_sample == request.num_samples) ready.pop_front();
-      if (ended)
-        finish(slot);
-      else
-        slots.push_back(std::move(slot));
-    }
-    if (slots.empty()) {
-      TT_CHECK(ready.empty() && next_request == requests.size(), "sequences wait for memory, and none is running");
-      continue;
-    }
+    call.fill_slots();
+    if (call.is_over()) break;
     core::Stopwatch watch;
-    const std::vector<SampledToken> tokens = state.decode(slots, requests, sampling, key);
-    size_t kept = 0;
-    for (size_t i = 0; i < slots.size(); ++i) {
-      if (state.append(slots[i], requests[slots[i].request], tokens[i])) {
-        finish(slots[i]);
-      } else {
-        if (kept != i) slots[kept] = std::move(slots[i]);
-        ++kept;
-      }
-    }
-    slots.resize(kept);
+    call.step();
     state.stats.decode_s += watch.seconds();
   }
-  return results;
+  return call.take_results();
 }
 
 std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<TokenId>>& prompts,

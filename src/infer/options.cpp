@@ -1,3 +1,4 @@
+#include "infer/page_pool.h"
 #include "thinktune/infer/engine.h"
 
 namespace thinktune::infer {
@@ -19,6 +20,16 @@ void describe(core::Fields& f, EngineOptions& o) {
       "kv_cache_mib", o.kv_cache_mib, {1, 1 << 24},
       "MiB for keys and values; a sequence waits until its prompt and all tokens that it may get fit in. Does not "
       "change what is sampled");
+  f.boolean("cuda_graphs", o.cuda_graphs,
+            "on a GPU, decode steps are recorded once as CUDA graphs and replayed; without, each is launched kernel by "
+            "kernel: slower, and for finding faults. Does not change what is sampled");
+}
+
+int64_t kv_tokens(const EngineOptions& options, int64_t prompt_tokens, int64_t new_tokens) {
+  // Prompts of sequences that decode, one that waits, and what all begin with; each with pages that it fills in part.
+  constexpr int64_t kPartlyFilled = 2 * PagePool::kPageTokens;
+  return (options.max_sequences + 2) * (prompt_tokens + kPartlyFilled) +
+         options.max_sequences * (new_tokens + kPartlyFilled);
 }
 
 void validate(const EngineOptions& options) { core::check_ranges(options, "engine"); }

@@ -18,11 +18,15 @@ class PagePool {
  public:
   static constexpr int64_t kPageTokens = 16;
 
-  // At most so many bytes; memory is taken when pages are asked for.
-  PagePool(const model::ModelConfig& config, at::ScalarType dtype, at::Device device, int64_t limit_bytes);
+  // At most so many bytes; memory is taken when pages are first asked for: so much that `reserved_tokens` go in as far
+  // as the limit allows, so that what they were counted for never makes the pool grow, and lie elsewhere. Where there
+  // is no memory for so many, only for those that are asked for, it warns and grows as they are.
+  PagePool(const model::ModelConfig& config, at::ScalarType dtype, at::Device device, int64_t limit_bytes,
+           int64_t reserved_tokens = 0);
 
   static int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
   int64_t page_bytes() const { return page_bytes_; }
+  int64_t num_pages() const { return std::ssize(holders_); }  // that there is memory for
   int64_t num_used() const { return num_used_; }
 
   // So many pages more, each held once. The pool grows if it has too few free ones: then it lies elsewhere, and
@@ -41,8 +45,9 @@ class PagePool {
 
  private:
   void grow(int64_t num_pages);
+  at::Tensor allocate(int64_t needed, int64_t wanted) const;
 
-  int64_t num_layers_, num_kv_heads_, head_dim_, page_bytes_, max_pages_;
+  int64_t num_layers_, num_kv_heads_, head_dim_, page_bytes_, max_pages_, first_pages_;
   at::TensorOptions options_;
   at::Tensor storage_;  // [layers, 2, pages · kPageTokens, K, H]
   std::vector<int32_t> holders_, free_;

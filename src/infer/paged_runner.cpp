@@ -1,17 +1,22 @@
 // Letters: B sequences of a decode step (those of the bucket), T new tokens of a prefill, W pages of a sequence's
 // table.
 #include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <map>
 #include <tuple>
 
-#include "infer/page_pool.h"
+#include "infer/copies.h"
+#include "infer/decode_inputs.h"
+#include "infer/paged_sequence.h"
 #include "infer/recording.h"
 #include "thinktune/core/error.h"
 #include "thinktune/infer/model_runner.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/ops/paged_attention.h"
 #include "thinktune/ops/sample_rows.h"
 #include "thinktune/ops/varlen_attention.h"
@@ -20,45 +25,6 @@ namespace thinktune::infer {
 namespace {
 
 constexpr int64_t kPageTokens = PagePool::kPageTokens;
-
-class PagedSequence final : public KvSequence {
- public:
-  PagedSequence(PagePool& pool, const PagedSequence* before, int64_t capacity) : pool_(pool) {
-    num_tokens_ = before != nullptr ? before->num_tokens_ : 0;
-    const int64_t shared = num_tokens_ / kPageTokens, in_last = num_tokens_ % kPageTokens;
-    for (int64_t i = 0; i < shared; ++i) {
-      pages_.push_back(before->pages_[static_cast<size_t>(i)]);
-      pool_.hold(pages_.back());
-    }
-    const std::vector<int32_t> own = pool_.take(PagePool::pages_for(num_tokens_ + capacity) - shared);
-    pages_.insert(pages_.end(), own.begin(), own.end());
-    // The page that `before` has not filled: each that goes on from it has its own.
-    if (in_last > 0) pool_.copy_rows(before->pages_[static_cast<size_t>(shared)], own.front(), in_last);
-  }
-  ~PagedSequence() override {
-    for (const int32_t page : pages_) pool_.let_go(page);
-  }
-  PagedSequence(const PagedSequence&) = delete;
-  PagedSequence& operator=(const PagedSequence&) = delete;
-
-  int64_t num_tokens() const override { return num_tokens_; }
-  void add_tokens(int64_t tokens) { num_tokens_ += tokens; }
-
-  const std::vector<int32_t>& pages() const { return pages_; }
-  int64_t row(int64_t position) const {
-    const auto page = static_cast<size_t>(position / kPageTokens);
-    TT_CHECK(page < pages_.size(), "position {} of a sequence with room for {} tokens", position,
-             std::ssize(pages_) * kPageTokens);
-    return pages_[page] * kPageTokens + position % kPageTokens;
-  }
-
- private:
-  PagePool& pool_;
-  std::vector<int32_t> pages_;
-  int64_t num_tokens_ = 0;
-};
-
-PagedSequence& paged(KvSequence& sequence) { return static_cast<PagedSequence&>(sequence); }
 
 class PagedAttention : public model::Attention {
  public:
@@ -110,32 +76,12 @@ class PagedDecode final : public PagedAttention {
   ops::PagedBatch batch_;
 };
 
-// What a decode step reads, in one tensor so that it is one copy: [4 + W, B] int64, of which the uniform numbers are
-// f64; and what it writes: [2, B] f64.
-struct DecodeBuffers {
-  at::Tensor in_host, in, out_host, out;
-
-  DecodeBuffers(int64_t batch, int64_t width, at::Device device) {
-    const auto host = at::TensorOptions().dtype(at::kLong).pinned_memory(device.is_cuda());
-    in_host = at::zeros({4 + width, batch}, host);
-    in = at::zeros({4 + width, batch}, at::TensorOptions().dtype(at::kLong).device(device));
-    out_host = at::zeros({2, batch}, host.dtype(at::kDouble));
-    out = at::zeros({2, batch}, in.options().dtype(at::kDouble));
-  }
-
-  static at::Tensor ids(const at::Tensor& in) { return in.select(0, 0); }
-  static at::Tensor positions(const at::Tensor& in) { return in.select(0, 1); }
-  static at::Tensor rows(const at::Tensor& in) { return in.select(0, 2); }
-  static at::Tensor uniforms(const at::Tensor& in) { return in.select(0, 3).view(at::kDouble); }
-  static at::Tensor table(const at::Tensor& in) { return in.slice(0, 4).t(); }
-};
-
 // A step of so many rows over so many pages, drawing so.
 using StepKind = std::tuple<int64_t, int64_t, double, int64_t, double>;
 
 struct Step {
-  DecodeBuffers buffers;
-  std::unique_ptr<Recording> recording;  // null: not on a GPU
+  DecodeInputs inputs;
+  std::unique_ptr<Recording> recording;  // null: none, or none yet
 };
 
 // Few sizes, so that few graphs serve all.
@@ -145,16 +91,51 @@ int64_t bucket_of(int64_t count) {
                         : (count + kStep - 1) / kStep * kStep;
 }
 
+// What is drawn, on the device and then on the host: [2, B] int32, ids and the bits of f32 log-probabilities.
+std::vector<SampledToken> tokens_of(const at::Tensor& drawn_2B, std::span<const core::RandomKey> keys) {
+  const auto* ids = drawn_2B.const_data_ptr<int32_t>();
+  const auto* logprobs = reinterpret_cast<const float*>(ids + drawn_2B.size(1));
+  std::vector<SampledToken> tokens;
+  for (size_t b = 0; b < keys.size(); ++b) {
+    if (std::isnan(logprobs[b])) throw logits_not_finite(static_cast<int64_t>(b), keys[b]);
+    tokens.push_back({ids[b], logprobs[b]});
+  }
+  return tokens;
+}
+
+class CopiedStep final : public StartedStep {
+ public:
+  CopiedStep(at::Tensor drawn_2B, std::vector<core::RandomKey> keys, std::unique_ptr<Arrival> arrival)
+      : drawn_2B_(std::move(drawn_2B)), keys_(std::move(keys)), arrival_(std::move(arrival)) {}
+  std::vector<SampledToken> take() override {
+    arrival_->wait();
+    return tokens_of(drawn_2B_, keys_);
+  }
+
+ private:
+  at::Tensor drawn_2B_;
+  std::vector<core::RandomKey> keys_;
+  std::unique_ptr<Arrival> arrival_;
+};
+
 class PagedRunner final : public ModelRunner {
  public:
   PagedRunner(const model::Decoder& decoder, const model::Weights& weights, const EngineOptions& options)
       : decoder_(decoder),
         weights_(weights),
         device_(weights.embedding.device()),
-        pool_(decoder.config(), weights.embedding.scalar_type(), device_, options.kv_cache_mib << 20) {}
+        records_(device_.is_cuda() && options.cuda_graphs),
+        pool_(decoder.config(), weights.embedding.scalar_type(), device_, options.kv_cache_mib << 20,
+              options.reserved_tokens),
+        copies_(make_copies(device_)) {
+    const auto on_device = at::TensorOptions().dtype(at::kLong).device(device_);
+    for (int64_t t = 0; t < 2; ++t) turns_[static_cast<size_t>(t)] = at::full({1}, t, on_device);
+    turn_1_ = at::zeros({1}, on_device);
+  }
 
   // A GPU's products read the weights as they are; nothing is copied, so recordings stay right when weights change in
-  // place.
+  // place. The pages stay too: recordings read them where they lie, and what is freed for the update and taken again
+  // may be in pieces by then.
   void prepare() override {}
   void release() override {}
 
@@ -198,112 +179,145 @@ class PagedRunner final : public ModelRunner {
   std::vector<SampledToken> sample(const at::Tensor& logits_BV, const SamplingOptions& sampling,
                                    std::span<const core::RandomKey> keys,
                                    std::span<const uint32_t> positions) override {
-    std::vector<double> uniforms;
-    for (size_t i = 0; i < keys.size(); ++i) uniforms.push_back(core::random_uniform(keys[i], positions[i]));
-    const at::Tensor drawn = draw(logits_BV, sampling, at::tensor(uniforms, at::kDouble).to(device_)).cpu();
-    return tokens_of(drawn, keys);
+    const auto batch = std::ssize(keys);
+    const at::Tensor counters = host_tensor({kCounterRows, batch}, at::kLong, device_);
+    put_counters(counters, keys, positions);
+    const ops::SampledRows drawn = draw(logits_BV, sampling, counters_of(counters.to(device_, /*non_blocking=*/true)));
+    return tokens_of(at::stack({drawn.ids_B, drawn.logprob_B.view(at::kInt)}).cpu(), keys);
   }
 
-  std::vector<SampledToken> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
+  int64_t steps_ahead() const override { return 1; }
+
+  std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
     int64_t pages = 1;
     for (const DecodeRow& row : rows) pages = std::max(pages, std::ssize(paged(*row.sequence).pages()));
-    Step& step = step_for(bucket_of(std::ssize(rows)), bucket_of(pages), sampling);
-    fill(step.buffers, rows);
-    step.buffers.in.copy_(step.buffers.in_host, /*non_blocking=*/true);
-    if (device_.is_cuda() && (weights_.loader == nullptr || weights_.loader->holds_all())) {
-      if (step.recording == nullptr)
-        step.recording = record(device_, recording_pool_, [&] { compute(step.buffers, sampling); });
+    const int64_t batch = bucket_of(std::ssize(rows));
+    make_room_for(batch);
+    Step& step = step_for(batch, bucket_of(pages), sampling);
+    turn_ = 1 - turn_;
+    DecodeInputs::fill(step.inputs.host[turn_], rows);
+    copies_->to_device(step.inputs.device.select(0, static_cast<int64_t>(turn_)), step.inputs.host[turn_]);
+    turn_1_.copy_(turns_[turn_]);
+    const bool there = weights_.loader == nullptr || weights_.loader->holds_all();
+    if (records_ && there) {
+      if (step.recording == nullptr) step.recording = recorded(step.inputs, sampling);
       step.recording->replay();
     } else {
-      compute(step.buffers, sampling);
+      if (records_)
+        say_once(
+            "decode steps are launched kernel by kernel: weights that come together layer by layer "
+            "cannot be recorded as a CUDA graph");
+      compute(step.inputs, sampling);
     }
-    step.buffers.out_host.copy_(step.buffers.out);  // waits
     std::vector<core::RandomKey> keys;
     for (const DecodeRow& row : rows) {
       paged(*row.sequence).add_tokens(1);
       keys.push_back(row.key);
     }
-    return tokens_of(step.buffers.out_host.narrow(1, 0, std::ssize(rows)), keys);
+    const at::Tensor& on_host = drawn_on_host_[turn_];
+    return std::make_unique<CopiedStep>(on_host, std::move(keys),
+                                        copies_->to_host(on_host, drawn_.select(0, static_cast<int64_t>(turn_))));
   }
 
  private:
+  // Pinned and not waited for: LibTorch keeps a pinned tensor's memory until its copies are over.
   at::Tensor index_tensor(const std::vector<int64_t>& values) const {
-    return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device_);
+    const at::Tensor host = host_tensor({std::ssize(values)}, at::kLong, device_);
+    std::copy(values.begin(), values.end(), host.mutable_data_ptr<int64_t>());
+    return host.to(device_, /*non_blocking=*/true);
+  }
+
+  // What steps of all sizes draw, of two turns: the next step reads the one before's.
+  void make_room_for(int64_t batch) {
+    if (drawn_.defined() && drawn_.size(2) >= batch) return;
+    const at::Tensor larger = at::zeros({2, 2, batch}, at::TensorOptions().dtype(at::kInt).device(device_));
+    if (drawn_.defined()) larger.narrow(2, 0, drawn_.size(2)).copy_(drawn_);
+    drawn_ = larger;
+    for (at::Tensor& on_host : drawn_on_host_) on_host = host_tensor({2, batch}, at::kInt, device_);
+    copies_->follow();
+    forget_steps();
+  }
+
+  void forget_steps() {
+    steps_.clear();
+    // With its last recording a pool is gone for good.
+    if (device_.is_cuda()) recording_pool_ = new_recording_pool();
+  }
+
+  void say_once(const char* text) {
+    if (!said_) spdlog::warn("{}", text);
+    said_ = true;
+  }
+
+  std::unique_ptr<Recording> recorded(const DecodeInputs& inputs, const SamplingOptions& sampling) {
+    try {
+      return record(device_, recording_pool_, [&] { compute(inputs, sampling); });
+    } catch (const c10::Error& error) {
+      if (ops::is_out_of_memory(error)) throw;
+      throw core::device_error(
+          fmt::format("a decode step could not be recorded as a CUDA graph ({})", error.what_without_backtrace()),
+          "engine.cuda_graphs=false goes on without; please report it");
+    }
   }
 
   Step& step_for(int64_t batch, int64_t width, const SamplingOptions& sampling) {
     const int64_t weights_generation = weights_.loader != nullptr ? weights_.loader->generation() : 0;
-    if (pool_generation_ != pool_.generation() || weights_generation_ != weights_generation) {
-      steps_.clear();  // what the recordings read lies elsewhere now
-      // With its last recording a pool is gone for good.
-      if (device_.is_cuda()) recording_pool_ = new_recording_pool();
-    }
+    if (pool_generation_ != pool_.generation() || weights_generation_ != weights_generation)
+      forget_steps();  // what the recordings read lies elsewhere now
     pool_generation_ = pool_.generation();
     weights_generation_ = weights_generation;
     const StepKind kind = {batch, width, sampling.temperature, sampling.top_k, sampling.top_p};
     const auto found = steps_.find(kind);
-    return found != steps_.end()
-               ? found->second
-               : steps_.emplace(kind, Step{DecodeBuffers(batch, width, device_), nullptr}).first->second;
+    if (found != steps_.end()) return found->second;
+    Step& step = steps_.emplace(kind, Step{DecodeInputs(batch, width, device_), nullptr}).first->second;
+    copies_->follow();
+    return step;
   }
 
-  // Rows of the bucket that stand for no sequence compute token 0 at position 0, in page 0.
-  static void fill(DecodeBuffers& buffers, std::span<const DecodeRow> rows) {
-    buffers.in_host.zero_();
-    const int64_t batch = buffers.in_host.size(1);
-    auto* ids = buffers.in_host.mutable_data_ptr<int64_t>();
-    int64_t *positions = ids + batch, *new_rows = ids + 2 * batch, *table = ids + 4 * batch;
-    auto* uniforms = reinterpret_cast<double*>(ids + 3 * batch);
-    for (size_t b = 0; b < rows.size(); ++b) {
-      const PagedSequence& sequence = paged(*rows[b].sequence);
-      ids[b] = rows[b].last_id;
-      positions[b] = sequence.num_tokens();
-      new_rows[b] = sequence.row(sequence.num_tokens());
-      uniforms[b] = core::random_uniform(rows[b].key, rows[b].draw);
-      for (size_t w = 0; w < sequence.pages().size(); ++w)
-        table[static_cast<int64_t>(w) * batch + static_cast<int64_t>(b)] = sequence.pages()[w];
-    }
+  // Everything between the two copies of a step. Run twice, it does the same as once: it reads this turn's inputs and
+  // what the other turn has drawn, and writes this turn's tokens.
+  void compute(const DecodeInputs& inputs, const SamplingOptions& sampling) {
+    const at::Tensor in = inputs.device.index_select(0, turn_1_).squeeze(0);
+    const at::Tensor before_B = drawn_.index_select(0, 1 - turn_1_).select(1, 0).squeeze(0);
+    const at::Tensor rows_before = DecodeInputs::rows_before(in);
+    // An id that was drawn from what is not finite is −1: the step is computed in vain, with a token that there is.
+    const at::Tensor drawn_before = before_B.index_select(0, rows_before.clamp_min(0)).clamp_min(0).to(at::kLong);
+    const at::Tensor ids = at::where(rows_before < 0, DecodeInputs::ids(in), drawn_before);
+    const at::Tensor positions = DecodeInputs::positions(in);
+    PagedDecode attention(
+        decoder_.config(), pool_, DecodeInputs::rows(in),
+        {DecodeInputs::table(in).to(at::kInt).contiguous(), (positions + 1).to(at::kInt), kPageTokens});
+    const at::Tensor hidden_BD = decoder_.forward(weights_, ids, positions, attention);
+    const ops::SampledRows drawn =
+        draw(decoder_.logits(weights_, hidden_BD), sampling, counters_of(DecodeInputs::counters(in)));
+    const ops::FreeOrder free_order;  // one place: nothing is written twice
+    drawn_.narrow(2, 0, ids.size(0))
+        .index_copy_(0, turn_1_, at::stack({drawn.ids_B, drawn.logprob_B.view(at::kInt)}).unsqueeze(0));
   }
 
-  // Everything between the two copies of a step.
-  void compute(const DecodeBuffers& buffers, const SamplingOptions& sampling) {
-    const at::Tensor& in = buffers.in;
-    const at::Tensor positions = DecodeBuffers::positions(in);
-    PagedDecode attention(decoder_.config(), pool_, DecodeBuffers::rows(in),
-                          {DecodeBuffers::table(in), positions, kPageTokens});
-    const at::Tensor hidden_BD = decoder_.forward(weights_, DecodeBuffers::ids(in), positions, attention);
-    at::Tensor out = buffers.out;
-    out.copy_(draw(decoder_.logits(weights_, hidden_BD), sampling, DecodeBuffers::uniforms(in)));
-  }
-
-  // Ids and log-probabilities, [2, B] f64: an id fits.
-  static at::Tensor draw(const at::Tensor& logits_BV, const SamplingOptions& sampling, const at::Tensor& uniforms_B) {
+  static ops::SampledRows draw(const at::Tensor& logits_BV, const SamplingOptions& sampling,
+                               const ops::DrawCounters& counters) {
     const bool greedy = sampling.temperature == 0;
     const ops::LogprobTransform transform =
         greedy ? ops::LogprobTransform{} : ops::LogprobTransform{sampling.temperature, sampling.top_k, sampling.top_p};
-    const ops::SampledRows sampled = ops::sample_rows(logits_BV, transform, greedy, uniforms_B);
-    return at::stack({sampled.ids_B.to(at::kDouble), sampled.logprob_B.to(at::kDouble)});
-  }
-
-  static std::vector<SampledToken> tokens_of(const at::Tensor& drawn_2B, std::span<const core::RandomKey> keys) {
-    const at::Tensor drawn = drawn_2B.contiguous();
-    const auto batch = static_cast<int64_t>(keys.size());
-    const auto* ids = drawn.const_data_ptr<double>();
-    std::vector<SampledToken> tokens;
-    for (int64_t b = 0; b < batch; ++b) {
-      if (std::isnan(ids[batch + b])) throw logits_not_finite(b, keys[static_cast<size_t>(b)]);
-      tokens.push_back({static_cast<TokenId>(ids[b]), static_cast<float>(ids[batch + b])});
-    }
-    return tokens;
+    return ops::sample_rows(logits_BV, transform, greedy, counters);
   }
 
   const model::Decoder& decoder_;
   const model::Weights& weights_;
   at::Device device_;
+  bool records_, said_ = false;
   PagePool pool_;
+  std::unique_ptr<Copies> copies_;
   int64_t pool_generation_ = -1, weights_generation_ = -1;
   RecordingPool recording_pool_;  // of the recordings in steps_
   std::map<StepKind, Step> steps_;
+  // Steps alternate between two places of what they read and draw.
+  size_t turn_ = 0;
+  std::array<at::Tensor, 2> turns_;  // on the device, [1] int64: 0 and 1
+  at::Tensor turn_1_;                // the one of the step that is computed, where recordings read it
+  at::Tensor drawn_;                 // [2, 2, B of the largest step]
+  std::array<at::Tensor, 2> drawn_on_host_;
 };
 
 }  // namespace

@@ -16,8 +16,8 @@ std::string version() { return fmt::format("{}.{}", CUDART_VERSION / 1000, CUDAR
 int64_t num_gpus() { return c10::cuda::device_count(); }  // 0, and no exception, where there is no driver
 
 void make_current(at::Device gpu) {
+  c10::cuda::set_device(gpu.index());  // first: whatever makes a context makes it there, not on GPU 0
   at::globalContext().lazyInitDevice(at::kCUDA);
-  c10::cuda::set_device(gpu.index());
 }
 
 std::string name(at::Device gpu) {

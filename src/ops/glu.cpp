@@ -41,7 +41,8 @@ at::Tensor backward_cpu(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF
 }
 
 at::Tensor forward_on_device(const at::Tensor& gate_up_T2F, Activation activation) {
-  return gate_up_T2F.is_cpu() ? forward_cpu(gate_up_T2F, activation) : gpu::glu_forward(gate_up_T2F, activation);
+  return gpu::has_kernels(gate_up_T2F) ? gpu::glu_forward(gate_up_T2F, activation)
+                                       : forward_cpu(gate_up_T2F, activation);
 }
 
 struct Glu : torch::autograd::Function<Glu> {
@@ -55,7 +56,7 @@ struct Glu : torch::autograd::Function<Glu> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     refuse_second_derivative("glu");
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
-    const auto backward = grads[0].is_cpu() ? backward_cpu : gpu::glu_backward;
+    const auto backward = gpu::has_kernels(grads[0]) ? gpu::glu_backward : backward_cpu;
     return {backward(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
   }
 };

@@ -10,6 +10,8 @@
 #include "kernels/rms_norm.h"
 #include "logit_rows.h"
 #include "thinktune/ops/paged_attention.h"
+#include "thinktune/ops/policy_loss.h"
+#include "thinktune/ops/sample_rows.h"
 
 namespace thinktune::ops::gpu {
 
@@ -23,6 +25,15 @@ at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, 
 void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
                        const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
                        const at::Tensor& dweight_D);
+
+// residual += x, rounded, in place: contiguous, of x's shape, dtype and device. Returns the norm of it.
+at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T);
+// As rms_norm_backward with the residual as x. dresidual_TD, which may be undefined, is added to dx before that is
+// rounded: the gradient that comes to the residual by its own way.
+void add_rms_norm_backward(const at::Tensor& residual_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                           const at::Tensor& dx_TD, const at::Tensor& dweight_D);
 
 // The last dimension of x is contiguous.
 at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward);
@@ -41,6 +52,21 @@ void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const 
                 const at::Tensor& k_TKH, const at::Tensor& v_TKH);
 at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, const at::Tensor& values_RKH,
                            const PagedBatch& batch, const AttentionOptions& options);
+
+// As in thinktune/ops/sample_rows.h.
+SampledRows sample_rows(const at::Tensor& logits_BV, const LogprobTransform& transform, bool greedy,
+                        const DrawCounters& counters);
+
+// As in thinktune/ops/policy_loss.h, with its gradients: [M] f32; undefined for the entropy's if that is not defined.
+struct PolicyLossPass {
+  PolicyLossResult result;
+  at::Tensor grad_logprobs_M, grad_entropy_M;
+};
+PolicyLossPass policy_loss(const PolicyLossArrays& arrays, const kernels::cuda::PolicyLossOptions& options);
+
+// As in thinktune/ops/gradient_norm.h.
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& gradients);
+double scale_to_norm(const std::vector<at::Tensor>& gradients, const at::Tensor& sum_1, double max_norm);
 
 // Only in a build with CUDA.
 kernels::cuda::Stream current_stream(at::Device gpu);

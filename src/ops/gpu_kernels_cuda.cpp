@@ -6,8 +6,11 @@
 #include "gpu_kernels.h"
 #include "kernels/cuda/decode_attention.h"
 #include "kernels/cuda/glu.h"
+#include "kernels/cuda/gradient_norm.h"
+#include "kernels/cuda/policy_loss.h"
 #include "kernels/cuda/rms_norm.h"
 #include "kernels/cuda/rope.h"
+#include "kernels/cuda/sample_tokens.h"
 #include "kernels/cuda/token_logprob.h"
 
 namespace thinktune::ops::gpu {
@@ -56,14 +59,21 @@ E* written(const at::Tensor& t) {
 
 at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
                             const at::Tensor& inverse_rms_T) {
+  return add_rms_norm_forward(x_TD, {}, weight_D, form, inverse_rms_T);
+}
+
+at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T) {
   const char* op = "rms_norm";
-  check_alike(op, x_TD, {weight_D});
+  check_alike(op, x_TD, {weight_D, residual_TD});
+  TT_CHECK(!residual_TD.defined() || (residual_TD.sizes() == x_TD.sizes() && residual_TD.is_contiguous()),
+           "{}: a residual that is not {} in one piece", op, shape(x_TD));
   const at::Tensor x = laid_out(x_TD), weight = laid_out(weight_D), y_TD = at::empty(x.sizes(), x.options());
   TT_CHECK(x.dim() == 2 && weight.numel() == x.size(1), "{}: {} by {}", op, shape(x), shape(weight));
   if (inverse_rms_T.defined()) check_array(op, inverse_rms_T, at::kFloat, x, x.size(0));
   const Stream stream = current_stream(x.device());
   with_gpu_element(x, op, [&]<class E>() {
-    kernels::cuda::rms_norm_forward<E>(data<E>(x), nullptr, data<E>(weight), form, x.size(0), x.size(1),
+    kernels::cuda::rms_norm_forward<E>(data<E>(x), written<E>(residual_TD), data<E>(weight), form, x.size(0), x.size(1),
                                        mutable_data<E>(y_TD), written<float>(inverse_rms_T), stream);
   });
   return y_TD;
@@ -72,9 +82,18 @@ at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, 
 void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
                        const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
                        const at::Tensor& dweight_D) {
+  add_rms_norm_backward(x_TD, weight_D, form, inverse_rms_T, dy_TD, {}, dx_TD, dweight_D);
+}
+
+void add_rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
+                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                           const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
   const char* op = "rms_norm backward";
-  check_alike(op, x_TD, {weight_D, dy_TD, dx_TD, dweight_D});
+  check_alike(op, x_TD, {weight_D, dy_TD, dx_TD, dweight_D, dresidual_TD});
   const at::Tensor x = laid_out(x_TD), weight = laid_out(weight_D), dy = laid_out(dy_TD);
+  const at::Tensor dresidual = dresidual_TD.defined() ? laid_out(dresidual_TD) : dresidual_TD;
+  TT_CHECK(!dresidual.defined() || dresidual.numel() == x.numel(), "{}: a residual's gradient {} for {}", op,
+           shape(dresidual), shape(x));
   const int64_t num_rows = x.size(0), width = x.size(1);
   check_array(op, inverse_rms_T, at::kFloat, x, num_rows);
   TT_CHECK(dy.numel() == x.numel() && weight.numel() == width && (!dx_TD.defined() || dx_TD.is_contiguous()),
@@ -91,6 +110,7 @@ void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const
                                          .weight = data<E>(weight),
                                          .inverse_rms = data<float>(inverse_rms_T),
                                          .dy = data<E>(dy),
+                                         .dresidual = dresidual.defined() ? data<E>(dresidual) : nullptr,
                                          .dx = written<E>(dx_TD),
                                          .dweight = written<float>(sum_D),
                                          .scratch = written<float>(scratch)},
@@ -213,8 +233,7 @@ at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, 
   const int64_t B = q_BNH.size(0), N = q_BNH.size(1), H = q_BNH.size(2), K = keys_RKH.size(1);
   const int64_t W = batch.table_BW.size(1);
   const at::Tensor q = laid_out(q_BNH), out_BNH = at::empty({B, N, H}, q.options());
-  const at::Tensor pages = batch.table_BW.to(at::kInt).contiguous();
-  const at::Tensor lengths = (batch.positions_B + 1).to(at::kInt).contiguous();  // with the new token
+  const at::Tensor pages = batch.table_BW.contiguous(), lengths = batch.lengths_B.contiguous();
   check_array(op, pages, at::kInt, q, B * W);
   check_array(op, lengths, at::kInt, q, B);
   kernels::cuda::PagedAttentionShape of{.num_kv_heads = K,
@@ -243,8 +262,106 @@ at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, 
   return out_BNH;
 }
 
-bool has_kernels(const at::Tensor& tensor) {
-  return tensor.is_cuda() && (tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kBFloat16);
+SampledRows sample_rows(const at::Tensor& logits_BV, const LogprobTransform& transform, bool greedy,
+                        const DrawCounters& counters) {
+  const char* op = "sample_rows";
+  const at::Tensor logits = laid_out(logits_BV);
+  const int64_t batch = logits.size(0), vocabulary = logits.size(1);
+  check_array(op, counters.keys_BX, at::kByte, logits, batch * int64_t{sizeof(core::RandomKey)});
+  check_array(op, counters.positions_B, at::kInt, logits, batch);
+  const SampledRows sampled{at::empty({batch}, logits.options().dtype(at::kInt)),
+                            at::empty({batch}, logits.options().dtype(at::kFloat))};
+  const kernels::SamplingTransform applied{greedy ? 0.0 : transform.temperature, transform.top_k, transform.top_p};
+  const Stream stream = current_stream(logits.device());
+  with_gpu_element(logits, op, [&]<class E>() {
+    kernels::cuda::sample_tokens<E>(data<E>(logits), batch, vocabulary, applied,
+                                    data<core::RandomKey>(counters.keys_BX), data<uint32_t>(counters.positions_B),
+                                    mutable_data<int32_t>(sampled.ids_B), mutable_data<float>(sampled.logprob_B),
+                                    stream);
+  });
+  return sampled;
+}
+
+PolicyLossPass policy_loss(const PolicyLossArrays& arrays, const kernels::cuda::PolicyLossOptions& options) {
+  const char* op = "policy_loss";
+  const int64_t M = arrays.logprobs_M.size(0);
+  const auto given = [&](const at::Tensor& t, at::ScalarType dtype) {
+    const at::Tensor flat = t.defined() ? t.detach().contiguous() : t;
+    if (flat.defined()) check_array(op, flat, dtype, arrays.logprobs_M, M);
+    return flat;
+  };
+  const at::Tensor logprobs = given(arrays.logprobs_M, at::kFloat), old = given(arrays.old_logprobs_M, at::kFloat),
+                   advantages = given(arrays.advantages_M, at::kFloat), guided = given(arrays.guided_M, at::kBool),
+                   reference = given(arrays.reference_logprobs_M, at::kFloat),
+                   entropy = given(arrays.entropy_M, at::kFloat), weights = given(arrays.weights_M, at::kFloat);
+  const auto made = [&](at::ScalarType dtype) { return at::empty({M}, logprobs.options().dtype(dtype)); };
+  PolicyLossPass pass;
+  pass.grad_logprobs_M = made(at::kFloat);
+  if (entropy.defined()) pass.grad_entropy_M = made(at::kFloat);
+  PolicyLossResult& r = pass.result;
+  for (at::Tensor* t : {&r.token_loss_M, &r.ratio_M, &r.gamma_M, &r.shaped_M}) *t = made(at::kFloat);
+  for (at::Tensor* t : {&r.shaped_used_M, &r.clipped_M, &r.dual_clipped_M}) *t = made(at::kBool);
+  if (reference.defined()) r.kl_M = made(at::kFloat);
+  const at::TensorOptions f64 = logprobs.options().dtype(at::kDouble);
+  const at::Tensor loss = at::empty({}, f64), scratch = at::empty({kernels::cuda::policy_loss_scratch(M)}, f64);
+  const auto read = [](const at::Tensor& t) { return t.defined() ? data<float>(t) : nullptr; };
+  kernels::cuda::policy_loss({.logprobs = read(logprobs),
+                              .old_logprobs = read(old),
+                              .advantages = read(advantages),
+                              .guided = data<bool>(guided),
+                              .reference_logprobs = read(reference),
+                              .entropy = read(entropy),
+                              .weights = read(weights)},
+                             options, M, mutable_data<double>(scratch),
+                             {.loss = mutable_data<double>(loss),
+                              .grad_logprobs = written<float>(pass.grad_logprobs_M),
+                              .grad_entropy = written<float>(pass.grad_entropy_M),
+                              .token_loss = written<float>(r.token_loss_M),
+                              .ratio = written<float>(r.ratio_M),
+                              .gamma = written<float>(r.gamma_M),
+                              .shaped = written<float>(r.shaped_M),
+                              .shaped_used = written<bool>(r.shaped_used_M),
+                              .clipped = written<bool>(r.clipped_M),
+                              .dual_clipped = written<bool>(r.dual_clipped_M),
+                              .kl = written<float>(r.kl_M)},
+                             current_stream(logprobs.device()));
+  r.loss = loss.to(at::kFloat);
+  return pass;
+}
+
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& gradients) {
+  const at::Tensor& first = gradients.front();
+  int64_t num_partials = 0;
+  for (const at::Tensor& gradient : gradients) num_partials += kernels::cuda::norm_partials(gradient.numel());
+  const at::TensorOptions f64 = first.options().dtype(at::kDouble).requires_grad(false);
+  const at::Tensor partials = at::empty({num_partials}, f64), sum_1 = at::empty({1}, f64);
+  const Stream stream = current_stream(first.device());
+  auto* next = mutable_data<double>(partials);
+  for (const at::Tensor& gradient : gradients) {
+    const at::Tensor flat = gradient.contiguous();
+    TT_CHECK(flat.device() == first.device(), "gradients on {} and {}", flat.device().str(), first.device().str());
+    with_gpu_element(flat, "sum_of_squares",
+                     [&]<class E>() { kernels::cuda::sum_of_squares<E>(data<E>(flat), flat.numel(), next, stream); });
+    next += kernels::cuda::norm_partials(flat.numel());
+  }
+  kernels::cuda::add_partials(data<double>(partials), num_partials, mutable_data<double>(sum_1), stream);
+  return sum_1;
+}
+
+double scale_to_norm(const std::vector<at::Tensor>& gradients, const at::Tensor& sum_1, double max_norm) {
+  using kernels::cuda::GradientNorm;
+  check_array("scale_to_norm", sum_1, at::kDouble, sum_1, 1);
+  const at::Tensor out = at::empty({int64_t{sizeof(GradientNorm)}}, sum_1.options().dtype(at::kByte));
+  const Stream stream = current_stream(sum_1.device());
+  kernels::cuda::finish_norm(data<double>(sum_1), 1, max_norm, mutable_data<GradientNorm>(out), stream);
+  for (const at::Tensor& gradient : gradients) {
+    TT_CHECK(gradient.is_contiguous(), "a gradient to be scaled in place is not contiguous: {}", shape(gradient));
+    with_gpu_element(gradient, "scale_to_norm", [&]<class E>() {
+      kernels::cuda::scale_gradient<E>(mutable_data<E>(gradient), gradient.numel(), data<GradientNorm>(out), stream);
+    });
+  }
+  const at::Tensor on_host = out.cpu();  // waits: whether the update may be made is the host's to decide
+  return data<GradientNorm>(on_host)->norm;
 }
 
 bool has_paged_kernels(const at::Tensor& keys_RKH, int64_t page_tokens) {

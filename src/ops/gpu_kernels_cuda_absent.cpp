@@ -16,6 +16,14 @@ void rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsN
                        const at::Tensor&, const at::Tensor&, const at::Tensor&) {
   throw no_cuda();
 }
+void add_rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&, const at::Tensor&,
+                           const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&) {
+  throw no_cuda();
+}
+at::Tensor add_rms_norm_forward(const at::Tensor&, const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&,
+                                const at::Tensor&) {
+  throw no_cuda();
+}
 at::Tensor rope(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool) { throw no_cuda(); }
 at::Tensor glu_forward(const at::Tensor&, kernels::Activation) { throw no_cuda(); }
 at::Tensor glu_backward(const at::Tensor&, const at::Tensor&, kernels::Activation) { throw no_cuda(); }
@@ -29,5 +37,10 @@ at::Tensor paged_attention(const at::Tensor&, const at::Tensor&, const at::Tenso
                            const AttentionOptions&) {
   throw no_cuda();
 }
+
+SampledRows sample_rows(const at::Tensor&, const LogprobTransform&, bool, const DrawCounters&) { throw no_cuda(); }
+PolicyLossPass policy_loss(const PolicyLossArrays&, const kernels::cuda::PolicyLossOptions&) { throw no_cuda(); }
+at::Tensor sum_of_squares(const std::vector<at::Tensor>&) { throw no_cuda(); }
+double scale_to_norm(const std::vector<at::Tensor>&, const at::Tensor&, double) { throw no_cuda(); }
 
 }  // namespace thinktune::ops::gpu

@@ -9,17 +9,17 @@
 namespace thinktune::ops {
 
 void row_statistics(const LogitRows& rows, const LogprobTransform& transform) {
-  const auto pass = rows.logits_CV.is_cpu()            ? row_statistics_cpu
-                    : gpu::has_kernels(rows.logits_CV) ? gpu::row_statistics
-                                                       : row_statistics_composite;
+  const auto pass = gpu::has_kernels(rows.logits_CV) ? gpu::row_statistics
+                    : rows.logits_CV.is_cpu()        ? row_statistics_cpu
+                                                     : row_statistics_composite;
   pass(rows, transform);
 }
 
 void row_gradients(const LogitRows& rows, const LogprobTransform& transform, const at::Tensor& grad_logprob_C,
                    const at::Tensor& grad_entropy_C) {
-  const auto pass = rows.logits_CV.is_cpu()            ? row_gradients_cpu
-                    : gpu::has_kernels(rows.logits_CV) ? gpu::row_gradients
-                                                       : row_gradients_composite;
+  const auto pass = gpu::has_kernels(rows.logits_CV) ? gpu::row_gradients
+                    : rows.logits_CV.is_cpu()        ? row_gradients_cpu
+                                                     : row_gradients_composite;
   pass(rows, transform, grad_logprob_C, grad_entropy_C);
 }
 

@@ -63,8 +63,18 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsN
 
 at::Tensor forward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
                              const at::Tensor& inverse_rms_T) {
-  return x_TD.is_cpu() ? forward_cpu(x_TD, {}, weight_D, form, inverse_rms_T)
-                       : gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T);
+  return gpu::has_kernels(x_TD) ? gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T)
+                                : forward_cpu(x_TD, {}, weight_D, form, inverse_rms_T);
+}
+
+// What the backward pass needs of a form.
+void keep(AutogradContext* ctx, const RmsNormForm& form) {
+  ctx->saved_data["weight_plus_one"] = form.weight_plus_one;
+  ctx->saved_data["round_before_weight"] = form.round_before_weight;
+}
+RmsNormForm kept_form(AutogradContext* ctx) {
+  return {.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
+          .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
 }
 
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
@@ -73,8 +83,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     const at::Tensor x = x_TD.contiguous(), weight = weight_D.contiguous();
     const at::Tensor inverse_rms_T = at::empty({x.size(0)}, x.options().dtype(accum_dtype(x)));
     ctx->save_for_backward({x, weight, inverse_rms_T});
-    ctx->saved_data["weight_plus_one"] = form.weight_plus_one;
-    ctx->saved_data["round_before_weight"] = form.round_before_weight;
+    keep(ctx, form);
     return forward_on_device(x, weight, form, inverse_rms_T);
   }
 
@@ -85,20 +94,20 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     at::Tensor dx, dweight;
     if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
     if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
-    const RmsNormForm form{.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
-                           .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
-    if (x.is_cpu())
-      backward_cpu(x, weight, form, saved[2], grads[0].contiguous(), {}, dx, dweight);
-    else
+    const RmsNormForm form = kept_form(ctx);
+    if (gpu::has_kernels(x))
       gpu::rms_norm_backward(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
+    else
+      backward_cpu(x, weight, form, saved[2], grads[0].contiguous(), {}, dx, dweight);
     return {dx, dweight, at::Tensor()};
   }
 };
 
-AddedNorm added_cpu(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
-                    const RmsNormForm& form, const at::Tensor& inverse_rms_T) {
+AddedNorm added_on_device(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
+                          const RmsNormForm& form, const at::Tensor& inverse_rms_T) {
+  const auto forward = gpu::has_kernels(x_TD) ? gpu::add_rms_norm_forward : forward_cpu;
   const at::Tensor sum_TD = x_TD.clone(at::MemoryFormat::Contiguous);
-  return {sum_TD, forward_cpu(delta_TD, sum_TD, weight_D, form, inverse_rms_T)};
+  return {sum_TD, forward(delta_TD, sum_TD, weight_D, form, inverse_rms_T)};
 }
 
 struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
@@ -106,10 +115,9 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
                                const at::Tensor& weight_D, const RmsNormForm& form) {
     const at::Tensor weight = weight_D.contiguous();
     const at::Tensor inverse_rms_T = at::empty({x_TD.size(0)}, x_TD.options().dtype(accum_dtype(x_TD)));
-    const AddedNorm added = added_cpu(x_TD, delta_TD.contiguous(), weight, form, inverse_rms_T);
+    const AddedNorm added = added_on_device(x_TD, delta_TD.contiguous(), weight, form, inverse_rms_T);
     ctx->save_for_backward({added.sum_TD, weight, inverse_rms_T});
-    ctx->saved_data["weight_plus_one"] = form.weight_plus_one;
-    ctx->saved_data["round_before_weight"] = form.round_before_weight;
+    keep(ctx, form);
     return {added.sum_TD, added.normed_TD};
   }
 
@@ -120,9 +128,9 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
     at::Tensor dsum, dweight;  // of x and of delta alike
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) dsum = at::empty_like(sum);
     if (ctx->needs_input_grad(2)) dweight = at::empty_like(weight);
-    const RmsNormForm form{.weight_plus_one = ctx->saved_data["weight_plus_one"].toBool(),
-                           .round_before_weight = ctx->saved_data["round_before_weight"].toBool()};
-    backward_cpu(sum, weight, form, saved[2], grads[1].contiguous(), grads[0].contiguous(), dsum, dweight);
+    const RmsNormForm form = kept_form(ctx);
+    const auto backward = gpu::has_kernels(sum) ? gpu::add_rms_norm_backward : backward_cpu;
+    backward(sum, weight, form, saved[2], grads[1].contiguous(), grads[0].contiguous(), dsum, dweight);
     return {dsum, dsum, dweight, at::Tensor()};
   }
 };
@@ -149,12 +157,12 @@ AddedNorm add_rms_norm(const at::Tensor& x_TD, const at::Tensor& delta_TD, const
   TT_CHECK(delta_TD.sizes() == x_TD.sizes() && delta_TD.scalar_type() == x_TD.scalar_type(),
            "add_rms_norm: x is {} of {}, and what is added {} of {}", shape(x_TD), c10::toString(x_TD.scalar_type()),
            shape(delta_TD), c10::toString(delta_TD.scalar_type()));
-  if (!x_TD.is_cpu()) {
+  if (!x_TD.is_cpu() && !gpu::has_kernels(x_TD)) {
     const at::Tensor sum_TD = x_TD + delta_TD;
     return {sum_TD, rms_norm(sum_TD, weight_D, form)};
   }
   if (!wants_gradient({x_TD, delta_TD, weight_D}))
-    return added_cpu(x_TD, delta_TD.contiguous(), weight_D.contiguous(), form, {});
+    return added_on_device(x_TD, delta_TD.contiguous(), weight_D.contiguous(), form, {});
   const variable_list outputs = AddRmsNorm::apply(x_TD, delta_TD, weight_D, form);
   return {outputs[0], outputs[1]};
 }

@@ -34,7 +34,7 @@ at::Tensor turn_cpu(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at:
 }
 
 at::Tensor turn(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward) {
-  return x_TNH.is_cpu() ? turn_cpu(x_TNH, cos_TK, sin_TK, forward) : gpu::rope(x_TNH, cos_TK, sin_TK, forward);
+  return gpu::has_kernels(x_TNH) ? gpu::rope(x_TNH, cos_TK, sin_TK, forward) : turn_cpu(x_TNH, cos_TK, sin_TK, forward);
 }
 
 at::Tensor with_contiguous_heads(const at::Tensor& x_TNH) { return x_TNH.stride(2) == 1 ? x_TNH : x_TNH.contiguous(); }

@@ -7,6 +7,8 @@
 
 #include <ATen/ATen.h>
 
+#include "thinktune/ops/device.h"
+
 namespace thinktune::optim {
 
 AdamW::AdamW(std::vector<at::Tensor> parameters, const OptimOptions& options)
@@ -40,6 +42,7 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, double lr) {
     contiguous.push_back(g.detach().contiguous());
   }
 
+  const ops::ProfilerRange range("optimiser");
   ++num_updates_;
   if (parameters_.empty()) return;
   at::NoGradGuard no_grad;

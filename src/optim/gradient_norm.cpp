@@ -1,4 +1,6 @@
 // The gradients' global norm, and their clip:  n = √(Σ g²);  g ← g·max_norm/n where n > max_norm.
+#include "thinktune/ops/gradient_norm.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -15,7 +17,7 @@ namespace {
 constexpr int64_t kCpuChunk = int64_t{1} << 14;
 constexpr int64_t kDeviceChunk = int64_t{1} << 24;
 
-at::Tensor sum_of_squares(const at::Tensor& gradient) {
+at::Tensor squares_of(const at::Tensor& gradient) {
   const at::Tensor flat = gradient.detach().reshape({-1});
   const int64_t chunk = flat.is_cpu() ? kCpuChunk : kDeviceChunk;
   at::Tensor sum = at::zeros({}, flat.options().dtype(at::kDouble));
@@ -26,34 +28,39 @@ at::Tensor sum_of_squares(const at::Tensor& gradient) {
 
 }  // namespace
 
-double global_norm(const std::vector<at::Tensor>& gradients) {
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& gradients) {
   at::NoGradGuard no_grad;
+  for (size_t i = 0; i < gradients.size(); ++i) TT_CHECK(gradients[i].defined(), "gradient {} is missing", i);
+  if (ops::has_gradient_norm(gradients)) return ops::sum_of_squares(gradients);
   std::vector<at::Tensor> sums;  // read together: reading waits for the device
-  for (size_t i = 0; i < gradients.size(); ++i) {
-    TT_CHECK(gradients[i].defined(), "gradient {} is missing", i);
-    sums.push_back(sum_of_squares(gradients[i]));
-  }
-  if (sums.empty()) return 0;
-  const at::Tensor all = at::stack(sums).cpu();
+  for (const at::Tensor& gradient : gradients) sums.push_back(squares_of(gradient));
   double sum = 0;
-  for (int64_t i = 0; i < all.size(0); ++i) sum += all.const_data_ptr<double>()[i];
-  return std::sqrt(sum);
+  if (!sums.empty()) {
+    const at::Tensor all = at::stack(sums).cpu();
+    for (int64_t i = 0; i < all.size(0); ++i) sum += all.const_data_ptr<double>()[i];
+  }
+  return at::full({1}, sum, at::kDouble);
 }
 
-void scale_to_norm(const std::vector<at::Tensor>& gradients, double norm, double max_norm) {
-  TT_CHECK(max_norm > 0, "max_norm is {}", max_norm);
+double scale_to_norm(const std::vector<at::Tensor>& gradients, const at::Tensor& sum_1, double max_norm) {
+  TT_CHECK(max_norm >= 0, "max_norm is {}", max_norm);
+  at::NoGradGuard no_grad;
+  if (ops::has_gradient_norm(gradients)) return ops::scale_to_norm(gradients, sum_1, max_norm);
+  const double norm = std::sqrt(sum_1.item<double>());
   // Not finite: left as they are. Scaling by 0 would turn an infinity into NaN and everything else into 0, and hide
   // where it came from.
-  if (!std::isfinite(norm) || norm <= max_norm) return;
-  at::NoGradGuard no_grad;
-  for (at::Tensor gradient : gradients) gradient.mul_(max_norm / norm);
+  if (max_norm > 0 && std::isfinite(norm) && norm > max_norm)
+    for (at::Tensor gradient : gradients) gradient.mul_(max_norm / norm);
+  return norm;
+}
+
+double global_norm(const std::vector<at::Tensor>& gradients) {
+  return std::sqrt(sum_of_squares(gradients).item<double>());
 }
 
 double clip_by_global_norm(const std::vector<at::Tensor>& gradients, double max_norm) {
   TT_CHECK(max_norm > 0, "max_norm is {}", max_norm);
-  const double norm = global_norm(gradients);
-  scale_to_norm(gradients, norm, max_norm);
-  return norm;
+  return scale_to_norm(gradients, sum_of_squares(gradients), max_norm);
 }
 
 }  // namespace thinktune::optim

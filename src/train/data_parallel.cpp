@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "thinktune/core/error.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::train {
 namespace {
@@ -181,6 +182,7 @@ void DataParallel::end_micro_batch() {
 
 void DataParallel::sum_gradients() {
   if (!exchanges()) return;
+  const ops::ProfilerRange range("rest of the exchange");
   while (round_ < num_rounds_) {
     if (weights_ != nullptr) go_through_round();
     finish_round();
@@ -212,14 +214,9 @@ std::vector<at::Tensor> DataParallel::gradients() const {
 
 double DataParallel::clip_gradients(const optim::OptimOptions& options) {
   const std::vector<at::Tensor> gradients = this->gradients();
-  double norm = optim::global_norm(gradients);
-  if (shares()) {
-    const at::Tensor square = at::full({1}, norm * norm, at::TensorOptions().dtype(at::kDouble));
-    comm_.all_reduce(square, "the gradient's norm");
-    norm = std::sqrt(square.item<double>());
-  }
-  if (options.max_grad_norm > 0) optim::scale_to_norm(gradients, norm, options.max_grad_norm);
-  return norm;
+  const at::Tensor sum_1 = optim::sum_of_squares(gradients);
+  if (shares()) comm_.all_reduce(sum_1, "the gradient's norm");
+  return optim::scale_to_norm(gradients, sum_1, options.max_grad_norm);
 }
 
 std::string DataParallel::first_not_finite_gradient() const {
@@ -250,6 +247,7 @@ std::string DataParallel::name_of_not_finite(const std::vector<at::Tensor>& shar
 }
 
 void DataParallel::publish_weights() {
+  const ops::ProfilerRange range("publish weights");
   if (!shares()) {
     policy_.refresh_compute_weights();
     return;

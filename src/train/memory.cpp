@@ -57,27 +57,35 @@ void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOpt
     parts.push_back({"frozen first weights (teacher, KL)", element * (divided ? share : size.all)});
 }
 
-// The student and its teacher sample one after the other, each within the engine's bound; the GPU's pages stay.
+// The student and its teacher sample one after the other, each within the engine's bound. A GPU's pages are taken once
+// for the run, as many as all sequences can fill.
 void add_cache(std::vector<MemoryPart>& parts, const model::ModelConfig& config, const TrainOptions& o,
                Processor processor) {
   const int64_t row = infer::kv_bytes(config, o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat, 1);
-  const auto bytes = [&](int64_t longest) {
-    return std::min(o.engine.max_sequences * longest * row, o.engine.kv_cache_mib << 20);
-  };
-  const int64_t student = o.prompt.max_prompt_tokens + o.rollout.max_new_tokens;
-  const int64_t teacher = o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens : 0;
+  const int64_t limit = o.engine.kv_cache_mib << 20;
   if (processor == Processor::Cpu) {
-    parts.push_back(
-        {"keys and values of the sampler, at most", bytes(std::max(student, teacher)), MemoryPhase::Sampling});
+    const int64_t student = o.prompt.max_prompt_tokens + o.rollout.max_new_tokens;
+    const int64_t teacher = o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens : 0;
+    parts.push_back({"keys and values of the sampler, at most",
+                     std::min(o.engine.max_sequences * std::max(student, teacher) * row, limit),
+                     MemoryPhase::Sampling});
     return;
   }
-  parts.push_back({"keys and values of the sampler, at most", bytes(student)});
-  if (teacher > 0) parts.push_back({"keys and values of the teacher, at most", bytes(teacher)});
-  parts.push_back(
-      {"pages before they grew, for a moment", bytes(std::max(student, teacher)) / 2, MemoryPhase::Sampling});
+  parts.push_back({"keys and values of the sampler", std::min(student_kv_tokens(o) * row, limit)});
+  if (o.guidance.enabled)
+    parts.push_back({"keys and values of the teacher", std::min(teacher_kv_tokens(o) * row, limit)});
 }
 
 }  // namespace
+
+int64_t student_kv_tokens(const TrainOptions& o) {
+  return infer::kv_tokens(o.engine, o.prompt.max_prompt_tokens,
+                          std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens));
+}
+
+int64_t teacher_kv_tokens(const TrainOptions& o) {
+  return infer::kv_tokens(o.engine, o.guidance.max_teacher_prompt_tokens, o.guidance.max_reply_tokens);
+}
 
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
                                            int64_t num_ranks, Processor processor) {
@@ -98,9 +106,8 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
   }
   add_cache(parts, config, options, processor);
   if (on_gpu) {
-    // Of each row of logits its probabilities in f32 and f64, and what sorting or summing them takes.
-    parts.push_back(
-        {"logits and drawing, about", 24 * options.engine.max_sequences * config.vocab_size, MemoryPhase::Sampling});
+    // Of a decode step, and of the samples that enter together; drawing takes none.
+    parts.push_back({"logits", 2 * element * options.engine.max_sequences * config.vocab_size, MemoryPhase::Sampling});
     parts.push_back({"CUDA's own, about", int64_t{700} << 20});
   }
   parts.push_back(

@@ -22,8 +22,10 @@ namespace {
 
 std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
+  infer::EngineOptions engine = o.engine;
+  engine.reserved_tokens = teacher_kv_tokens(o);
   run.teacher_engine =
-      std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, o.engine);
+      std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, engine);
   run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
   return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
@@ -240,8 +242,10 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
     set_up_sharded_policy(run, pretrained, needs_initial);
   else
     set_up_policy(run, pretrained, needs_initial);
+  infer::EngineOptions engine = o.engine;
+  engine.reserved_tokens = student_kv_tokens(o);
   run.engine =
-      std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, o.engine);
+      std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, engine);
   run.engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);

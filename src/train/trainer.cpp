@@ -18,6 +18,8 @@
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
 #include "thinktune/core/signals.h"
+#include "thinktune/infer/sample_groups.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/train/config_changes.h"
 
 namespace thinktune::checkpoint {
@@ -412,6 +414,7 @@ bool Trainer::is_best() const {
 
 void Trainer::save(bool goes_on) {
   run_.stops->begin("saving", /*can_be_given_up=*/false);
+  const ops::ProfilerRange range("checkpoint");
   const DataParallel& parallel = *run_.parallel;
   checkpoint::RunTensors tensors = {
       .config = &run_.config,
@@ -447,6 +450,7 @@ void Trainer::save(bool goes_on) {
 void Trainer::evaluate() {
   if (run_.heldout.empty()) return;
   run_.stops->begin("evaluation");
+  const ops::ProfilerRange range("evaluation");
   const TrainOptions& o = run_.options;
   const core::RandomKey key = {.seed = static_cast<uint64_t>(o.seed),
                                .stream = core::Stream::Evaluation,

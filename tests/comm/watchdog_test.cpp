@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
+#include <stdexcept>
 
 namespace thinktune::comm {
 namespace {
@@ -45,6 +47,29 @@ TEST(Watchdog, WhatIsOverInTimeIsForgotten) {
   }
   EXPECT_EQ(looked, 3);
   EXPECT_EQ(told, 0);
+}
+
+// Operations keep their tensors: they are let go when the next one begins, not when the watchdog happens to look.
+TEST(Watchdog, WhatIsOverIsLetGoWhenAnotherBegins) {
+  const auto memory = std::make_shared<int>(0);
+  Watchdog watchdog(1h, 1h);
+  for (int i = 0; i < 5; ++i) watchdog.watch({[memory] { return true; }, [] { FAIL(); }, Clock::now()});
+  EXPECT_LE(memory.use_count(), 2);
+}
+
+// As a device that is lost answers.
+TEST(Watchdog, AnOperationThatCannotBeAskedEndsNothing) {
+  std::atomic<int> asked = 0, told = 0;
+  Watchdog watchdog(50ms, 10ms);
+  watchdog.watch({[&]() -> bool {
+                    ++asked;
+                    throw std::runtime_error("an illegal address");
+                  },
+                  [] { FAIL(); }, Clock::now()});
+  EXPECT_TRUE(becomes(asked, 1));
+  watchdog.watch({[] { return false; }, [&] { ++told; }, Clock::now()});
+  EXPECT_TRUE(becomes(told, 1)) << "the watchdog goes on";
+  EXPECT_EQ(asked, 1);
 }
 
 TEST(Watchdog, ItEndsWhileAnOperationHangs) {

@@ -71,6 +71,26 @@ TEST(EngineCuda, SlotsAndMemoryDoNotShow) {
   expect_same(generate({5, 1, 1}), expected, 1e-4);
 }
 
+// Steps launched kernel by kernel, and pages that are reserved, and that grow beneath steps on their way.
+TEST(EngineCuda, GraphsAndReservedPagesDoNotShow) {
+  TT_REQUIRE_GPU(gpu);
+  const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kBFloat16));
+  const model::Decoder decoder(test::tiny_config(), gpu);
+  const auto generate = [&](const EngineOptions& options) {
+    Engine engine(decoder, weights, tokenizer(), options);
+    engine.generate(requests(1), {}, {.seed = 4});
+    return engine.generate(requests(40), {}, {.seed = 1});
+  };
+  const EngineOptions options{.max_sequences = 100};
+  const Results expected = generate(options);
+  EngineOptions changed = options;
+  changed.cuda_graphs = false;
+  expect_same(generate(changed), expected, 0);
+  changed.cuda_graphs = true;
+  changed.reserved_tokens = kv_tokens(options, 46, 47);
+  expect_same(generate(changed), expected, 0);
+}
+
 TEST(EngineCuda, TheSameBitsEachTimeInBfloat16) {
   TT_REQUIRE_GPU(gpu);
   const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kBFloat16));

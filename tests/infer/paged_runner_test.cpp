@@ -2,9 +2,13 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "src/infer/page_pool.h"
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
+#include "thinktune/infer/kv_cache.h"
 #include "thinktune/infer/model_runner.h"
 
 namespace thinktune::infer {
@@ -120,6 +124,60 @@ TEST_F(PagedRunnerTest, LogitsThatAreNotFiniteAreNamed) {
   }
 }
 
+// Sequences end at an end of turn and at a stop text while the next step, which the host did not wait for, computes
+// them once more; others enter in their places. Each token is reported once, in order.
+TEST_F(PagedRunnerTest, StepsThatAreAheadLeaveNoTrace) {
+  for (const int64_t slots : {2, 5}) {
+    Engine paged = in_pages({.max_sequences = slots}), cpu = on_cpu({.max_sequences = slots});
+    std::vector<Request> all = requests(4);
+    for (size_t r = 0; r < all.size(); r += 2) all[r].stop_texts = {"e", "1"};
+    std::map<std::pair<size_t, uint32_t>, std::vector<TokenId>> seen;
+    std::vector<std::pair<size_t, uint32_t>> ended;
+    const auto expected = cpu.generate(all, {.temperature = 1.2}, {.seed = 8});
+    for (size_t r = 0; r < all.size(); ++r) {
+      all[r].on_token = [&seen, r](uint32_t sample, TokenId id) { seen[{r, sample}].push_back(id); };
+      all[r].on_end = [&ended, r](uint32_t sample, const Generation&) { ended.emplace_back(r, sample); };
+    }
+    const auto got = paged.generate(all, {.temperature = 1.2}, {.seed = 8});
+    int64_t by_text = 0, tokens = 0;
+    for (size_t r = 0; r < expected.size(); ++r)
+      for (uint32_t s = 0; s < expected[r].size(); ++s) {
+        EXPECT_EQ(got[r][s].ids, expected[r][s].ids) << r << " " << s;
+        EXPECT_EQ(got[r][s].stop, expected[r][s].stop);
+        EXPECT_EQ((seen[{r, s}]), got[r][s].ids);
+        by_text += got[r][s].stop == Stop::StopText;
+        tokens += std::ssize(got[r][s].ids);
+      }
+    EXPECT_GT(by_text, 0);
+    EXPECT_EQ(paged.stats().generated_tokens, tokens);
+    EXPECT_EQ(ended.size(), 24U);
+    std::sort(ended.begin(), ended.end());
+    EXPECT_EQ(std::unique(ended.begin(), ended.end()), ended.end());
+  }
+}
+
+// What ends a call in the middle leaves a step that nobody takes; the engine can be used again.
+TEST_F(PagedRunnerTest, ACallThatIsEndedLeavesAnEngineThatWorks) {
+  Engine paged = in_pages({.max_sequences = 3}), cpu = on_cpu({.max_sequences = 3});
+  int rounds = 0;
+  paged.before_each_round([&] {
+    if (++rounds == 7) throw core::user_error("stop", "");
+  });
+  EXPECT_THROW(paged.generate(requests(4), {.temperature = 0.8}, {.seed = 5, .step = 2}), core::Error);
+  expect_same(paged, cpu, {.temperature = 0.8});
+}
+
+TEST_F(PagedRunnerTest, WhatIsReservedIsEnough) {
+  for (const int64_t slots : {1, 3, 8}) {
+    Engine paged = in_pages({.max_sequences = slots});
+    std::vector<Request> all = requests(3);
+    for (Request& request : all) request.prompt_ids.front() = static_cast<TokenId>(request.prompt_number);  // no prefix
+    paged.generate(all, {}, {});
+    const int64_t tokens = kv_tokens({.max_sequences = slots}, 46, 47);
+    EXPECT_LE(paged.stats().kv_peak_bytes, kv_bytes(decoder_.config(), at::kFloat, tokens)) << slots;
+  }
+}
+
 TEST_F(PagedRunnerTest, RefusesWhatDoesNotFitIntoThePool) {
   EngineOptions options{.kv_cache_mib = 1};
   Engine paged = in_pages(options);
@@ -140,6 +198,26 @@ TEST(PagePool, PagesAreFreeWhenNobodyHoldsThem) {
   pool.let_go(first[1]);
   EXPECT_EQ(pool.num_used(), 40);
   EXPECT_THROW(pool.take(1 << 20), core::Error);
+}
+
+TEST(PagePool, TakesAtOnceWhatIsReserved) {
+  const model::ModelConfig config = test::tiny_config();
+  PagePool pool(config, at::kFloat, at::kCPU, 8 << 20, 300 * PagePool::kPageTokens);
+  EXPECT_EQ(pool.num_pages(), 0);
+  pool.take(1);
+  EXPECT_EQ(pool.num_pages(), 301);
+  const int64_t generation = pool.generation();
+  pool.take(299);
+  EXPECT_EQ(pool.generation(), generation);
+#ifndef __SANITIZE_ADDRESS__  // whose allocator ends the program at once
+  // More than any machine has: what is needed is taken.
+  PagePool vast(config, at::kFloat, at::kCPU, int64_t{1} << 52, int64_t{1} << 40);
+  EXPECT_EQ(vast.take(5).size(), 5U);
+  EXPECT_EQ(vast.num_pages(), 6);
+#endif
+  PagePool small(config, at::kFloat, at::kCPU, 1 << 20, int64_t{1} << 40);
+  small.take(1);
+  EXPECT_EQ(small.num_pages(), 1 + (1 << 20) / small.page_bytes());
 }
 
 TEST(PagePool, GrowsWithoutLosingWhatItHolds) {

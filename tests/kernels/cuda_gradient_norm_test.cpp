@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include "kernel_inputs.h"
@@ -82,6 +83,33 @@ TYPED_TEST(CudaGradientNorm, SaysWhatIsNotFiniteAndLeavesIt) {
   const cuda::GradientNorm large = norm_of<E>({{narrow<E>(1e30f), narrow<E>(1e30f)}}, 1.0);
   EXPECT_TRUE(large.finite);
   EXPECT_NEAR(large.norm, std::sqrt(2.0) * widen(narrow<E>(1e30f)), 1e20);
+}
+
+// The order of the sum does not depend on where a tensor lies.
+TYPED_TEST(CudaGradientNorm, AnyAlignmentGivesTheSameBits) {
+  using E = TypeParam;
+  for (const int64_t n : {1, 8, 16384, 40000}) {
+    const std::vector<E> values = normals<E>(n, 3, 1.0);
+    const int64_t num_partials = cuda::norm_partials(n);
+    std::vector<double> sums[2];
+    std::vector<E> scaled[2];
+    for (const int64_t shift : {0, 1}) {
+      std::vector<E> shifted(n + shift);
+      std::copy(values.begin(), values.end(), shifted.begin() + shift);
+      DeviceBuffer<E> device(shifted);
+      DeviceBuffer<double> partials(num_partials), sum(1);
+      DeviceBuffer<cuda::GradientNorm> out(1);
+      cuda::sum_of_squares<E>(device.data() + shift, n, partials.data(), nullptr);
+      cuda::add_partials(partials.data(), num_partials, sum.data(), nullptr);
+      cuda::finish_norm(sum.data(), 1, 0.25, out.data(), nullptr);
+      cuda::scale_gradient<E>(device.data() + shift, n, out.data(), nullptr);
+      sums[shift] = partials.read();
+      sums[shift].push_back(sum.read()[0]);
+      scaled[shift] = device.read();
+    }
+    EXPECT_EQ(sums[0], sums[1]) << n;
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(widen(scaled[0][i]), widen(scaled[1][i + 1])) << n << " " << i;
+  }
 }
 
 TYPED_TEST(CudaGradientNorm, NoTensorsHaveTheNormZero) {

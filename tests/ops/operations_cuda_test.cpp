@@ -153,7 +153,8 @@ TEST(OperationsCuda, PagedAttentionAndItsRows) {
         const auto to = [&](const at::Tensor& x) { return x.to(device, t); };
         const at::Tensor all_keys = to(keys).clone(), all_values = to(values).clone();
         write_rows(all_keys, all_values, rows.to(device), to(k), to(v));
-        return paged_attention(to(q), all_keys, all_values, {table.to(device), positions.to(device), 16},
+        return paged_attention(to(q), all_keys, all_values,
+                               {table.to(device, at::kInt), (positions + 1).to(device, at::kInt), 16},
                                {.scale = 0.125, .softcap = softcap, .window = window});
       };
       expect_near(attend(gpu, dtype).cpu(), attend(at::kCPU, at::kDouble), tolerance(dtype), tolerance(dtype));
@@ -164,7 +165,11 @@ TEST(OperationsCuda, SampledRowsAreThoseOfTheCpu) {
   TT_REQUIRE_GPU(gpu);
   for (const auto& [rows, vocabulary] :
        {std::pair{1, 3}, std::pair{67, 1009}, std::pair{5, 49152}, std::pair{3, 151936}}) {
-    const at::Tensor uniforms = at::rand({rows}, at::detail::createCPUGenerator(3), at::kDouble);
+    std::vector<core::RandomKey> keys(static_cast<size_t>(rows));
+    for (size_t b = 0; b < keys.size(); ++b) keys[b] = {.seed = 3, .step = b};
+    const DrawCounters counters{at::from_blob(keys.data(), {rows, int64_t{sizeof(core::RandomKey)}}, at::kByte).clone(),
+                                at::arange(rows, at::kInt)};
+    const DrawCounters counters_gpu{counters.keys_BX.to(gpu), counters.positions_B.to(gpu)};
     for (const LogprobTransform& transform :
          {LogprobTransform{}, LogprobTransform{0.7, 0, 1}, LogprobTransform{1.2, 40, 1}, LogprobTransform{1, 0, 0.9},
           LogprobTransform{0.9, 100, 0.8}})
@@ -173,8 +178,8 @@ TEST(OperationsCuda, SampledRowsAreThoseOfTheCpu) {
         // at a border is that on either side of it, as the order of the sums has it.
         const bool is_fine = transform.top_p < 1 || vocabulary > 2000;
         const at::Tensor logits = normals({rows, vocabulary}, is_fine ? at::kDouble : at::kFloat, 1, 2.0);
-        const SampledRows got = sample_rows(logits.to(gpu), transform, greedy, uniforms.to(gpu));
-        const SampledRows expected = sample_rows(logits, transform, greedy, uniforms);
+        const SampledRows got = sample_rows(logits.to(gpu), transform, greedy, counters_gpu);
+        const SampledRows expected = sample_rows(logits, transform, greedy, counters);
         EXPECT_TRUE(at::equal(got.ids_B.cpu(), expected.ids_B)) << rows << " rows of " << vocabulary;
         expect_near(got.logprob_B.cpu(), expected.logprob_B, 1e-5, 1e-5);
       }

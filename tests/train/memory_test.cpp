@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tiny_model.h"
+#include "thinktune/infer/kv_cache.h"
 
 namespace thinktune::train {
 namespace {
@@ -84,8 +85,16 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   const auto parts = memory_of_training(config, options, 1, Processor::Gpu);
   EXPECT_EQ(bytes_of(parts, "the sampler's copies laid out for products"), 0);
   EXPECT_EQ(bytes_of(parts, "the teacher's copies laid out for products"), 0);
-  EXPECT_EQ(bytes_of(parts, "keys and values of the sampler, at most"), 1 << 20);
-  EXPECT_EQ(bytes_of(parts, "keys and values of the teacher, at most"), 1 << 20);
+  EXPECT_EQ(bytes_of(parts, "keys and values of the sampler"), 1 << 20);
+  EXPECT_EQ(bytes_of(parts, "keys and values of the teacher"), 1 << 20);
+  // What the engines take at once is what is said here.
+  options.engine = {.max_sequences = 3, .kv_cache_mib = 4096};
+  const auto more = memory_of_training(config, options, 1, Processor::Gpu);
+  EXPECT_EQ(bytes_of(more, "keys and values of the sampler"),
+            infer::kv_bytes(config, at::kBFloat16, student_kv_tokens(options)));
+  EXPECT_GE(student_kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
+  EXPECT_EQ(bytes_of(more, "keys and values of the teacher"),
+            infer::kv_bytes(config, at::kBFloat16, teacher_kv_tokens(options)));
   EXPECT_GT(bytes_of(parts, "CUDA's own, about"), 0);
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");

@@ -35,10 +35,17 @@ struct EngineOptions {
   int64_t max_sequences = 64;     // sequences decoded at a time
   int64_t prefill_tokens = 2048;  // prompt tokens computed at a time
   int64_t kv_cache_mib = 4096;    // bound of the keys and values; sequences that would exceed it wait
-  bool ignore_eos = false;        // samples go on behind an end of turn, for measurements; no field of a config
+  bool cuda_graphs = true;        // on a GPU: decode steps are recorded once for each size of batch, and replayed
+  // No fields of a config:
+  bool ignore_eos = false;      // samples go on behind an end of turn, for measurements
+  int64_t reserved_tokens = 0;  // on a GPU: room for keys and values that is taken at once, as kv_tokens() counts it
 };
 void describe(core::Fields& fields, EngineOptions& options);
 void validate(const EngineOptions& options);
+
+// Tokens whose keys and values all sequences of an engine can have together, up to so many of a prompt and behind it,
+// if nothing is shared. What fits into EngineOptions::kv_cache_mib is the bound.
+int64_t kv_tokens(const EngineOptions& options, int64_t prompt_tokens, int64_t new_tokens);
 
 enum class Stop : uint8_t { EndOfTurn, StopText, Length };
 
@@ -111,6 +118,7 @@ class Engine {
 
  private:
   struct State;
+  class Call;
   std::unique_ptr<State> state_;
 };
 

@@ -26,8 +26,18 @@ class KvSequence {
 struct DecodeRow {
   KvSequence* sequence = nullptr;
   TokenId last_id = 0;  // the token to compute: what is drawn stands behind it
+  // Not −1: that token is the one which this row of the step before draws, and last_id is not read. At most
+  // ModelRunner::steps_ahead() steps are started like this.
+  int64_t row_before = -1;
   core::RandomKey key;
   uint32_t draw = 0;  // the random number's position
+};
+
+// A decode step that was started. Whoever gives it up without taking its tokens waits for its end.
+class StartedStep {
+ public:
+  virtual ~StartedStep() = default;
+  virtual std::vector<SampledToken> take() = 0;  // waits; once; throws as sample_tokens
 };
 
 class ModelRunner {
@@ -63,8 +73,12 @@ class ModelRunner {
                                            std::span<const core::RandomKey> keys,
                                            std::span<const uint32_t> positions) = 0;
 
-  // Computes each row's last token behind its sequence and draws the next one.
-  virtual std::vector<SampledToken> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) = 0;
+  // Computes each row's last token behind its sequence, which has it from then on, and draws the next one. Steps are
+  // taken in the order in which they were started, the last but one at the latest before another is started.
+  virtual std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) = 0;
+
+  // Steps that may be on their way, 0 or 1, when the tokens of one are taken: what the device goes on with meanwhile.
+  virtual int64_t steps_ahead() const = 0;
 };
 
 // For weights on the CPU: keys and values in blocks, attention over a sequence's blocks by ops::decode_attention.

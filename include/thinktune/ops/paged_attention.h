@@ -17,11 +17,11 @@ void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const 
                 const at::Tensor& k_TKH, const at::Tensor& v_TKH);
 
 // Where the sequences' tokens lie: that of position p in row table_BW[b][p / page_tokens] · page_tokens + p %
-// page_tokens. The query is the token at position positions_B[b], the last that it sees. Entries of pages behind it
+// page_tokens. The query is the token at position lengths_B[b] − 1, the last that it sees. Entries of pages behind it
 // must be rows of the pool, and are not read otherwise.
 struct PagedBatch {
-  at::Tensor table_BW;     // int64
-  at::Tensor positions_B;  // int64
+  at::Tensor table_BW;   // int32
+  at::Tensor lengths_B;  // int32, tokens with the query's, at least 1
   int64_t page_tokens = 0;
 };
 

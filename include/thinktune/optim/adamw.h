@@ -54,11 +54,16 @@ class AdamW {
   int64_t num_updates_ = 0;
 };
 
-// Global L2 norm in f64, summed tensor by tensor in order; +inf or NaN if any entry is.
-double global_norm(const std::vector<at::Tensor>& gradients);
+// Σ g² of all gradients in f64, [1]: on a GPU beside them and without waiting for it, else on the CPU. The order of the
+// sum depends on the tensors' sizes alone. Ranks that share the gradients add theirs up.
+at::Tensor sum_of_squares(const std::vector<at::Tensor>& gradients);
 
-// Scales in place if `norm`, that of all gradients, is above max_norm; not if it is not finite.
-void scale_to_norm(const std::vector<at::Tensor>& gradients, double norm, double max_norm);
+// Scales gradients in place to the norm max_norm if √sum_1 is above it (0: never) and finite. Returns √sum_1; waits for
+// the device.
+double scale_to_norm(const std::vector<at::Tensor>& gradients, const at::Tensor& sum_1, double max_norm);
+
+// The global L2 norm; +inf or NaN if any entry is.
+double global_norm(const std::vector<at::Tensor>& gradients);
 
 // Scales in place if the norm is above max_norm (> 0). Returns the norm before. Gradients whose norm is not finite are
 // left as they are: the caller stops, and says which tensor it was.

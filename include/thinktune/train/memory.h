@@ -21,6 +21,11 @@ struct MemoryPart {
 // Whose memory: the machine's, where the CPU computes, or a GPU's, where a GPU does.
 enum class Processor : uint8_t { Cpu, Gpu };
 
+// Tokens whose keys and values an engine of the run can hold at a time, as long as they fit into its bound: a GPU has
+// room for so many from its first sampling on.
+int64_t student_kv_tokens(const TrainOptions& options);
+int64_t teacher_kv_tokens(const TrainOptions& options);
+
 // Everything that a step holds, by name. Weights and optimiser are exact, the cache is what it can become, activations
 // are counted from what the backward pass keeps of each token. LibTorch's own code and buffers come on top. With
 // several ranks: what each of them holds.
