@@ -18,7 +18,8 @@ function(tt_kernel_test target prefix label)
   target_include_directories(${target} PRIVATE
     "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}/src"
     "${CMAKE_CURRENT_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}/tests/kernels")
-  target_link_libraries(${target} PRIVATE "$<TARGET_FILE:thinktune_kernels>" GTest::gmock GTest::gtest GTest::gtest_main fmt::fmt-header-only)
+  target_link_libraries(${target} PRIVATE "$<TARGET_FILE:thinktune_kernels>" GTest::gmock GTest::gtest GTest::gtest_main fmt::fmt-header-only
+                        -l:libxxhash.a)
   add_dependencies(${target} thinktune_kernels)
   gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT 900)
 endfunction()
