@@ -12,6 +12,7 @@
 #include "manifest.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 #include "thinktune/model/family.h"
 #include "thinktune/model/save.h"
@@ -121,14 +122,14 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
       throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
                                          differences(parsed.at("model"), identity(config))));
     RunState state;
-    state.step = parsed.at("step");
-    state.num_steps = parsed.at("num_steps");
-    state.seed = parsed.at("seed");
-    state.data_position = parsed.at("data_position");
+    state.step = core::json_integer(parsed.at("step"));
+    state.num_steps = core::json_integer(parsed.at("num_steps"));
+    state.seed = static_cast<uint64_t>(core::json_integer(parsed.at("seed")));
+    state.data_position = core::json_integer(parsed.at("data_position"));
     state.data_checksum = parsed.at("data_checksum");
-    state.num_updates = parsed.at("num_updates");
-    state.metrics_rows = parsed.at("metrics_rows");
-    state.evaluation_rows = parsed.at("evaluation_rows");
+    state.num_updates = core::json_integer(parsed.at("num_updates"));
+    state.metrics_rows = core::json_integer(parsed.at("metrics_rows"));
+    state.evaluation_rows = core::json_integer(parsed.at("evaluation_rows"));
     state.guard = parsed.at("guard");
     state.config = parsed.at("config");
     state.versions = parsed.at("versions");
@@ -249,7 +250,6 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
   check_finite(tensors, state.step);
-  core::make_folder(folder);
   remove_leftovers(folder);
   try {
     core::make_folder(temporary);

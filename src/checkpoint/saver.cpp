@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 
@@ -97,9 +98,22 @@ void Saver::wait() {
   held_up_s_ += watch.seconds();
 }
 
+// The first save makes the folder. Made anew later it would lack the checkpoints that were in it, and nobody would
+// know.
+void Saver::check_folder() {
+  if (!has_folder_) {
+    core::make_folder(folder_);
+    has_folder_ = true;
+  }
+  if (!std::filesystem::exists(folder_))
+    throw core::user_error(fmt::format("{} was removed while the run was writing to it", folder_.string()),
+                           "what was in it is lost; the run's folder must stay where it is until the run has ended");
+}
+
 void Saver::start(const RunState& state, const RunTensors& tensors, const Scores& scores) {
   core::Stopwatch watch;
   finish();
+  check_folder();
   auto snapshot = std::make_shared<Snapshot>(state, tensors);
   const double held_up_s = watch.seconds();
   held_up_s_ += held_up_s;
@@ -121,6 +135,7 @@ void Saver::start(const RunState& state, const RunTensors& tensors, const Scores
 void Saver::save(const RunState& state, const RunTensors& tensors, const Scores& scores) {
   core::Stopwatch watch;
   finish();
+  check_folder();
   write(state, tensors, scores, -1);
   held_up_s_ += watch.seconds();
 }

@@ -80,7 +80,7 @@ int run_compare(const CompareCommand& command) {
                              "the run had no held-out problems, or has not come to its first evaluation yet");
     double train_s = 0;
     for (const json& step : read_lines(metrics_file)) train_s += number(step, "time/step_s", metrics_file);
-    if (rows.empty() && evaluations.front().value("step", -1) == 0)
+    if (rows.empty() && evaluations.front().value("step", nlohmann::json()) == 0)
       rows.push_back(to_row("zero-shot", evaluations.front(), 0, eval_file));
     rows.push_back(to_row(name, evaluations.back(), train_s, eval_file));
   }

@@ -6,6 +6,7 @@
 #include "eval/sample_file.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 
 namespace thinktune::eval {
@@ -54,8 +55,8 @@ Side read_side(const fs::path& folder) {
   if (!fs::exists(folder / "summary.json")) throw not_finished(folder);
   Side side{.summary = read_object(folder / "summary.json"), .ids = {}, .means = {}};
   try {
-    const auto samples = side.summary.at("metrics").at("samples").get<int64_t>();
-    const auto problems = side.summary.at("metrics").at("problems").get<int64_t>();
+    const int64_t samples = core::json_integer(side.summary.at("metrics").at("samples"));
+    const int64_t problems = core::json_integer(side.summary.at("metrics").at("problems"));
     side.text("suite");
     side.text("protocol");
     side.summary.at("data").at("xxh64").get<std::string>();

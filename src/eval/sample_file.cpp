@@ -10,6 +10,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 #include "thinktune/rollout/names.h"
 
@@ -33,7 +34,8 @@ SampleRow parse_sample_row(const json& row, const std::vector<std::string>& meas
     return value_of(rollout::kVerdictNames, row.at(key).get<std::string>());
   };
   try {
-    SampleRow parsed{.id = row.at("id").get<std::string>(), .sample = row.at("sample").get<int64_t>(), .score = {}};
+    SampleRow parsed{
+        .id = row.at("id").get<std::string>(), .sample = core::json_integer(row.at("sample")), .score = {}};
     SampleScore& score = parsed.score;
     score.success = row.at("success").get<bool>();
     const Verdict verdict = verdict_of("verdict");
@@ -41,7 +43,7 @@ SampleRow parse_sample_row(const json& row, const std::vector<std::string>& meas
     score.unparsed = verdict == Verdict::Unparsed;
     score.answered = row.at("extracted").is_string();
     if (score.answered) score.answer = row.at("extracted").get<std::string>();
-    score.num_tokens = row.at("tokens").get<int64_t>();
+    score.num_tokens = core::json_integer(row.at("tokens"));
     score.ending = value_of(kEndingNames, row.at("finish").get<std::string>());
     for (const std::string& measure : measures) score.measures.push_back(verdict_of(measure) == Verdict::Right ? 1 : 0);
     return parsed;

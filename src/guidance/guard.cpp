@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 
 namespace thinktune::guidance {
@@ -31,8 +32,8 @@ GuardState guard_state_from_json(const std::string& text) {
     GuardState state;
     json.at("first").get_to(state.first);
     json.at("recent").get_to(state.recent);
-    json.at("paused_until").get_to(state.paused_until);
-    json.at("num_pauses").get_to(state.num_pauses);
+    state.paused_until = core::json_integer(json.at("paused_until"));
+    state.num_pauses = core::json_integer(json.at("num_pauses"));
     json.at("warned").get_to(state.warned);
     return state;
   } catch (const nlohmann::json::exception& error) {

@@ -9,6 +9,7 @@
 #include "text/pipeline.h"
 #include "text/word_scanner.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 #include "thinktune/text/open_tokenizer.h"
 
@@ -132,7 +133,7 @@ std::string token_of_line(std::string_view line, int64_t expected_rank, const Ra
 int64_t whole_number(const json& object, const char* name, int64_t otherwise) {
   const json value = object.value(name, json());
   if (value.is_null()) return otherwise;
-  return value.get<int64_t>();
+  return core::json_integer(value);
 }
 
 // What files before version 11 leave to the reader (mistral-common's list).
@@ -180,7 +181,7 @@ std::unique_ptr<Tokenizer> read_tekken(const json& root, const std::string& wher
   if (const json listed = root.value("special_tokens", json()); listed.is_array()) {
     special.clear();
     for (const json& token : listed) {
-      if (token.at("rank").get<int64_t>() != std::ssize(special))
+      if (core::json_integer(token.at("rank")) != std::ssize(special))
         throw refuse(fmt::format("the special token {} has the rank {}", special.size(), token.at("rank").dump()));
       special.push_back(token.at("token_str").get<std::string>());
     }
@@ -192,7 +193,7 @@ std::unique_ptr<Tokenizer> read_tekken(const json& root, const std::string& wher
     spec.add_special(i < std::ssize(special) ? special[static_cast<size_t>(i)] : fmt::format("<SPECIAL_{}>", i));
   for (int64_t rank = 0; rank < num_tokens; ++rank) {
     const json& token = vocabulary[static_cast<size_t>(rank)];
-    if (token.at("rank").get<int64_t>() != rank)
+    if (core::json_integer(token.at("rank")) != rank)
       throw refuse(fmt::format("the token {} has the rank {}", rank, token.at("rank").dump()));
     const auto bytes = decode_base64(token.at("token_bytes").get<std::string>());
     if (!bytes) throw refuse(fmt::format("the token_bytes of {} are no base64", rank));

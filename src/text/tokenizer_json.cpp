@@ -7,6 +7,7 @@
 #include "text/byte_alphabet.h"
 #include "text/tokenizer_json_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 
 namespace thinktune::text {
 namespace {
@@ -207,9 +208,9 @@ class Reader {
       }
       if (place == 2) out.byte_fallback = true;
       if (place == 4) {
-        const auto num = step.value("start", int64_t{0});
-        if (step.value("content", "") != " " || step.value("stop", 0) != 0 || num < 0)
-          throw unknown("decoder", step, kKnown);
+        const int64_t num = step.contains("start") ? core::json_integer(step["start"]) : 0;
+        const int64_t stop = step.contains("stop") ? core::json_integer(step["stop"]) : 0;
+        if (step.value("content", "") != " " || stop != 0 || num < 0) throw unknown("decoder", step, kKnown);
         out.num_stripped = static_cast<size_t>(num);
       }
     }
@@ -222,7 +223,7 @@ class Reader {
     for (const json& added : list) {
       AddedToken token;
       token.content = added.at("content").get<std::string>();
-      const auto id = added.at("id").get<int64_t>();
+      const int64_t id = core::json_integer(added.at("id"));
       if (token.content.empty()) throw refuse(fmt::format("its added token {} is empty", id), "");
       check_id(id, token.content);
       token.id = static_cast<TokenId>(id);

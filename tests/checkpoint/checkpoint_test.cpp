@@ -23,6 +23,8 @@ using testing::IsEmpty;
 
 class CheckpointTest : public testing::Test {
  protected:
+  CheckpointTest() { core::make_folder(folder_); }
+
   fs::path save_step(int64_t step, int64_t keep_last = 0) const {
     return save(folder_, state_of(step), run_.tensors, {.keep_last = keep_last});
   }
@@ -64,6 +66,7 @@ TEST_F(CheckpointTest, IsAModelFolderOfThePolicy) {
 }
 
 TEST_F(CheckpointTest, TheSameStateGivesTheSameBytes) {
+  fs::create_directory(temporary_.path() / "other");
   const fs::path first = save_step(1),
                  second = save(temporary_.path() / "other", state_of(1), run_.tensors, {.keep_last = 0});
   EXPECT_EQ(names_in(first), names_in(second));

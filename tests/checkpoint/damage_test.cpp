@@ -52,6 +52,7 @@ void write_with_manifest(const fs::path& file, const std::string& text) {
 class DamageTest : public testing::Test {
  protected:
   DamageTest() {
+    core::make_folder(folder_);
     save(folder_, state_of(3), run_.tensors, {.keep_last = 0});
     save(folder_, state_of(5), run_.tensors, {.keep_last = 0});
   }

@@ -17,13 +17,14 @@ using test::SavedRun;
 using test::state_of;
 using testing::HasSubstr;
 
-// A disk that waits before it makes its first folder, and may refuse it then.
+// A disk that waits before it makes a checkpoint's folder, and may refuse it then.
 class SlowDisk final : public core::FileLayer {
  public:
   SlowDisk() { core::replace_files(this); }
   ~SlowDisk() override { core::replace_files(nullptr); }
 
   int make_folder(const fs::path& path) override {
+    if (path.filename() == "checkpoints") return core::FileLayer::make_folder(path);
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return goes_on_; });
     if (!refuses_) return core::FileLayer::make_folder(path);
@@ -51,6 +52,20 @@ class SaverTest : public testing::Test {
   const fs::path folder_ = temporary_.path() / "checkpoints";
 };
 
+TEST_F(SaverTest, AFolderThatWasRemovedIsNotMadeAnew) {
+  const SavedRun run(1);
+  Saver saver(folder_, {});
+  saver.save(state_of(1), run.tensors, {});
+  fs::remove_all(folder_);
+  for (const bool beside : {false, true}) {
+    const std::string message = thinktune::test::message_of_error(core::ErrorKind::User, [&] {
+      beside ? saver.start(state_of(2), run.tensors, {}) : saver.save(state_of(2), run.tensors, {});
+    });
+    EXPECT_THAT(message, HasSubstr(folder_.string() + " was removed"));
+  }
+  EXPECT_FALSE(fs::exists(folder_));
+}
+
 TEST_F(SaverTest, WritesWhatWasThereAtTheStart) {
   const SavedRun run(1), same(1), loaded(2);
   SlowDisk disk;
@@ -76,6 +91,7 @@ TEST_F(SaverTest, GivesTheSameBytesAsSave) {
   Saver saver(folder_, {});
   saver.start(state_of(4), run.tensors, {});
   saver.wait();
+  fs::create_directory(temporary_.path() / "other");
   const fs::path other = save(temporary_.path() / "other", state_of(4), run.tensors, {});
   for (const std::string& name : test::names_in(other))
     EXPECT_TRUE(core::read_file(other / name, "file") == core::read_file(saver.newest() / name, "file")) << name;

@@ -24,6 +24,7 @@ TEST_F(Disk, AnErrorAtAnyCallOfASaveLeavesAWholeCheckpoint) {
     for (int64_t at = 0;; ++at) {
       SCOPED_TRACE(testing::Message() << std::strerror(code) << " at call " << at);
       fs::remove_all(checkpoints);
+      core::make_folders(checkpoints);
       checkpoint::save(checkpoints, state_of(3), older.tensors, {.keep_last = 1});
       FailingDisk disk(at, code == ENOSPC ? 1 : 1 << 20, code);
       bool threw = false;

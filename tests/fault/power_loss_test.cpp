@@ -25,7 +25,7 @@ class PowerLoss : public SmallRuns {};
 TEST_F(PowerLoss, AtEveryPointOfASaveLeavesAWholeCheckpoint) {
   const fs::path root = folder_.path() / "disk", checkpoints = root / "checkpoints";
   const SavedRun older(1), newer(2);
-  core::make_folders(root);
+  core::make_folders(checkpoints);
   checkpoint::save(checkpoints, state_of(3), older.tensors, {.keep_last = 1});
   const Platter before(root);
   RecordingDisk recording;

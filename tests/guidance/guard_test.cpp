@@ -106,7 +106,11 @@ TEST(Guard, TheStateGoesThroughJsonAtAnyStep) {
 TEST(Guard, ADamagedStateIsRefused) {
   for (const char* text :
        {"", "{", "[]", "{\"first\": []}",
-        "{\"first\": 1, \"recent\": [], \"paused_until\": 0, \"num_pauses\": 0, \"warned\": false}"}) {
+        "{\"first\": 1, \"recent\": [], \"paused_until\": 0, \"num_pauses\": 0, \"warned\": false}",
+        // no integers of 64 bits
+        "{\"first\": [], \"recent\": [], \"paused_until\": 0, \"num_pauses\": 1e40, \"warned\": false}",
+        "{\"first\": [], \"recent\": [], \"paused_until\": 133333333333333333333, \"num_pauses\": 0, \"warned\": "
+        "false}"}) {
     SCOPED_TRACE(text);
     thinktune::test::message_of_error(core::ErrorKind::Data, [&] { guard_state_from_json(text); });
   }

@@ -40,10 +40,12 @@ class Saver {
 
  private:
   void finish();
+  void check_folder();
   void write(const RunState& state, const RunTensors& tensors, const Scores& scores, double held_up_s);
 
   std::filesystem::path folder_;
   Retention retention_;
+  bool has_folder_ = false;  // made by the first save
   std::thread thread_;
   std::atomic<bool> busy_{false};
   std::mutex mutex_;  // of the two below
