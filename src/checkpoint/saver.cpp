@@ -105,9 +105,7 @@ void Saver::check_folder() {
     core::make_folder(folder_);
     has_folder_ = true;
   }
-  if (!std::filesystem::exists(folder_))
-    throw core::user_error(fmt::format("{} was removed while the run was writing to it", folder_.string()),
-                           "what was in it is lost; the run's folder must stay where it is until the run has ended");
+  if (!std::filesystem::exists(folder_)) throw core::removed_meanwhile(folder_);
 }
 
 void Saver::start(const RunState& state, const RunTensors& tensors, const Scores& scores) {

@@ -27,8 +27,7 @@ namespace {
 
 constexpr const char* kMemoryHint =
     "lower update.micro_batch_tokens or engine.kv_cache_mib, or set update.gradient_checkpointing; else a smaller "
-    "model "
-    "or more memory is needed";
+    "model or more memory is needed";
 
 // Each line behind "// ": what --dry-run prints is a config itself.
 std::string as_comments(const std::string& text) {

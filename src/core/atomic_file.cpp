@@ -153,6 +153,11 @@ WrittenFile write_file_atomically(const fs::path& target, std::string_view conte
   return file.commit();
 }
 
+Error removed_meanwhile(const fs::path& path) {
+  return user_error(fmt::format("{} was removed while the run was writing to it", path.string()),
+                    "what was in it is lost; the run's folder must stay where it is until the run has ended");
+}
+
 void sync_folder(const fs::path& folder) {
   const fs::path where = folder.empty() ? fs::path(".") : folder;
   const int fd = files().open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

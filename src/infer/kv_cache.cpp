@@ -142,7 +142,7 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
     if (!context.before.empty()) segments_[b][context.before.size() - 1].tiles = context.before.back()->tiles(layer);
     segments_[b].back() = seen_part(*context.own, context.own->size() + 1);
   };
-  // Rows that other threads read at once are written by several: what a row is written to is seldom in a cache.
+  // On all threads: where a row is written to is seldom in a cache.
   at::parallel_for(0, std::ssize(contexts_), 8, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) put(static_cast<size_t>(b));
   });

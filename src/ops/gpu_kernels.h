@@ -18,22 +18,15 @@ namespace thinktune::ops::gpu {
 // f32 or bf16 on a GPU, in a build with CUDA: of other tensors nothing below may be called.
 bool has_kernels(const at::Tensor& tensor);
 
-// inverse_rms_T, [T] f32, may be undefined.
-at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                            const at::Tensor& inverse_rms_T);
-// Undefined tensors for gradients that are not asked for.
+// As kernels/cuda/rms_norm.h has it. residual_TD: undefined, or what x is added to in place and which is normed then:
+// contiguous, of x's shape, dtype and device. inverse_rms_T may be undefined.
+at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                            const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T);
+// x: what was normed. Undefined tensors for gradients that are not asked for. dresidual_TD, which may be undefined, is
+// added to dx before that is rounded: the gradient that comes to the residual by its own way.
 void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                       const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
-                       const at::Tensor& dweight_D);
-
-// residual += x, rounded, in place: contiguous, of x's shape, dtype and device. Returns the norm of it.
-at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
-                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T);
-// As rms_norm_backward with the residual as x. dresidual_TD, which may be undefined, is added to dx before that is
-// rounded: the gradient that comes to the residual by its own way.
-void add_rms_norm_backward(const at::Tensor& residual_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
-                           const at::Tensor& dx_TD, const at::Tensor& dweight_D);
+                       const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                       const at::Tensor& dx_TD, const at::Tensor& dweight_D);
 
 // The last dimension of x is contiguous.
 at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Tensor& sin_TK, bool forward);

@@ -57,13 +57,8 @@ E* written(const at::Tensor& t) {
 
 }  // namespace
 
-at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                            const at::Tensor& inverse_rms_T) {
-  return add_rms_norm_forward(x_TD, {}, weight_D, form, inverse_rms_T);
-}
-
-at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
-                                const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T) {
+at::Tensor rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                            const kernels::RmsNormForm& form, const at::Tensor& inverse_rms_T) {
   const char* op = "rms_norm";
   check_alike(op, x_TD, {weight_D, residual_TD});
   TT_CHECK(!residual_TD.defined() || (residual_TD.sizes() == x_TD.sizes() && residual_TD.is_contiguous()),
@@ -80,14 +75,8 @@ at::Tensor add_rms_norm_forward(const at::Tensor& x_TD, const at::Tensor& residu
 }
 
 void rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                       const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dx_TD,
-                       const at::Tensor& dweight_D) {
-  add_rms_norm_backward(x_TD, weight_D, form, inverse_rms_T, dy_TD, {}, dx_TD, dweight_D);
-}
-
-void add_rms_norm_backward(const at::Tensor& x_TD, const at::Tensor& weight_D, const kernels::RmsNormForm& form,
-                           const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
-                           const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
+                       const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                       const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
   const char* op = "rms_norm backward";
   check_alike(op, x_TD, {weight_D, dy_TD, dx_TD, dweight_D, dresidual_TD});
   const at::Tensor x = laid_out(x_TD), weight = laid_out(weight_D), dy = laid_out(dy_TD);

@@ -9,19 +9,12 @@ core::Error no_cuda() { return core::internal_error("a kernel for GPUs is called
 }  // namespace
 
 bool has_kernels(const at::Tensor&) { return false; }
-at::Tensor rms_norm_forward(const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&, const at::Tensor&) {
+at::Tensor rms_norm_forward(const at::Tensor&, const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&,
+                            const at::Tensor&) {
   throw no_cuda();
 }
 void rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&, const at::Tensor&,
-                       const at::Tensor&, const at::Tensor&, const at::Tensor&) {
-  throw no_cuda();
-}
-void add_rms_norm_backward(const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&, const at::Tensor&,
-                           const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&) {
-  throw no_cuda();
-}
-at::Tensor add_rms_norm_forward(const at::Tensor&, const at::Tensor&, const at::Tensor&, const kernels::RmsNormForm&,
-                                const at::Tensor&) {
+                       const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&) {
   throw no_cuda();
 }
 at::Tensor rope(const at::Tensor&, const at::Tensor&, const at::Tensor&, bool) { throw no_cuda(); }

@@ -61,10 +61,17 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsN
   });
 }
 
-at::Tensor forward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
-                             const at::Tensor& inverse_rms_T) {
-  return gpu::has_kernels(x_TD) ? gpu::rms_norm_forward(x_TD, weight_D, form, inverse_rms_T)
-                                : forward_cpu(x_TD, {}, weight_D, form, inverse_rms_T);
+at::Tensor forward_on_device(const at::Tensor& x_TD, const at::Tensor& residual_TD, const at::Tensor& weight_D,
+                             const RmsNormForm& form, const at::Tensor& inverse_rms_T) {
+  const auto forward = gpu::has_kernels(x_TD) ? gpu::rms_norm_forward : forward_cpu;
+  return forward(x_TD, residual_TD, weight_D, form, inverse_rms_T);
+}
+
+void backward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
+                        const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
+                        const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
+  const auto backward = gpu::has_kernels(x_TD) ? gpu::rms_norm_backward : backward_cpu;
+  backward(x_TD, weight_D, form, inverse_rms_T, dy_TD, dresidual_TD, dx_TD, dweight_D);
 }
 
 // What the backward pass needs of a form.
@@ -84,7 +91,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     const at::Tensor inverse_rms_T = at::empty({x.size(0)}, x.options().dtype(accum_dtype(x)));
     ctx->save_for_backward({x, weight, inverse_rms_T});
     keep(ctx, form);
-    return forward_on_device(x, weight, form, inverse_rms_T);
+    return forward_on_device(x, {}, weight, form, inverse_rms_T);
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -95,19 +102,15 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
     if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
     const RmsNormForm form = kept_form(ctx);
-    if (gpu::has_kernels(x))
-      gpu::rms_norm_backward(x, weight, form, saved[2], grads[0].contiguous(), dx, dweight);
-    else
-      backward_cpu(x, weight, form, saved[2], grads[0].contiguous(), {}, dx, dweight);
+    backward_on_device(x, weight, form, saved[2], grads[0].contiguous(), {}, dx, dweight);
     return {dx, dweight, at::Tensor()};
   }
 };
 
-AddedNorm added_on_device(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
-                          const RmsNormForm& form, const at::Tensor& inverse_rms_T) {
-  const auto forward = gpu::has_kernels(x_TD) ? gpu::add_rms_norm_forward : forward_cpu;
+AddedNorm added(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D, const RmsNormForm& form,
+                const at::Tensor& inverse_rms_T) {
   const at::Tensor sum_TD = x_TD.clone(at::MemoryFormat::Contiguous);
-  return {sum_TD, forward(delta_TD, sum_TD, weight_D, form, inverse_rms_T)};
+  return {sum_TD, forward_on_device(delta_TD, sum_TD, weight_D, form, inverse_rms_T)};
 }
 
 struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
@@ -115,10 +118,10 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
                                const at::Tensor& weight_D, const RmsNormForm& form) {
     const at::Tensor weight = weight_D.contiguous();
     const at::Tensor inverse_rms_T = at::empty({x_TD.size(0)}, x_TD.options().dtype(accum_dtype(x_TD)));
-    const AddedNorm added = added_on_device(x_TD, delta_TD.contiguous(), weight, form, inverse_rms_T);
-    ctx->save_for_backward({added.sum_TD, weight, inverse_rms_T});
+    const AddedNorm both = added(x_TD, delta_TD.contiguous(), weight, form, inverse_rms_T);
+    ctx->save_for_backward({both.sum_TD, weight, inverse_rms_T});
     keep(ctx, form);
-    return {added.sum_TD, added.normed_TD};
+    return {both.sum_TD, both.normed_TD};
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -129,8 +132,7 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) dsum = at::empty_like(sum);
     if (ctx->needs_input_grad(2)) dweight = at::empty_like(weight);
     const RmsNormForm form = kept_form(ctx);
-    const auto backward = gpu::has_kernels(sum) ? gpu::add_rms_norm_backward : backward_cpu;
-    backward(sum, weight, form, saved[2], grads[1].contiguous(), grads[0].contiguous(), dsum, dweight);
+    backward_on_device(sum, weight, form, saved[2], grads[1].contiguous(), grads[0].contiguous(), dsum, dweight);
     return {dsum, dsum, dweight, at::Tensor()};
   }
 };
@@ -148,7 +150,7 @@ at::Tensor rms_norm(const at::Tensor& x_TD, const at::Tensor& weight_D, const Rm
   check("rms_norm", x_TD, weight_D);
   if (!x_TD.is_cpu() && !gpu::has_kernels(x_TD)) return composite_rms_norm(x_TD, weight_D, form);
   if (wants_gradient({x_TD, weight_D})) return RmsNorm::apply(x_TD, weight_D, form);
-  return forward_on_device(x_TD.contiguous(), weight_D.contiguous(), form, {});
+  return forward_on_device(x_TD.contiguous(), {}, weight_D.contiguous(), form, {});
 }
 
 AddedNorm add_rms_norm(const at::Tensor& x_TD, const at::Tensor& delta_TD, const at::Tensor& weight_D,
@@ -162,7 +164,7 @@ AddedNorm add_rms_norm(const at::Tensor& x_TD, const at::Tensor& delta_TD, const
     return {sum_TD, rms_norm(sum_TD, weight_D, form)};
   }
   if (!wants_gradient({x_TD, delta_TD, weight_D}))
-    return added_on_device(x_TD, delta_TD.contiguous(), weight_D.contiguous(), form, {});
+    return added(x_TD, delta_TD.contiguous(), weight_D.contiguous(), form, {});
   const variable_list outputs = AddRmsNorm::apply(x_TD, delta_TD, weight_D, form);
   return {outputs[0], outputs[1]};
 }

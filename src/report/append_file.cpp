@@ -48,9 +48,7 @@ AppendFile::~AppendFile() {
 
 void AppendFile::check_still_there() const {
   struct stat info {};
-  if (::fstat(fd_, &info) == 0 && info.st_nlink == 0)
-    throw core::user_error(fmt::format("{} was removed while the run was writing to it", path_.string()),
-                           "what was in it is lost; the run's folder must stay where it is until the run has ended");
+  if (::fstat(fd_, &info) == 0 && info.st_nlink == 0) throw core::removed_meanwhile(path_);
 }
 
 void AppendFile::append(std::string_view data) {

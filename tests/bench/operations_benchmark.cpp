@@ -201,13 +201,13 @@ BENCHMARK(decode_step)->ArgName("wide")->Arg(0)->Arg(1)->Unit(benchmark::kMillis
 // cache when its turn comes.
 void pass_products(State& state) {
   const c10::InferenceMode inference;
-  constexpr int64_t kLayers = 30, kVocabulary = 49152;
+  constexpr int64_t kLayers = 30;
   std::vector<at::Tensor> weights;
   for (int64_t layer = 0; layer < kLayers; ++layer)
     for (const at::Tensor& w : {normals({(N + 2 * K) * H, D}, at::kBFloat16), normals({D, N * H}, at::kBFloat16),
                                 normals({2 * F, D}, at::kBFloat16), normals({D, F}, at::kBFloat16)})
       weights.push_back(ops::pack_weight(w));
-  weights.push_back(ops::pack_weight(normals({kVocabulary, D}, at::kBFloat16)));
+  weights.push_back(ops::pack_weight(normals({V, D}, at::kBFloat16)));
   const at::Tensor narrow = normals({state.range(0), D}, at::kBFloat16),
                    wide = normals({state.range(0), F}, at::kBFloat16);
   double elements = 0;

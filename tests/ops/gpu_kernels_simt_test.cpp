@@ -64,13 +64,13 @@ TEST(GpuKernels, RmsNormAndItsGradients) {
         y.backward(dy);
         const at::NoGradGuard no_grad;
         const at::Tensor inverse = at::empty({rows}, at::kFloat);
-        expect_near(gpu::rms_norm_forward(awkward(x), weight.detach(), form, inverse), y.detach(), tolerance(dtype),
+        expect_near(gpu::rms_norm_forward(awkward(x), {}, weight.detach(), form, inverse), y.detach(), tolerance(dtype),
                     tolerance(dtype));
         const at::Tensor dx = at::empty({rows, width}, dtype), dweight = at::empty({width}, dtype);
-        gpu::rms_norm_backward(awkward(x), weight.detach(), form, inverse, awkward(dy), dx, dweight);
+        gpu::rms_norm_backward(awkward(x), weight.detach(), form, inverse, awkward(dy), {}, dx, dweight);
         expect_near(dx, x.grad(), 2 * tolerance(dtype), 4 * tolerance(dtype));
         expect_near(dweight, weight.grad(), 2 * tolerance(dtype), 16 * tolerance(dtype));
-        gpu::rms_norm_backward(x.detach(), weight.detach(), form, inverse, dy, dx, {});
+        gpu::rms_norm_backward(x.detach(), weight.detach(), form, inverse, dy, {}, dx, {});
         expect_near(dx, x.grad(), 2 * tolerance(dtype), 4 * tolerance(dtype));
       }
 }
@@ -109,11 +109,11 @@ TEST(GpuKernels, RmsNormBehindAnAdditionAndItsGradients) {
         torch::autograd::backward({y, sum}, {dy, dsum});
         const at::NoGradGuard no_grad;
         const at::Tensor residual = before.detach().clone(), inverse = at::empty({rows}, at::kFloat);
-        const at::Tensor got = gpu::add_rms_norm_forward(awkward(x), residual, weight.detach(), form, inverse);
+        const at::Tensor got = gpu::rms_norm_forward(awkward(x), residual, weight.detach(), form, inverse);
         EXPECT_TRUE(at::equal(residual, sum.detach()));
         expect_near(got, y.detach(), tolerance(dtype), tolerance(dtype));
         const at::Tensor dx = at::empty({rows, width}, dtype), dweight = at::empty({width}, dtype);
-        gpu::add_rms_norm_backward(residual, weight.detach(), form, inverse, awkward(dy), awkward(dsum), dx, dweight);
+        gpu::rms_norm_backward(residual, weight.detach(), form, inverse, awkward(dy), awkward(dsum), dx, dweight);
         expect_near(dx, x.grad(), 2 * tolerance(dtype), 4 * tolerance(dtype));
         EXPECT_TRUE(at::equal(x.grad(), before.grad()));
         expect_near(dweight, weight.grad(), 2 * tolerance(dtype), 16 * tolerance(dtype));
@@ -391,8 +391,8 @@ TEST(GpuKernels, AnEngineOverThemDrawsTheCpusTokens) {
 
 TEST(GpuKernels, WhatIsNotAlikeIsRefused) {
   const at::Tensor x = normals({2, 8}, at::kFloat, 1), weight = normals({8}, at::kBFloat16, 2);
-  EXPECT_THROW(gpu::rms_norm_forward(x, weight, {}, {}), core::Error);
-  EXPECT_THROW(gpu::rms_norm_forward(x.to(at::kDouble), weight.to(at::kDouble), {}, {}), core::Error);
+  EXPECT_THROW(gpu::rms_norm_forward(x, {}, weight, {}, {}), core::Error);
+  EXPECT_THROW(gpu::rms_norm_forward(x.to(at::kDouble), {}, weight.to(at::kDouble), {}, {}), core::Error);
   EXPECT_THROW(gpu::glu_backward(x, normals({2, 8}, at::kFloat, 3), Activation::Silu), core::Error);
   EXPECT_THROW(gpu::rope(x.view({2, 1, 8}), normals({2, 3}, at::kFloat, 4), normals({2, 4}, at::kFloat, 5), true),
                core::Error);

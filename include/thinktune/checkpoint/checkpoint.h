@@ -82,9 +82,9 @@ struct RunTensors {
 // <folder>/step-N.
 std::filesystem::path folder_of(const std::filesystem::path& folder, int64_t step);
 
-// Writes <folder>/step-N, and then removes others as `retention` says, by the scores of their steps.
-// `folder` must be there. Throws Error{User} if it cannot be written, Error{Device} naming the tensor if a number is
-// not finite: nothing is left behind then, and older checkpoints are untouched.
+// Writes <folder>/step-N, and then removes others as `retention` says, by the scores of their steps. `folder`
+// must be there. Throws Error{User} if it cannot be written, Error{Device} naming the tensor if a number is not finite:
+// nothing is left behind then, and older checkpoints are untouched.
 std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,
                            const Retention& retention, const Scores& scores = {});
 

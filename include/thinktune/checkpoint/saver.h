@@ -14,7 +14,7 @@ namespace thinktune::checkpoint {
 // Writes one checkpoint at a time on a thread of its own. Used by one thread.
 class Saver {
  public:
-  // `folder` as save() has it.
+  // The first save makes the folder, whose parent must be there; later ones throw Error{User} if it is gone.
   Saver(std::filesystem::path folder, const Retention& retention);
   // Waits; an error that nobody has asked for is logged.
   ~Saver();
@@ -45,7 +45,7 @@ class Saver {
 
   std::filesystem::path folder_;
   Retention retention_;
-  bool has_folder_ = false;  // made by the first save
+  bool has_folder_ = false;
   std::thread thread_;
   std::atomic<bool> busy_{false};
   std::mutex mutex_;  // of the two below

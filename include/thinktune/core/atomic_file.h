@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "thinktune/core/error.h"
+
 namespace thinktune::core {
 
 // What a file was given, known without reading it again: what the disk or the memory in between makes of it does not
@@ -72,6 +74,9 @@ class AtomicFile {
 };
 
 WrittenFile write_file_atomically(const std::filesystem::path& target, std::string_view content);
+
+// Error{User}: what a run writes to is gone.
+Error removed_meanwhile(const std::filesystem::path& path);
 
 // Flushes a folder's own entries (its renames) to the disk.
 void sync_folder(const std::filesystem::path& folder);
