@@ -117,8 +117,8 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
 }
 
 template <class E>
-void add_row(const E* x, int64_t n, Accum<E>* sum) {
-  table<E>().add_row(x, n, sum);
+void add_rows(const E* x, int64_t x_stride, int64_t num_rows, int64_t width, int64_t sums_stride, Accum<E>* sums) {
+  table<E>().add_rows(x, x_stride, num_rows, width, sums_stride, sums);
 }
 
 void pack_along_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, Bf16* out) {
@@ -177,7 +177,7 @@ void row_dots(const Bf16* a, const Bf16* b, int64_t num_rows, int64_t width, flo
   template void row_gradient(E*, int64_t, const RowGradient&);                                                        \
   template void exp_row(const E*, int64_t, E*);                                                                       \
   template void round_rows(const Accum<E>*, int64_t, const E*, int64_t, int64_t, int64_t, E*);                        \
-  template void add_row(const E*, int64_t, Accum<E>*);
+  template void add_rows(const E*, int64_t, int64_t, int64_t, int64_t, Accum<E>*);
 TT_INSTANTIATE(float)
 TT_INSTANTIATE(Bf16)
 TT_INSTANTIATE(double)

@@ -8,7 +8,7 @@
 
 #include <initializer_list>
 
-#define TT_TILES __attribute__((target("avx512f,amx-tile,amx-bf16")))
+#define TT_TILES __attribute__((target("avx512f,prfchw,amx-tile,amx-bf16")))
 
 namespace thinktune::kernels {
 namespace {
@@ -21,6 +21,8 @@ struct alignas(64) TileSettings {
   uint8_t num_rows[16] = {};
 };
 
+constexpr int kRowsAStep = 4;  // written next: so that eight steps ask for a block
+
 bool ask_for_tiles() {
   // Intel 64 manual, volume 1, 18: leaf 7 tells of tiles (EDX bit 24) and of their bf16 products (bit 22).
   unsigned a = 7, b = 0, c = 0, d = 0;
@@ -30,9 +32,9 @@ bool ask_for_tiles() {
   return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
 }
 
-template <bool two, bool streamed>
-TT_TILES void multiply_tiles(const TileRows& rows, int64_t depth, const Bf16* panel, bool adds, float* out,
-                             int64_t out_stride) {
+template <bool two, bool asks>
+TT_TILES void multiply_tiles(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds,
+                             float* out, int64_t out_stride) {
   const int64_t out_bytes = out_stride * 4, row_bytes = rows.row_step * 2;
   float* below = out + 16 * out_stride;
   if (adds) {
@@ -52,15 +54,17 @@ TT_TILES void multiply_tiles(const TileRows& rows, int64_t depth, const Bf16* pa
   }
   const Bf16* left = rows.at;
   constexpr int64_t kTile = 16 * kTileDepth;
+  const char* next = static_cast<const char*>(ahead.lines);
+  const char *row = static_cast<const char*>(ahead.rows), *end_row = row + ahead.num_rows * ahead.row_bytes;
   for (int64_t i = 0; i < depth; i += kTileDepth, left += rows.depth_step, panel += 2 * kTile) {
     _tile_loadd(6, panel, 64);
     _tile_loadd(7, panel + kTile, 64);
     _tile_loadd(4, left, row_bytes);
     if (two) _tile_loadd(5, left + rows.tile_step, row_bytes);
-    if (streamed) {
-      const char* ahead = reinterpret_cast<const char*>(panel + 2 * kTile);
-#pragma GCC unroll 32
-      for (int line = 0; line < 32; ++line) _mm_prefetch(ahead + 64 * line, _MM_HINT_T0);
+    if (asks) {
+      for (const char* end = next + 64 * ahead.lines_a_step; next < end; next += 64) _mm_prefetch(next, _MM_HINT_T0);
+      for (int r = 0; r < kRowsAStep && row < end_row; ++r, row += ahead.row_bytes)
+        for (int64_t line = 0; line < ahead.lines_a_row; ++line) __builtin_prefetch(row + 64 * line, /*write*/ 1);
     }
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
@@ -105,17 +109,12 @@ MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows) {
 
 MatrixTiles::~MatrixTiles() { release(); }
 
-void MatrixTiles::multiply(const TileRows& rows, int64_t depth, const Bf16* panel, Panel where, bool adds, float* out,
-                           int64_t out_stride) const {
-  const bool two = num_rows_ > 16, streamed = where == Panel::Streamed;
-  if (two && streamed)
-    multiply_tiles<true, true>(rows, depth, panel, adds, out, out_stride);
-  else if (two)
-    multiply_tiles<true, false>(rows, depth, panel, adds, out, out_stride);
-  else if (streamed)
-    multiply_tiles<false, true>(rows, depth, panel, adds, out, out_stride);
-  else
-    multiply_tiles<false, false>(rows, depth, panel, adds, out, out_stride);
+void MatrixTiles::multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds,
+                           float* out, int64_t out_stride) const {
+  const bool two = num_rows_ > 16, asks = ahead.lines_a_step > 0 || ahead.num_rows > 0;
+  const auto multiply = two ? (asks ? multiply_tiles<true, true> : multiply_tiles<true, false>)
+                            : (asks ? multiply_tiles<false, true> : multiply_tiles<false, false>);
+  multiply(rows, depth, panel, ahead, adds, out, out_stride);
 }
 
 }  // namespace thinktune::kernels
@@ -131,7 +130,7 @@ MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows) {
   throw core::internal_error("this processor has no matrix tiles");
 }
 MatrixTiles::~MatrixTiles() = default;
-void MatrixTiles::multiply(const TileRows&, int64_t, const Bf16*, Panel, bool, float*, int64_t) const {}
+void MatrixTiles::multiply(const TileRows&, int64_t, const Bf16*, const Ahead&, bool, float*, int64_t) const {}
 
 }  // namespace thinktune::kernels
 

@@ -22,6 +22,19 @@ struct TileRows {
 // Rows as they lie in memory, `stride` elements from one to the next.
 inline TileRows plain_rows(const Bf16* rows, int64_t stride) { return {rows, stride, kTileDepth, 16 * stride}; }
 
+// What a product asks for on its way, so that it is in a cache when its turn comes. Memory gives a line while the tiles
+// multiply, but not many at once: to ask evenly is what makes it fast. A step: kTileDepth numbers summed over.
+struct Ahead {
+  const void* lines = nullptr;  // of 64 bytes, one behind the other, to be read
+  int64_t lines_a_step = 0;
+  const void* rows = nullptr;           // to be written
+  int64_t num_rows = 0, row_bytes = 0;  // from one to the next
+  int64_t lines_a_row = 0;
+
+  // The panel itself, 2 KiB ahead: one that comes from memory, with another behind it.
+  static Ahead streamed(const Bf16* panel) { return {.lines = panel + 32 * kTileDepth, .lines_a_step = 32}; }
+};
+
 // The calling thread's tiles, set for blocks of `num_rows` rows (1 to kTileBlock) until the end of its life. One for a
 // thread at a time; libraries set the tiles for themselves at each call.
 class MatrixTiles {
@@ -31,15 +44,10 @@ class MatrixTiles {
   MatrixTiles(const MatrixTiles&) = delete;
   MatrixTiles& operator=(const MatrixTiles&) = delete;
 
-  enum class Panel {
-    Near,      // in a cache
-    Streamed,  // in memory, with the next panel behind it: asks for what lies 2 KiB ahead
-  };
-
   // out[r · out_stride + c] = (adds ? what stood there : 0) + Σ_i rows[r][i] · panel[i][c] for c < kTilePanel, i <
   // depth, a multiple of kTileDepth. The panel is in the order of kernels/tile_layout.h. Sums run over i in order,
   // two at a time, whatever num_rows. Denormal numbers count as 0 (as the instruction has it).
-  void multiply(const TileRows& rows, int64_t depth, const Bf16* panel, Panel where, bool adds, float* out,
+  void multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds, float* out,
                 int64_t out_stride) const;
 
  private:

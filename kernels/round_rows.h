@@ -13,8 +13,8 @@ template <class E>
 void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_t num_rows, int64_t width,
                 int64_t out_stride, E* out);
 
-// sum[i] += x[i] for i < n.
+// sums[r · sums_stride + i] += x[r · x_stride + i] for r < num_rows, i < width.
 template <class E>
-void add_row(const E* x, int64_t n, Accum<E>* sum);
+void add_rows(const E* x, int64_t x_stride, int64_t num_rows, int64_t width, int64_t sums_stride, Accum<E>* sums);
 
 }  // namespace thinktune::kernels

@@ -27,7 +27,7 @@ constexpr Table<E> make_table() {
           .row_gradient = &row_gradient<E>,
           .exp_row = &exp_row<E>,
           .round_rows = &round_rows<E>,
-          .add_row = &add_row<E>};
+          .add_rows = &add_rows<E>};
 }
 
 extern const Tables kTables;

@@ -87,7 +87,9 @@ void round_rows(const Accum<E>* sums, int64_t sums_stride, const E* bias, int64_
 }
 
 template <class E>
-void add_row(const E* x, int64_t n, Accum<E>* sum) {
-  over_row<Accum<E>>(
-      n, [&](int64_t i, auto part) TT_INLINE_LAMBDA { store(sum + i, load(sum + i, part) + load(x + i, part), part); });
+void add_rows(const E* x, int64_t x_stride, int64_t num_rows, int64_t width, int64_t sums_stride, Accum<E>* sums) {
+  for (int64_t row = 0; row < num_rows; ++row, x += x_stride, sums += sums_stride)
+    over_row<Accum<E>>(width, [&](int64_t i, auto part) TT_INLINE_LAMBDA {
+      store(sums + i, load(sums + i, part) + load(x + i, part), part);
+    });
 }

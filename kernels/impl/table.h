@@ -31,7 +31,7 @@ struct Table {
   decltype(&kernels::row_gradient<E>) row_gradient;
   decltype(&kernels::exp_row<E>) exp_row;
   decltype(&kernels::round_rows<E>) round_rows;
-  decltype(&kernels::add_row<E>) add_row;
+  decltype(&kernels::add_rows<E>) add_rows;
 };
 
 // Of bf16 alone, for products by matrix tiles.

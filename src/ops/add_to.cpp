@@ -17,8 +17,9 @@ void add_to(const at::Tensor& sum, const at::Tensor& x) {
   with_element(x, "add_to", [&]<class E>() {
     const E* from = data<E>(x);
     auto* to = mutable_data<kernels::Accum<E>>(sum);
-    at::parallel_for(0, x.numel(), row_grain(1),
-                     [&](int64_t begin, int64_t end) { kernels::add_row(from + begin, end - begin, to + begin); });
+    at::parallel_for(0, x.numel(), row_grain(1), [&](int64_t begin, int64_t end) {
+      kernels::add_rows(from + begin, 0, /*num_rows=*/1, end - begin, 0, to + begin);
+    });
   });
 }
 

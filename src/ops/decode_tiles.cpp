@@ -135,12 +135,13 @@ struct Work {
   // For the first `rows` queries. In blocks of kTileBlock, of which the last one may reach into rows of nothing.
   void attend(int64_t rows, const HeadTiles& block, const DecodeAttentionOptions& options) {
     const int64_t H = head_size, depth = kernels::tile_depth(block.count);
-    const auto where = [&](int64_t row) {
-      return block.in_memory && row == 0 ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near;
+    const auto ahead = [&](const Bf16* panel, int64_t row) {
+      return block.in_memory && row == 0 ? kernels::Ahead::streamed(panel) : kernels::Ahead();
     };
     for (int64_t p = 0; p < block.count; p += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
-        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, block.keys + p * H, where(r),
+        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, block.keys + p * H,
+                        ahead(block.keys + p * H, r),
                         /*adds=*/false, scores_RP.data() + r * kPositions + p, kPositions);
     kernels::softmax_block(scores_RP.data(),
                            {.num_rows = rows,
@@ -153,7 +154,8 @@ struct Work {
     for (int64_t h = 0; h < H; h += kTilePanel)
       for (int64_t r = 0; r < rows; r += kTileBlock)
         tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,
-                        block.values + h * depth, where(r), /*adds=*/true, weighted_RH.data() + r * H + h, H);
+                        block.values + h * depth, ahead(block.values + h * depth, r), /*adds=*/true,
+                        weighted_RH.data() + r * H + h, H);
   }
 };
 

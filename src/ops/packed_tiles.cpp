@@ -167,7 +167,7 @@ void multiply_along(const MatrixTiles& tiles, const Block& block, int64_t H, con
     for (int64_t s = c.begin; s < c.end; s += kTilePanel) {
       const Bf16* panel = (values ? c.stretch->values_along : c.stretch->keys_along) + s * H;
       for (int64_t r = 0; r < block.rows; r += kTileBlock)
-        tiles.multiply(kernels::plain_rows(rows_MH + r * H, H), H, panel, MatrixTiles::Panel::Near, /*adds=*/false,
+        tiles.multiply(kernels::plain_rows(rows_MH + r * H, H), H, panel, {}, /*adds=*/false,
                        scores_MS + r * block.width + c.at + s - c.begin, block.width);
     }
 }
@@ -181,7 +181,7 @@ void multiply_over(const MatrixTiles& tiles, const Block& block, int64_t H, cons
     for (int64_t h = 0; h < H; h += kTilePanel)
       for (int64_t r = 0; r < block.rows; r += kTileBlock)
         tiles.multiply(kernels::plain_rows(weights_MS + r * block.width + c.at, block.width), c.end - c.begin,
-                       over + h * depth + c.begin * kTilePanel, MatrixTiles::Panel::Near,
+                       over + h * depth + c.begin * kTilePanel, {},
                        /*adds=*/&c != &block.seen.front(), sums_MH + r * H + h, H);
   }
 }
@@ -197,8 +197,7 @@ void add_turned(const MatrixTiles& tiles, const Block& block, int64_t H, const B
       for (int64_t s = c.begin; s < c.end; s += kTileBlock) {
         const TileRows turned{work.turned_SM + (c.at + s - c.begin) * M, kTileDepth, 16 * kTileDepth, 16 * M};
         float* sums_SH = keys ? c.stretch->dk_SH : c.stretch->dv_SH;
-        tiles.multiply(turned, M, work.over_MH + h * M, MatrixTiles::Panel::Near, /*adds=*/true, sums_SH + s * H + h,
-                       H);
+        tiles.multiply(turned, M, work.over_MH + h * M, {}, /*adds=*/true, sums_SH + s * H + h, H);
       }
 }
 

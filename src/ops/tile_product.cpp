@@ -24,10 +24,9 @@ using Handle = std::shared_ptr<const TiledWeight>;
 using Opaque = at::OpaqueTensorImpl<Handle>;
 
 constexpr int64_t kFew = 8;         // blocks of rows that stay in a cache while a weight passes by
-constexpr int64_t kMostBlocks = 8;  // of a part
-constexpr int64_t kGroup = 18;      // panels
-constexpr int64_t kStretch = 512;   // numbers summed over: 32 KiB of a panel
-constexpr int64_t kDirect = 640;    // so many in one go
+constexpr int64_t kPart = 1 << 19;  // elements of rows that stay in the second cache: 1 MiB
+constexpr int64_t kStretch = 288;   // numbers summed over: 18 KiB of a panel, as much of a block
+constexpr int64_t kGroup = 6;       // panels of a task
 
 // Weights are read from end to end in each product: in pages of 2 MiB, where the system has them, the processor looks
 // up few addresses and asks for what comes next by itself (measured: twice the rate of pages of 4 KiB). A model's
@@ -74,6 +73,8 @@ at::Tensor empty_panels(int64_t elements, const at::TensorOptions& options) {
   return memory.take({elements}, options);
 }
 
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 // A matrix as it lies in memory: rows `stride` elements apart, or (turned) columns.
 struct Side {
   const Bf16* at = nullptr;
@@ -97,6 +98,17 @@ struct Product {
   Bf16* rounded = nullptr;  // [M, N], or:
   float* sums = nullptr;    // [M, N]
   bool adds = false;        // to what stands in `sums`
+
+  // Where `num_rows` rows of a panel's results go, to be asked for.
+  kernels::Ahead written(int64_t row, int64_t column, int64_t num_rows) const {
+    const auto element_size = static_cast<int64_t>(rounded != nullptr ? sizeof(Bf16) : sizeof(float));
+    const char* results =
+        rounded != nullptr ? reinterpret_cast<const char*>(rounded) : reinterpret_cast<const char*>(sums);
+    return {.rows = results + (row * N + column) * element_size,
+            .num_rows = num_rows,
+            .row_bytes = N * element_size,
+            .lines_a_row = kTilePanel * element_size / 64};
+  }
 };
 
 // Blocks of equally many rows: the last may begin within the one before, whose rows come out the same again. A thread
@@ -116,14 +128,14 @@ void store(const Product& p, const Blocks& blocks, int64_t block, int64_t column
   const int64_t first = block * blocks.rows, rows = std::min(blocks.first_row(block) + blocks.rows, p.M) - first;
   const int64_t columns = std::min(kTilePanel, p.N - column);
   sums += (first - blocks.first_row(block)) * kTilePanel;
+  const int64_t place = first * p.N + column;
   if (p.rounded != nullptr)
-    return kernels::round_rows<Bf16>(sums, kTilePanel, p.bias_N == nullptr ? nullptr : p.bias_N + column, rows, columns,
-                                     p.N, p.rounded + first * p.N + column);
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < columns; ++c) {
-      float& out = p.sums[(first + r) * p.N + column + c];
-      out = p.adds ? out + sums[r * kTilePanel + c] : sums[r * kTilePanel + c];
-    }
+    kernels::round_rows<Bf16>(sums, kTilePanel, p.bias_N == nullptr ? nullptr : p.bias_N + column, rows, columns, p.N,
+                              p.rounded + place);
+  else if (p.adds)
+    kernels::add_rows<float>(sums, kTilePanel, rows, columns, p.N, p.sums + place);
+  else
+    kernels::round_rows<float>(sums, kTilePanel, nullptr, rows, columns, p.N, p.sums + place);
 }
 
 // Few rows: a thread takes some of the panels, which pass by once.
@@ -135,46 +147,52 @@ void multiply_few(const Product& p, const Blocks& blocks) {
       for (int64_t block = 0; block < blocks.count; ++block) {
         kernels::TileRows rows = p.left;
         rows.at += blocks.first_row(block) * rows.row_step;
-        tiles.multiply(rows, p.depth, p.panels + panel * p.depth * kTilePanel,
-                       block == 0 ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near, /*adds=*/false, sums,
-                       kTilePanel);
+        const Bf16* at = p.panels + panel * p.depth * kTilePanel;
+        tiles.multiply(rows, p.depth, at, block == 0 ? kernels::Ahead::streamed(at) : kernels::Ahead(), /*adds=*/false,
+                       sums, kTilePanel);
         store(p, blocks, block, panel * kTilePanel, sums);
       }
   });
 }
 
-// Many rows: a thread takes a part of the rows and a group of panels, and of what is summed over a stretch at a time: a
-// panel's stretch stays in the first cache while the rows' blocks pass by, the rows' stretches and the sums in the
-// second.
+// Many rows: a thread takes a part of the rows, which stays in the second cache while panels pass by, and of what is
+// summed over a stretch at a time: the panel's and a block's then stay in the first. On the way each product asks for
+// its share of the stretch that comes next, and in the end for the lines that its sums go to.
 void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
   const int64_t threads = at::get_num_threads(), panels = kernels::num_panels(p.N);
-  const int64_t per_part = std::clamp((blocks.count + threads - 1) / threads, int64_t{1}, kMostBlocks);
-  const int64_t num_parts = (blocks.count + per_part - 1) / per_part, num_groups = (panels + kGroup - 1) / kGroup;
-  const int64_t stretch = p.depth <= kDirect ? p.depth : kStretch;
-  const int64_t num_tasks = num_parts * num_groups;
+  const int64_t most = std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
+  const int64_t num_parts = ceil_div(blocks.count, most), per_part = ceil_div(blocks.count, num_parts);
+  const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, kStretch)));
+  const int64_t num_groups = ceil_div(panels, kGroup), num_tasks = num_parts * num_groups;
   std::atomic<int64_t> next = 0;  // threads are not equally fast: each takes the next task
   at::parallel_for(0, std::min(threads, num_tasks), 1, [&](int64_t, int64_t) {
     const MatrixTiles tiles(blocks.rows);
     constexpr int64_t kSums = kTileBlock * kTilePanel;
-    const bool keeps = stretch < p.depth;
-    const at::Tensor kept = at::empty({(keeps ? per_part * kGroup : 1) * kSums}, at::kFloat);
+    const at::Tensor sums = at::empty({per_part * kSums}, at::kFloat);
     for (int64_t task = next++; task < num_tasks; task = next++) {
       const int64_t first_block = task / num_groups * per_part,
-                    end_block = std::min(blocks.count, first_block + per_part);
+                    num_blocks = std::min(blocks.count - first_block, per_part);
       const int64_t first_panel = task % num_groups * kGroup, end_panel = std::min(panels, first_panel + kGroup);
-      for (int64_t i = 0; i < p.depth; i += stretch)
-        for (int64_t panel = first_panel; panel < end_panel; ++panel)
-          for (int64_t block = first_block; block < end_block; ++block) {
+      for (int64_t panel = first_panel; panel < end_panel; ++panel)
+        for (int64_t i = 0; i < p.depth; i += stretch) {
+          const int64_t depth = std::min(stretch, p.depth - i), end = i + depth;
+          const Bf16 *at = p.panels + (panel * p.depth + i) * kTilePanel, *behind = at + depth * kTilePanel;
+          const int64_t lines = end < p.depth ? std::min(stretch, p.depth - end) : panel + 1 < panels ? stretch : 0;
+          const int64_t share = ceil_div(ceil_div(lines, num_blocks), depth / kTileDepth);
+          for (int64_t b = 0; b < num_blocks; ++b) {
+            const int64_t block = first_block + b, row = blocks.first_row(block);
             kernels::TileRows rows = p.left;
-            const int64_t row = blocks.first_row(block);
             rows.at += (in_tiles ? row / 16 * rows.tile_step : row * rows.row_step) + i / kTileDepth * rows.depth_step;
-            const int64_t place = (block - first_block) * kGroup + panel - first_panel;
-            float* sums = mutable_data<float>(kept) + (keeps ? place * kSums : 0);
-            tiles.multiply(rows, std::min(stretch, p.depth - i), p.panels + (panel * p.depth + i) * kTilePanel,
-                           block == first_block ? MatrixTiles::Panel::Streamed : MatrixTiles::Panel::Near,
-                           /*adds=*/i > 0, sums, kTilePanel);
-            if (i + stretch >= p.depth) store(p, blocks, block, panel * kTilePanel, sums);
+            kernels::Ahead ahead;
+            if (end == p.depth) ahead = p.written(row, panel * kTilePanel, blocks.rows);
+            if (const int64_t asked = b * share * depth / kTileDepth; asked < lines)
+              ahead.lines = behind + asked * kTileDepth, ahead.lines_a_step = share;
+            if (panel == first_panel && i == 0 && b == 0) ahead = kernels::Ahead::streamed(at);  // nobody has asked
+            float* its_sums = mutable_data<float>(sums) + b * kSums;
+            tiles.multiply(rows, depth, at, ahead, /*adds=*/i > 0, its_sums, kTilePanel);
+            if (end == p.depth) store(p, blocks, block, panel * kTilePanel, its_sums);
           }
+        }
     }
   });
 }

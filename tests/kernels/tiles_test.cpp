@@ -69,13 +69,15 @@ TEST(MatrixTiles, MultiplyAsTheTwin) {
   pack_columns(left.data(), kStride, kDepth, kTileBlock, 16 * kDepth, columns.data());
   const TileRows rows = plain_rows(left.data(), kStride);
   const TileRows turned{columns.data(), kTileDepth, 16 * kTileDepth, kDepth / kTileDepth * 16 * kTileDepth};
+  const Ahead to_be_written{
+      .rows = before.data(), .num_rows = kTileBlock, .row_bytes = 4 * kOutStride, .lines_a_row = 2};
   for (int64_t num_rows = 1; num_rows <= kTileBlock; ++num_rows)
     for (const bool adds : {false, true})
-      for (const auto where : {MatrixTiles::Panel::Near, MatrixTiles::Panel::Streamed}) {
+      for (const Ahead& ahead : {Ahead(), Ahead::streamed(along.data()), to_be_written}) {
         const MatrixTiles tiles(num_rows);
         for (const bool of_columns : {false, true}) {
           std::vector<float> out = before;
-          tiles.multiply(of_columns ? turned : rows, kDepth, of_columns ? over.data() : along.data(), where, adds,
+          tiles.multiply(of_columns ? turned : rows, kDepth, of_columns ? over.data() : along.data(), ahead, adds,
                          out.data(), kOutStride);
           for (int64_t r = 0; r < kTileBlock; ++r)
             for (int64_t c = 0; c < kOutStride; ++c) {
@@ -157,6 +159,17 @@ TEST(RoundRows, AddsTheBiasAndRoundsOnce) {
           EXPECT_EQ(out[r * 41 + i].bits, expected.bits) << r << " " << i;
         }
     }
+  });
+}
+
+TEST(AddRows, AddsToWhatStandsThere) {
+  const std::vector<float> x = normals<float>(3 * 40, 13), before = normals<float>(3 * 41, 14);
+  with_every_instruction_set([&] {
+    std::vector<float> sums = before;
+    add_rows<float>(x.data(), 40, 3, 37, 41, sums.data());
+    for (int64_t r = 0; r < 3; ++r)
+      for (int64_t i = 0; i < 41; ++i)
+        EXPECT_EQ(sums[r * 41 + i], i < 37 ? before[r * 41 + i] + x[r * 40 + i] : before[r * 41 + i]) << r << " " << i;
   });
 }
 
