@@ -97,7 +97,7 @@ at::Tensor Decoder::block(int64_t layer, const LayerWeights& w, const at::Tensor
   const at::Tensor change_TD = norm(c, ops::linear(attended, w.output), w.attention_out_norm);
   const auto [sum_TD, mlp_input_TD] = add_norm(c, x_TD, change_TD, w.mlp_norm);
   const at::Tensor gate_up_T2F = ops::linear(mlp_input_TD, w.gate_up);
-  return sum_TD + norm(c, ops::linear(ops::glu(gate_up_T2F, activation), w.down), w.mlp_out_norm);
+  return sum_TD + norm(c, ops::glu_linear(gate_up_T2F, activation, w.down), w.mlp_out_norm);
 }
 
 at::Tensor Decoder::loaded_block(int64_t layer, const LayerWeights& w, WeightLoader* loader, const at::Tensor& x_TD,

@@ -5,7 +5,9 @@
 #include "composite.h"
 #include "element.h"
 #include "gpu_kernels.h"
+#include "linear_gradients.h"
 #include "thinktune/ops/fused.h"
+#include "thinktune/ops/linear.h"
 
 namespace thinktune::ops {
 namespace {
@@ -41,8 +43,20 @@ at::Tensor backward_cpu(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF
 }
 
 at::Tensor forward_on_device(const at::Tensor& gate_up_T2F, Activation activation) {
-  return gpu::has_kernels(gate_up_T2F) ? gpu::glu_forward(gate_up_T2F, activation)
-                                       : forward_cpu(gate_up_T2F, activation);
+  const auto forward = gpu::has_kernels(gate_up_T2F) ? gpu::glu_forward : forward_cpu;
+  return forward(gate_up_T2F, activation);
+}
+
+at::Tensor backward_on_device(const at::Tensor& gate_up_T2F, const at::Tensor& dout_TF, Activation activation) {
+  const auto backward = gpu::has_kernels(gate_up_T2F) ? gpu::glu_backward : backward_cpu;
+  return backward(gate_up_T2F, dout_TF, activation);
+}
+
+bool is_composite(const at::Tensor& gate_up_T2F) { return !gate_up_T2F.is_cpu() && !gpu::has_kernels(gate_up_T2F); }
+
+void check(const at::Tensor& gate_up_T2F) {
+  TT_CHECK(gate_up_T2F.dim() == 2 && gate_up_T2F.size(1) % 2 == 0, "glu: gate and up must be one [T, 2F], not {}",
+           shape(gate_up_T2F));
 }
 
 struct Glu : torch::autograd::Function<Glu> {
@@ -56,19 +70,46 @@ struct Glu : torch::autograd::Function<Glu> {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     refuse_second_derivative("glu");
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
-    const auto backward = gpu::has_kernels(grads[0]) ? gpu::glu_backward : backward_cpu;
-    return {backward(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
+    return {backward_on_device(ctx->get_saved_variables()[0], grads[0].contiguous(), activation), at::Tensor()};
+  }
+};
+
+// Computes the hidden layer again for the gradients: it is a third of what an MLP would keep.
+struct GluLinear : torch::autograd::Function<GluLinear> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up_T2F, const at::Tensor& weight_DF,
+                            Activation activation) {
+    const at::Tensor gate_up = gate_up_T2F.contiguous();
+    ctx->save_for_backward({gate_up, weight_DF});
+    ctx->saved_data["activation"] = static_cast<int64_t>(activation);
+    return ops::linear(forward_on_device(gate_up, activation), weight_DF);
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    refuse_second_derivative("glu_linear");
+    const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &gate_up = saved[0], &weight = saved[1], dy = grads[0].contiguous();
+    at::Tensor dgate_up, dweight;
+    if (ctx->needs_input_grad(0)) dgate_up = backward_on_device(gate_up, linear_input_gradient(dy, weight), activation);
+    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy, forward_on_device(gate_up, activation));
+    return {dgate_up, dweight, at::Tensor()};
   }
 };
 
 }  // namespace
 
 at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation) {
-  TT_CHECK(gate_up_T2F.dim() == 2 && gate_up_T2F.size(1) % 2 == 0, "glu: gate and up must be one [T, 2F], not {}",
-           shape(gate_up_T2F));
-  if (!gate_up_T2F.is_cpu() && !gpu::has_kernels(gate_up_T2F)) return composite_glu(gate_up_T2F, activation);
+  check(gate_up_T2F);
+  if (is_composite(gate_up_T2F)) return composite_glu(gate_up_T2F, activation);
   return wants_gradient({gate_up_T2F}) ? Glu::apply(gate_up_T2F, activation)
                                        : forward_on_device(gate_up_T2F.contiguous(), activation);
+}
+
+at::Tensor glu_linear(const at::Tensor& gate_up_T2F, Activation activation, const at::Tensor& weight_DF) {
+  check(gate_up_T2F);
+  if (is_composite(gate_up_T2F) || is_packed(weight_DF) || !wants_gradient({gate_up_T2F, weight_DF}))
+    return ops::linear(glu(gate_up_T2F, activation), weight_DF);
+  return GluLinear::apply(gate_up_T2F, weight_DF, activation);
 }
 
 }  // namespace thinktune::ops

@@ -8,6 +8,7 @@
 
 #include "element.h"
 #include "kernels/instruction_set.h"
+#include "linear_gradients.h"
 #include "tile_product.h"
 
 namespace thinktune::ops {
@@ -24,6 +25,13 @@ bool has_packed_products(const at::Tensor& weight) {
   const std::vector<kernels::InstructionSet> sets = kernels::available_instruction_sets();
   const bool avx512 = std::find(sets.begin(), sets.end(), kernels::InstructionSet::Avx512) != sets.end();
   return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && avx512);
+}
+
+at::Tensor product(const at::Tensor& a_MK, const at::Tensor& b_KN) {
+  if (!has_tile_products(a_MK, b_KN)) return a_MK.matmul(b_KN);
+  at::Tensor out_MN = at::empty({a_MK.size(0), b_KN.size(1)}, a_MK.options());
+  tile_matmul(out_MN, a_MK, b_KN, {}, /*adds=*/false);
+  return out_MN;
 }
 
 // Products by matrix tiles, with their gradients.
@@ -46,14 +54,20 @@ struct TileLinear : torch::autograd::Function<TileLinear> {
     const variable_list saved = ctx->get_saved_variables();
     const at::Tensor &x_TD = saved[0], &weight_FD = saved[1], dy_TF = grads[0].contiguous();
     at::Tensor dx, dweight, dbias;
-    if (ctx->needs_input_grad(0)) tile_matmul(dx = at::empty_like(x_TD), dy_TF, weight_FD, {}, /*adds=*/false);
-    if (ctx->needs_input_grad(1)) tile_matmul(dweight = at::empty_like(weight_FD), dy_TF.t(), x_TD, {}, /*adds=*/false);
+    if (ctx->needs_input_grad(0)) dx = linear_input_gradient(dy_TF, weight_FD);
+    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy_TF, x_TD);
     if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) dbias = dy_TF.sum(0);
     return {dx, dweight, dbias};
   }
 };
 
 }  // namespace
+
+at::Tensor linear_input_gradient(const at::Tensor& dy_TF, const at::Tensor& weight_FD) {
+  return product(dy_TF, weight_FD);
+}
+
+at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD) { return product(dy_TF.t(), x_TD); }
 
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
   const TiledWeight* tiles = tiled(weight_FD);
@@ -67,7 +81,11 @@ at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at:
     return TileLinear::compute(x, weight, bias_F);
   }
   TT_CHECK(!wants_gradient({x_TD}), "linear: a packed weight has no gradients");
-  if (tiles != nullptr) return tile_product(x_TD, *tiles, bias_F);
+  if (tiles != nullptr) {
+    at::Tensor y_TF = at::empty({x_TD.size(0), tiles->num_outputs}, x_TD.options());
+    tile_product(y_TF, x_TD, *tiles, bias_F);
+    return y_TF;
+  }
   static const auto product =
       c10::Dispatcher::singleton()
           .findSchemaOrThrow("mkldnn::_linear_pointwise", "")

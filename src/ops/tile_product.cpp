@@ -264,13 +264,15 @@ const TiledWeight* tiled(const at::Tensor& weight) {
   return opaque == nullptr ? nullptr : const_cast<Opaque*>(opaque)->unsafe_opaque_handle().get();
 }
 
-at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const at::Tensor& bias_F) {
+void tile_product(const at::Tensor& out_TF, const at::Tensor& x_TD, const TiledWeight& weight,
+                  const at::Tensor& bias_F) {
   const int64_t T = x_TD.size(0), D = weight.num_inputs, F = weight.num_outputs;
   TT_CHECK(x_TD.dim() == 2 && x_TD.size(1) == D && x_TD.scalar_type() == at::kBFloat16,
            "linear: x {} of type {}, a packed weight [{}, {}] of bf16", shape(x_TD), c10::toString(x_TD.scalar_type()),
            F, D);
-  at::Tensor out_TF = at::empty({T, F}, x_TD.options());
-  if (out_TF.numel() == 0) return out_TF;
+  TT_CHECK(out_TF.sizes() == at::IntArrayRef({T, F}) && out_TF.scalar_type() == at::kBFloat16 && out_TF.is_contiguous(),
+           "linear: {} of type {} for a product [{}, {}]", shape(out_TF), c10::toString(out_TF.scalar_type()), T, F);
+  if (out_TF.numel() == 0) return;
   const at::Tensor x = left_side(x_TD.contiguous()), bias = bias_F.defined() ? bias_F.contiguous() : bias_F;
   const Product product{.M = T,
                         .N = F,
@@ -281,7 +283,6 @@ at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const
                         .rounded = mutable_data<Bf16>(out_TF)};
   const Blocks blocks(T, /*in_tiles=*/false);
   blocks.count <= kFew ? multiply_few(product, blocks) : multiply_many(product, blocks, /*in_tiles=*/false);
-  return out_TF;
 }
 
 bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN) {

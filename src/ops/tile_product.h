@@ -24,8 +24,9 @@ at::Tensor tile_weight(const at::Tensor& weight_FD);
 // What tile_weight made; null for any other tensor.
 const TiledWeight* tiled(const at::Tensor& weight);
 
-// x·Wᵀ + bias, [T, F], summed in f32, rounded once. bias_F may be undefined.
-at::Tensor tile_product(const at::Tensor& x_TD, const TiledWeight& weight, const at::Tensor& bias_F);
+// out = x·Wᵀ + bias, summed in f32, rounded once. out_TF: bf16, contiguous. bias_F may be undefined.
+void tile_product(const at::Tensor& out_TF, const at::Tensor& x_TD, const TiledWeight& weight,
+                  const at::Tensor& bias_F);
 
 // Whether tile_matmul can multiply these: matrices of bf16 on the CPU, each with rows or columns whose elements follow
 // each other, and a processor with tiles.

@@ -68,12 +68,15 @@ int64_t chunk_rows(int64_t vocabulary, const TokenLogprobOptions& options) {
   return std::clamp(kMaxLogits / vocabulary, int64_t{1}, options.chunk_tokens);
 }
 
-// The (capped) logits of a part of the tokens and a part of the vocabulary, into `buffer`.
+// The (capped) logits of a part of the tokens and a part of the vocabulary, into `buffer`. The head may be what
+// tile_weight made of it.
 at::Tensor compute_logits(const at::Tensor& hidden_CD, const at::Tensor& head_BD, double softcap,
                           const at::Tensor& buffer) {
   const int64_t rows = hidden_CD.size(0), entries = head_BD.size(0);
   at::Tensor logits_CB = buffer.narrow(0, 0, rows * entries).view({rows, entries});
-  if (has_tile_products(hidden_CD, head_BD.t()))
+  if (const TiledWeight* tiles = tiled(head_BD))
+    tile_product(logits_CB, hidden_CD, *tiles, {});
+  else if (has_tile_products(hidden_CD, head_BD.t()))
     tile_matmul(logits_CB, hidden_CD, head_BD.t(), {}, /*adds=*/false);
   else
     at::mm_out(logits_CB, hidden_CD, head_BD.t());
@@ -87,9 +90,11 @@ LogitRows compute_forward(const at::Tensor& hidden_TD, const at::Tensor& head_VD
   const int64_t num_tokens = hidden_TD.size(0), vocabulary = head_VD.size(0);
   const int64_t chunk = std::min(num_tokens, chunk_rows(vocabulary, options));
   const at::Tensor buffer = at::empty({chunk * vocabulary}, hidden_TD.options());
+  // Laid out once for all chunks.
+  const at::Tensor head = num_tokens > chunk && has_tile_products(head_VD) ? tile_weight(head_VD) : head_VD;
   for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
     const int64_t count = std::min(chunk, num_tokens - begin);
-    const at::Tensor logits_CV = compute_logits(hidden_TD.narrow(0, begin, count), head_VD, options.softcap, buffer);
+    const at::Tensor logits_CV = compute_logits(hidden_TD.narrow(0, begin, count), head, options.softcap, buffer);
     row_statistics(narrow(all, begin, count, logits_CV), options.transform);
   }
   return all;

@@ -101,6 +101,8 @@ void describe(core::Fields& fields, RewardOptions& options) {
   fields.group("exact_match", options.exact_match, "The final answer's very text");
   fields.group("multiple_choice", options.multiple_choice, "The letter of a multiple choice");
   fields.group("command", options.command, "A program of yours");
+  fields.integer("threads", options.threads, {0, 1024},
+                 "threads that judge responses at the same time, beside the sampler; 0: one for each four processors");
 }
 
 void validate(const RewardOptions& options) {

@@ -1,10 +1,13 @@
 #include "thinktune/reward/reward.h"
 
+#include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "reward/command.h"
 #include "reward/extract.h"
 #include "reward/parts.h"
+#include "thinktune/core/for_each_index.h"
 #include "thinktune/reward/extraction.h"
 
 namespace thinktune::reward {
@@ -31,9 +34,10 @@ class WeightedReward final : public Reward {
   }
 
   std::vector<Judgement> judge(std::span<const Response> responses) override {
-    std::vector<Judgement> judgements;
-    judgements.reserve(responses.size());
-    for (const Response& response : responses) judgements.push_back(judge_text(response));
+    std::vector<Judgement> judgements(responses.size());
+    core::for_each_index(std::ssize(responses), num_threads(), [&](int64_t i) {
+      judgements[static_cast<size_t>(i)] = judge_text(responses[static_cast<size_t>(i)]);
+    });
     if (command_) add_command(responses, judgements);
     const bool only_answer = options_.answer.weight > 0 && !has_other_parts();
     for (Judgement& judgement : judgements) {
@@ -46,6 +50,10 @@ class WeightedReward final : public Reward {
   }
 
  private:
+  int64_t num_threads() const {
+    return options_.threads > 0 ? options_.threads : std::max(1U, std::thread::hardware_concurrency() / 4);
+  }
+
   bool has_other_parts() const {
     return options_.format.weight > 0 || options_.length.weight > 0 || options_.repetition.weight > 0 ||
            options_.exact_match.weight > 0 || options_.multiple_choice.weight > 0 || options_.command.weight > 0;

@@ -21,6 +21,7 @@ constexpr const char* kHarmless[] = {"output",
                                      "report.",
                                      "engine.",
                                      "data.heldout_file",
+                                     "reward.threads",
                                      "comm.timeout_s",
                                      "update.gradient_checkpointing",
                                      "update.mismatch_warning"};

@@ -10,12 +10,12 @@ namespace thinktune::train {
 namespace {
 
 // Kept for backward by the decoder's graph, for one token: of each layer the inputs of norms and products, attention's
-// queries, keys and result, and the MLP's hidden layer.
+// queries, keys and result, and the MLP's gate and up.
 // Checkpointed: of each layer its input, and of one layer all.
 int64_t activation_bytes(const model::ModelConfig& c, int64_t element, bool checkpointed) {
   const int64_t q = c.num_heads * c.head_dim, qkv = q + 2 * c.num_kv_heads * c.head_dim;
   const int64_t norms = c.norm_placement == model::NormPlacement::Both ? 8 : 4;
-  const int64_t layer = element * (norms * c.hidden_size + 2 * qkv + q + 3 * c.intermediate_size) + 4 * c.num_heads;
+  const int64_t layer = element * (norms * c.hidden_size + 2 * qkv + q + 2 * c.intermediate_size) + 4 * c.num_heads;
   return checkpointed ? c.num_layers * element * c.hidden_size + layer : c.num_layers * layer;
 }
 

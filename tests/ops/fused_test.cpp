@@ -5,6 +5,7 @@
 #include "src/ops/composite.h"
 #include "tensor_checks.h"
 #include "thinktune/core/error.h"
+#include "thinktune/ops/linear.h"
 
 namespace thinktune::ops {
 namespace {
@@ -168,6 +169,33 @@ TEST(Glu, Slopes) {
   for (const Activation activation : kActivations) {
     const at::Tensor x = leaf(normals({3, 22}, at::kDouble, 10));
     expect_slopes([&] { return std::vector<at::Tensor>{glu(x, activation)}; }, {x}, 1e-8);
+  }
+}
+
+TEST(GluLinear, TheBitsOfGluAndLinear) {
+  for (const Activation activation : kActivations)
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kDouble})
+      for (const int64_t tokens : {1, 70}) {
+        SCOPED_TRACE(testing::Message() << c10::toString(dtype) << " " << tokens);
+        const at::Tensor gate_up = leaf(normals({tokens, 96}, dtype, 15)), weight = leaf(normals({34, 48}, dtype, 16));
+        const at::Tensor gate_up_2 = leaf(gate_up.detach()), weight_2 = leaf(weight.detach());
+        const at::Tensor y = glu_linear(gate_up, activation, weight),
+                         y_2 = ops::linear(glu(gate_up_2, activation), weight_2);
+        EXPECT_TRUE(at::equal(y, y_2));
+        const at::Tensor dy = normals(y.sizes(), dtype, 17);
+        y.backward(dy);
+        y_2.backward(dy);
+        EXPECT_TRUE(at::equal(gate_up.grad(), gate_up_2.grad()));
+        EXPECT_TRUE(at::equal(weight.grad(), weight_2.grad()));
+      }
+}
+
+TEST(GluLinear, Slopes) {
+  for (const Activation activation : kActivations) {
+    const at::Tensor gate_up = leaf(normals({3, 22}, at::kDouble, 18)),
+                     weight = leaf(normals({5, 11}, at::kDouble, 19));
+    expect_slopes([&] { return std::vector<at::Tensor>{glu_linear(gate_up, activation, weight)}; }, {gate_up, weight},
+                  1e-8);
   }
 }
 

@@ -146,6 +146,25 @@ TEST(Reward, JudgesInTheOrderOfTheResponses) {
   EXPECT_TRUE(make_reward({})->judge({}).empty());
 }
 
+TEST(Reward, IsTheSameOnAnyNumberOfThreads) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 200; ++i) texts.push_back(fmt::format("so \\boxed{{\\frac{{{}}}{{{}}}}}", 3 * i, i % 7));
+  std::vector<Response> responses;
+  for (const std::string& text : texts) responses.push_back({.gold = "\\frac{3}{1}", .text = text});
+  const auto judgements_of = [&](int64_t threads) {
+    RewardOptions options;
+    options.threads = threads;
+    std::string all;
+    for (const Judgement& j : make_reward(options)->judge(responses))
+      all += fmt::format("{} {} {} {}\n", j.extracted, static_cast<int>(j.verdict), j.reward, j.reason);
+    return all;
+  };
+  const std::string alone = judgements_of(1);
+  EXPECT_EQ(judgements_of(4), alone);
+  EXPECT_EQ(judgements_of(0), alone);
+  EXPECT_THAT(alone, HasSubstr(" 1 "));
+}
+
 TEST(RewardOptions, RefusesWhatCannotBeMeant) {
   const auto message = [](const std::function<void(RewardOptions&)>& change) {
     RewardOptions options;

@@ -37,6 +37,10 @@ at::Tensor rope(const at::Tensor& x_TNH, const at::Tensor& cos_TK, const at::Ten
 // Returns [T, F].
 at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation);
 
+// linear(glu(gate_up), weight), [T, D]: the same bits, also of the gradients, for which [T, F] is computed again
+// instead of being kept. weight_DF as linear has it.
+at::Tensor glu_linear(const at::Tensor& gate_up_T2F, Activation activation, const at::Tensor& weight_DF);
+
 // sum += x. sum: f32 (f64 for an x of f64), x of any dtype, the same shape, both contiguous; no gradient.
 void add_to(const at::Tensor& sum, const at::Tensor& x);
 

@@ -120,6 +120,7 @@ struct RewardOptions {
   ExactMatchOptions exact_match;
   MultipleChoiceOptions multiple_choice;
   CommandOptions command;
+  int64_t threads = 0;  // that judge at the same time, beside the sampler's; 0: one for each four processors
 };
 void describe(core::Fields& fields, AnswerOptions& options);
 void describe(core::Fields& fields, FormatOptions& options);
