@@ -86,15 +86,20 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   EXPECT_EQ(bytes_of(parts, "the sampler's copies laid out for products"), 0);
   EXPECT_EQ(bytes_of(parts, "the teacher's copies laid out for products"), 0);
   EXPECT_EQ(bytes_of(parts, "keys and values of the sampler"), 1 << 20);
-  EXPECT_EQ(bytes_of(parts, "keys and values of the teacher"), 1 << 20);
   // What the engines take at once is what is said here.
   options.engine = {.max_sequences = 3, .kv_cache_mib = 4096};
   const auto more = memory_of_training(config, options, 1, Processor::Gpu);
   EXPECT_EQ(bytes_of(more, "keys and values of the sampler"),
-            infer::kv_bytes(config, at::kBFloat16, student_kv_tokens(options)));
-  EXPECT_GE(student_kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
-  EXPECT_EQ(bytes_of(more, "keys and values of the teacher"),
-            infer::kv_bytes(config, at::kBFloat16, teacher_kv_tokens(options)));
+            infer::kv_bytes(config, at::kBFloat16, kv_tokens(options)));
+  // Student and teacher take turns in one memory, in which the beginning of the teacher's prompts stays.
+  const int64_t teacher_prompt = options.guidance.max_teacher_prompt_tokens;
+  EXPECT_GE(kv_tokens(options), 3 * (teacher_prompt + options.guidance.max_reply_tokens));
+  EXPECT_LT(kv_tokens(options), 6 * (teacher_prompt + options.guidance.max_reply_tokens));
+  options.rollout.max_new_tokens = 100'000;
+  const int64_t long_answers = kv_tokens(options);
+  options.guidance.enabled = false;
+  EXPECT_GE(kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
+  EXPECT_EQ(long_answers, kv_tokens(options) + teacher_prompt);
   EXPECT_GT(bytes_of(parts, "CUDA's own, about"), 0);
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
