@@ -114,7 +114,7 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
       {"activations of a micro-batch, about",
        options.update.micro_batch_tokens * activation_bytes(config, element, options.update.gradient_checkpointing),
        MemoryPhase::Update});
-  if (options.checkpoint.background && options.checkpoint.every > 0)
+  if (!on_gpu && options.checkpoint.background && options.checkpoint.every > 0)  // a GPU's is copied to the host
     parts.push_back({"a copy that is being saved, on rank 0", (bf16 ? 14 : 12) * size.all});
   return parts;
 }

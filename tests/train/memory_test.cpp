@@ -116,6 +116,11 @@ TEST(Memory, SettingsThatTakeMore) {
   const model::ModelConfig config = test::tiny_config();
   TrainOptions options;
   const auto total = [&] {
+  ASSERT_TRUE(options.checkpoint.background);
+  options.checkpoint.every = 1;
+  const char* copy = "a copy that is being saved, on rank 0";
+  EXPECT_GT(bytes_of(memory_of_training(config, options), copy), 0);
+  EXPECT_EQ(bytes_of(memory_of_training(config, options, 1, Processor::Gpu), copy), 0) << "it is the host's";
     int64_t bytes = 0;
     for (const MemoryPart& part : memory_of_training(config, options)) bytes += part.bytes;
     return bytes;
