@@ -52,9 +52,13 @@ void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOpt
     parts.push_back({"a bucket of gradients on its way, at least", o.comm.bucket_mib << 20, MemoryPhase::Update});
   if (divided) {
     const int64_t by_layer = element * (2 * size.layer + size.outside);
-    parts.push_back({"weights of two layers, embedding and head", by_layer, MemoryPhase::Update});
-    parts.push_back({"weights that came together for sampling",
-                     o.comm.gather == comm::Gather::Layer ? by_layer : element * size.all, MemoryPhase::Sampling});
+    if (o.comm.gather == comm::Gather::Keep) {
+      parts.push_back({"weights that came together", element * size.all});
+    } else {
+      parts.push_back({"weights of two layers, embedding and head", by_layer, MemoryPhase::Update});
+      parts.push_back({"weights that came together for sampling",
+                       o.comm.gather == comm::Gather::Layer ? by_layer : element * size.all, MemoryPhase::Sampling});
+    }
   }
   if (o.guidance.enabled || o.loss.kl_coefficient != 0)
     parts.push_back({"frozen first weights (teacher, KL)", element * (divided ? share : size.all)});
@@ -128,10 +132,16 @@ int64_t peak_bytes(const std::vector<MemoryPart>& parts) {
   return during(MemoryPhase::Always) + std::max(during(MemoryPhase::Sampling), during(MemoryPhase::Update));
 }
 
-bool gathers_all_weights(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
-                         int64_t device_bytes, Processor processor) {
-  if (options.comm.gather != comm::Gather::Auto) return options.comm.gather == comm::Gather::Whole;
-  return peak_bytes(memory_of_training(config, options, num_ranks, processor)) <= device_bytes / 10 * 9;
+comm::Gather gather_that_fits(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
+                              int64_t device_bytes, Processor processor) {
+  using comm::Gather;
+  if (options.comm.gather != Gather::Auto) return options.comm.gather;
+  TrainOptions o = options;
+  for (const Gather gather : {Gather::Keep, Gather::Whole}) {
+    o.comm.gather = gather;
+    if (peak_bytes(memory_of_training(config, o, num_ranks, processor)) <= device_bytes / 10 * 9) return gather;
+  }
+  return Gather::Layer;
 }
 
 std::string gpus_that_hold(int64_t bytes) {

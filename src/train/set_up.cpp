@@ -147,23 +147,29 @@ void set_up_policy(Run& run, const model::Pretrained& pretrained, bool needs_ini
   run.parallel = std::make_unique<DataParallel>(*run.policy, *run.comm, run.options.comm);
 }
 
+// Ranks with different memory must go the same way.
+comm::Gather decision_of_first(const Run& run, comm::Gather own) {
+  const std::string first =
+      run.comm->all_gather_bytes(std::string(core::name_of(comm::kGatherNames, own)), "a decision of rank 0")[0];
+  for (const auto& [name, gather] : comm::kGatherNames)
+    if (name == first) return gather;
+  throw core::internal_error(fmt::format("rank 0 has decided for '{}'", first));
+}
+
 // The host holds all weights for a moment, the device never.
 void set_up_sharded_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
   const TrainOptions& o = run.options;
-  const std::string all =
-      run.comm->all_gather_bytes(gathers_all_weights(run.config, o, run.comm->size(), device_bytes(run),
-                                                     run.device.is_cuda() ? Processor::Gpu : Processor::Cpu)
-                                     ? "whole"
-                                     : "layer",
-                                 "a decision of rank 0")[0];
-  spdlog::info("weights come together {} for sampling", all == "whole" ? "as a whole" : "layer by layer");
+  const comm::Gather gather =
+      decision_of_first(run, gather_that_fits(run.config, o, run.comm->size(), device_bytes(run),
+                                              run.device.is_cuda() ? Processor::Gpu : Processor::Cpu));
+  spdlog::info("weights come together as with comm.gather = {}", core::name_of(comm::kGatherNames, gather));
   const model::Weights master = pretrained.load_weights(at::kFloat);
-  const auto divide = [&] {
-    return std::make_unique<ShardedWeights>(master, compute_dtype(o), run.device, *run.comm, all == "whole");
+  const auto divide = [&](const ShardedWeights* beside) {
+    return std::make_unique<ShardedWeights>(master, compute_dtype(o), run.device, *run.comm, gather, beside);
   };
-  run.sharded = divide();
+  run.sharded = divide(nullptr);
   if (needs_initial) {
-    run.initial_sharded = divide();
+    run.initial_sharded = divide(run.sharded.get());
     run.initial_weights = std::make_unique<model::Weights>(run.initial_sharded->weights());
   }
   run.policy = std::make_unique<Policy>(*run.decoder, run.sharded->weights());

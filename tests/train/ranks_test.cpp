@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <fstream>
+#include <set>
 
 #include "thinktune/weights/convert.h"
 #include "thinktune/weights/safetensors.h"
@@ -114,7 +115,7 @@ class RanksTest : public testing::Test {
 };
 
 // Passes everything on.
-class Lent final : public comm::Communicator {
+class Lent : public comm::Communicator {
  public:
   explicit Lent(comm::Communicator& comm) : comm_(comm) {}
   int64_t rank() const override { return comm_.rank(); }
@@ -138,6 +139,16 @@ class Lent final : public comm::Communicator {
 
  private:
   comm::Communicator& comm_;
+};
+
+class CountingGathers final : public Lent {
+ public:
+  using Lent::Lent;
+  comm::PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) override {
+    ++count;
+    return Lent::start_all_gather(output_RC, input_C, what);
+  }
+  int64_t count = 0;
 };
 
 std::unique_ptr<comm::Communicator> RanksTest::lend(comm::Communicator& comm) { return std::make_unique<Lent>(comm); }
@@ -236,7 +247,7 @@ TEST_F(RanksTest, ShardedParametersGiveTheWeightsOfShardedGradients) {
     gradients.comm.fixed_order = true;
     gradients.comm.shard = Shard::Gradients;
     expect_all_well(train(c.ranks, gradients));
-    for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+    for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
       TrainOptions o = gradients;
       o.comm.shard = Shard::Parameters;
       o.comm.gather = gather;
@@ -265,7 +276,7 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
     return run_ranks(num_ranks, [&](comm::Communicator& comm) { Trainer(o, "{}\n", nullptr, lend(comm)).run({}); });
   };
   expect_all_well(train_with_model(2, alone));
-  for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
     TrainOptions o = alone;
     o.comm.shard = Shard::Parameters;
     o.comm.gather = gather;
@@ -275,6 +286,55 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
     EXPECT_LT(distance(alone, o, 2), 1e-6);
     EXPECT_TRUE(words(alone, 2) == words(o, 2));
   }
+}
+
+// Both are used in turns, as student and teacher are; what is kept lies where it lay, and is not asked for twice.
+TEST_F(RanksTest, WeightsThatComeTogetherSideBySideAreTheirOwn) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer})
+    expect_all_well(run_ranks(2, [&](comm::Communicator& ranks) {
+      SCOPED_TRACE(core::name_of(comm::kGatherNames, gather));
+      CountingGathers comm(ranks);
+      const model::ModelConfig config = thinktune::test::tiny_config();
+      const model::Weights first = thinktune::test::random_weights(config, 3, at::kFloat),
+                           second = thinktune::test::random_weights(config, 4, at::kFloat);
+      ShardedWeights student(first, at::kFloat, at::kCPU, comm, gather);
+      ShardedWeights teacher(second, at::kFloat, at::kCPU, comm, gather, &student);
+      const auto expect_equal = [&](ShardedWeights& sharded, const model::Weights& expected) {
+        sharded.begin_pass();
+        EXPECT_TRUE(at::equal(sharded.weights().embedding, expected.embedding));
+        for (size_t layer = 0; layer < expected.layers.size(); ++layer) {
+          sharded.load(static_cast<int64_t>(layer));
+          EXPECT_TRUE(at::equal(sharded.weights().layers[layer].qkv, expected.layers[layer].qkv)) << layer;
+          EXPECT_TRUE(at::equal(sharded.weights().layers[layer].down, expected.layers[layer].down)) << layer;
+        }
+      };
+      std::set<const void*> addresses;
+      std::set<int64_t> generations;
+      const auto passes = [&](ShardedWeights& sharded, const model::Weights& expected) {
+        sharded.passes([&] {
+          expect_equal(sharded, expected);
+          addresses.insert(sharded.weights().layers[1].qkv.const_data_ptr());
+          generations.insert(sharded.generation());
+          EXPECT_EQ(sharded.holds_all(), gather != comm::Gather::Layer);
+        });
+      };
+      for (int turn = 0; turn < 3; ++turn) {
+        passes(student, first);
+        passes(teacher, second);
+        passes(student, first);
+        student.begin_update();
+        expect_equal(student, first);
+        student.end_update();
+        for (const at::Tensor& tensor : model::tensor_list(first)) tensor.add_(1);
+        student.set_parts(student.f32_parts(first));
+      }
+      if (gather == comm::Gather::Keep) {
+        EXPECT_EQ(addresses.size(), 1U);
+        EXPECT_EQ(comm.count, 3 * 3 * student.num_blocks()) << "the update has what the passes before it had";
+      }
+      // A GPU's recorded steps go by it: they are of no use where the weights may lie elsewhere.
+      EXPECT_EQ(generations.size() == 1, gather == comm::Gather::Keep);
+    }));
 }
 
 TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {

@@ -35,10 +35,10 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
 // What is always there, and the larger of sampling and update.
 int64_t peak_bytes(const std::vector<MemoryPart>& parts);
 
-// comm.gather, with comm.shard = parameters, on a rank that may fill so many bytes: whether all weights come together
-// for sampling. auto: if the step's peak is then within nine tenths of them.
-bool gathers_all_weights(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
-                         int64_t device_bytes, Processor processor);
+// comm.gather, with comm.shard = parameters, on a rank that may fill so many bytes; never Auto, which is the first of
+// the others with which the step's peak is within nine tenths of them.
+comm::Gather gather_that_fits(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
+                              int64_t device_bytes, Processor processor);
 
 // "fits 48 and 80 GB, not 24 GB": of the usual sizes of a GPU, taken as thousand millions of bytes, which leaves a card
 // of that name 7 % for what is not counted.
