@@ -190,8 +190,19 @@ void ShardedWeights::go_through_layers() {
 
 void ShardedWeights::begin_pass() {
   TT_CHECK(mode_ != Mode::None, "sharded weights are used outside of passes() and of an update");
-  if (mode_ == Mode::OneByOne) agree_on_a_pass(true);
+  if (mode_ == Mode::OneByOne) {
+    agree_on_a_pass(true);
+    in_pass_ = true;
+    current_ = 0;
+  }
   finish(blocks_.back());
+}
+
+// What was there, or on its way, is not asked for again.
+void ShardedWeights::finish_pass() {
+  if (!in_pass_) return;
+  finish(blocks_.back());
+  for (int64_t layer = current_; layer < num_layers(); ++layer) load(layer);
 }
 
 void ShardedWeights::load(int64_t layer) {
@@ -209,6 +220,7 @@ void ShardedWeights::load(int64_t layer) {
     if (other != layer && other != next) give_up(blocks_[static_cast<size_t>(other)]);
   finish(blocks_[static_cast<size_t>(layer)]);
   if (has_next) start(blocks_[static_cast<size_t>(next)]);
+  if (layer == num_layers() - 1) in_pass_ = false;
 }
 
 }  // namespace thinktune::train

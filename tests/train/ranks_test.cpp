@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <torch/csrc/autograd/graph_task.h>
 
 #include <fstream>
+#include <new>
 #include <set>
 
 #include "thinktune/weights/convert.h"
@@ -149,6 +151,26 @@ class CountingGathers final : public Lent {
     return Lent::start_all_gather(output_RC, input_C, what);
   }
   int64_t count = 0;
+};
+
+// Which exchanges of gradients begin while a backward pass is at work.
+class WatchesGradients final : public Lent {
+ public:
+  using Lent::Lent;
+  comm::PendingPtr start_all_reduce(at::Tensor sum, const char* what) override {
+    note(what);
+    return Lent::start_all_reduce(sum, what);
+  }
+  comm::PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) override {
+    note(what);
+    return Lent::start_reduce_scatter(sum_C, input_RC, what);
+  }
+  int64_t during = 0, after = 0;
+
+ private:
+  void note(const std::string& what) {
+    if (what == "the gradients") ++(torch::autograd::get_current_graph_task_id() >= 0 ? during : after);
+  }
 };
 
 std::unique_ptr<comm::Communicator> RanksTest::lend(comm::Communicator& comm) { return std::make_unique<Lent>(comm); }
@@ -337,6 +359,57 @@ TEST_F(RanksTest, WeightsThatComeTogetherSideBySideAreTheirOwn) {
     }));
 }
 
+// A rank that runs out of memory inside of a pass begins it anew; the others, of which each goes through as many passes
+// as any, notice nothing.
+TEST_F(RanksTest, APassThatEndsEarlyIsFinishedAsTheOthersGoThroughIt) {
+  constexpr int64_t kLayers = 5;
+  expect_all_well(run_ranks(2, [](comm::Communicator& comm) {
+    model::ModelConfig config = thinktune::test::tiny_config();
+    config.num_layers = kLayers;
+    const model::Weights whole = thinktune::test::random_weights(config, 3, at::kFloat);
+    ShardedWeights sharded(whole, at::kFloat, at::kCPU, comm, comm::Gather::Layer);
+    for (int64_t loaded = 0; loaded <= kLayers; ++loaded)
+      sharded.passes([&] {
+        SCOPED_TRACE(loaded);
+        if (comm.rank() == 1) {
+          sharded.begin_pass();
+          for (int64_t layer = 0; layer < loaded; ++layer) sharded.load(layer);
+          sharded.finish_pass();
+        }
+        sharded.begin_pass();
+        for (int64_t layer = 0; layer < kLayers; ++layer) {
+          sharded.load(layer);
+          const auto l = static_cast<size_t>(layer);
+          EXPECT_TRUE(at::equal(sharded.weights().layers[l].qkv, whole.layers[l].qkv)) << layer;
+        }
+        EXPECT_TRUE(at::equal(sharded.weights().embedding, whole.embedding));
+      });
+  }));
+}
+
+TEST_F(RanksTest, ARankThatRunsOutOfMemoryGoesOnAmongTheOthers) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
+    TrainOptions whole = options(std::string(core::name_of(comm::kGatherNames, gather)));
+    whole.comm.shard = Shard::Parameters;
+    whole.comm.gather = gather;
+    whole.steps = 2;
+    SCOPED_TRACE(whole.output);
+    expect_all_well(train(2, whole));
+    TrainOptions o = whole;
+    o.output += "-failed";
+    expect_all_well(run_ranks(2, [&](comm::Communicator& comm) {
+      Trainer trainer(o, "{}\n", answering_teacher(o), lend(comm));
+      int looks = 0;  // the first is the phase's beginning, the others rounds of sampling
+      trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+        if (comm.rank() == 1 && step == 1 && phase == "sampling" && ++looks == 4) throw std::bad_alloc();
+      };
+      trainer.run();
+      EXPECT_EQ(trainer.parts().engine->max_sequences(), o.engine.max_sequences / (comm.rank() == 1 ? 2 : 1));
+    }));
+    expect_same_results(whole, o);
+  }
+}
+
 TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {
   TrainOptions whole = options("whole");
   whole.comm.fixed_order = true;
@@ -358,6 +431,30 @@ TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {
   o.comm.shard = Shard::None;
   expect_all_well(train(1, o, true));
   EXPECT_LT(distance(whole, o, 3), 1e-6);
+}
+
+TEST_F(RanksTest, GradientsTravelWhileTheBackwardPassGoesOn) {
+  model::ModelConfig config = thinktune::test::tiny_config();
+  config.hidden_size = 256;
+  config.intermediate_size = 1024;  // two matrices of a layer are larger than a bucket
+  const model::Weights weights = thinktune::test::random_weights(config, 1, at::kFloat);
+  thinktune::test::bias_end_of_turn(weights, test::kSometimesEnds);
+  fs::create_directories(folder_.path() / "wide");
+  model::save_pretrained(folder_.path() / "wide", config, weights, thinktune::test::byte_vocabulary(config));
+  for (const Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients, Shard::Parameters}) {
+    TrainOptions o = options(std::string(core::name_of(comm::kShardNames, shard)));
+    o.model = (folder_.path() / "wide").string();
+    o.comm.shard = shard;
+    o.steps = 1;
+    SCOPED_TRACE(o.output);
+    expect_all_well(run_ranks(2, [&](comm::Communicator& ranks) {
+      auto comm = std::make_unique<WatchesGradients>(ranks);
+      const WatchesGradients& seen = *comm;
+      Trainer trainer(o, "{}\n", answering_teacher(o), std::move(comm));
+      trainer.run();
+      EXPECT_GE(seen.during, 3) << "and " << seen.after << " after it";
+    }));
+  }
 }
 
 TEST_F(RanksTest, MoreRanksThanPrompts) {

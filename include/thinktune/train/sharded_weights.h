@@ -68,6 +68,9 @@ class ShardedWeights final : public model::WeightLoader {
     }
   }
 
+  // Inside of passes(), after a pass that has ended early: the rest of it, as the other ranks go through it.
+  void finish_pass();
+
   void begin_update();
   void end_update();
 
@@ -106,6 +109,7 @@ class ShardedWeights final : public model::WeightLoader {
   std::vector<Block> blocks_;
   Mode mode_ = Mode::None;
   int64_t current_ = 0, direction_ = 1, generation_ = 0;
+  bool in_pass_ = false;  // of passes(), layer by layer: the last layer has not been reached
 };
 
 // passes() of weights that may not be sharded (null).
