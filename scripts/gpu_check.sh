@@ -126,14 +126,14 @@ if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
   section test resume "the run goes on from its checkpoint" bash -c 'train run --resume' || true
   section test no_graphs "the same step without CUDA graphs, to the bit" bash -c '
     train no_graphs --set engine.cuda_graphs=false --stop-after 1 && python3 scripts/gpu_report.py --same-step "$logs/run" "$logs/no_graphs"' || true
-  # The same on two GPUs, with everything on each rank and with everything divided, gathered in both ways. With one GPU NCCL has been
+  # The same on two GPUs, with everything on each rank and with everything divided, gathered in each way. With one GPU NCCL has been
   # run by a group of one rank (NcclCuda, above).
   if ((gpus >= 2)); then
-    for ranks in none gradients parameters parameters-by-layer; do
+    for ranks in none gradients parameters-keep parameters-whole parameters-layer; do
       export shard="--set comm.shard=${ranks%%-*} --set comm.timeout_s=300"
-      [ "$ranks" = parameters-by-layer ] && shard+=" --set comm.gather=layer"
+      [[ $ranks == *-* ]] && shard+=" --set comm.gather=${ranks#*-}"
       export ranks
-      section run "ranks_$ranks" "two ranks over NCCL, comm.shard=${ranks%%-*}" bash -c 'train "ranks_$ranks" --nproc 2 $shard --stop-after 2' || true
+      section run "ranks_$ranks" "two ranks over NCCL, comm.shard=${ranks/-/, comm.gather=}" bash -c 'train "ranks_$ranks" --nproc 2 $shard --stop-after 2' || true
       ((quick)) || section test "ranks_${ranks}_resumed" "and resumed" bash -c 'train "ranks_$ranks" --nproc 2 $shard --resume' || true
     done
   else

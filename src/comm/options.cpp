@@ -14,9 +14,10 @@ void describe(core::Fields& f, CommOptions& o) {
       "that compute, and the teacher's: a model larger than one rank's memory trains; ZeRO-3)");
   f.choice(
       "gather", o.gather, kGatherNames,
-      "with shard = parameters, how the weights come together for sampling and other passes without gradient: whole "
-      "(all of them, once for each phase of a step), layer (layer by layer in every pass: little memory, and all "
-      "weights travel for every token) or auto (whole where it fits the device's memory)");
+      "with shard = parameters, how the weights come together: keep (all of them, when they have changed, in memory "
+      "kept for them), whole (all of them, once for sampling and each other phase without gradient, and layer by layer "
+      "in the update, which has the memory to itself), layer (layer by layer in every pass: little memory, and all "
+      "weights travel for every token) or auto (the first of these that fits the device's memory)");
   f.boolean("fixed_order", o.fixed_order,
             "sum gradients in an order that does not depend on the number of ranks: weights and losses are then the "
             "same, bit for bit, for any number of ranks with the same number of threads. Costs one exchange of the "

@@ -26,7 +26,8 @@ struct ComputedStep final : StartedStep {
 
 class CpuRunner final : public ModelRunner {
  public:
-  CpuRunner(const model::Decoder& decoder, const model::Weights& weights) : decoder_(decoder), weights_(weights) {}
+  CpuRunner(const model::Decoder& decoder, const model::Weights& weights, std::shared_ptr<KvMemory> memory)
+      : decoder_(decoder), weights_(weights), memory_(std::move(memory)) {}
 
   void prepare() override {
     if (!packed_.layers.empty()) return;
@@ -36,7 +37,7 @@ class CpuRunner final : public ModelRunner {
   void release() override { packed_ = {}; }
 
   int64_t bytes_of(int64_t tokens) const override { return kv_bytes(decoder_.config(), dtype(), tokens); }
-  int64_t used_bytes() const override { return memory_.used_bytes; }
+  int64_t used_bytes() const override { return memory_->used_bytes; }
 
   std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) override {
     auto sequence = std::make_shared<CpuSequence>();
@@ -45,7 +46,7 @@ class CpuRunner final : public ModelRunner {
       sequence->context.before = context.before;
       sequence->context.before.push_back(context.own);
     }
-    sequence->context.own = std::make_shared<KvBlock>(decoder_.config(), dtype(), capacity, memory_);
+    sequence->context.own = std::make_shared<KvBlock>(decoder_.config(), dtype(), capacity, *memory_);
     return sequence;
   }
 
@@ -104,6 +105,10 @@ class CpuRunner final : public ModelRunner {
     return std::make_unique<ComputedStep>(sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, keys, draws));
   }
 
+  std::unique_ptr<ModelRunner> beside(const model::Weights& weights) const override {
+    return std::make_unique<CpuRunner>(decoder_, weights, memory_);
+  }
+
   int64_t steps_ahead() const override { return 0; }
 
  private:
@@ -112,13 +117,13 @@ class CpuRunner final : public ModelRunner {
   const model::Decoder& decoder_;
   const model::Weights& weights_;
   model::Weights packed_;  // copies of `weights_` for products; empty: to be made
-  KvMemory memory_;
+  std::shared_ptr<KvMemory> memory_;
 };
 
 }  // namespace
 
 std::unique_ptr<ModelRunner> make_cpu_runner(const model::Decoder& decoder, const model::Weights& weights) {
-  return std::make_unique<CpuRunner>(decoder, weights);
+  return std::make_unique<CpuRunner>(decoder, weights, std::make_shared<KvMemory>());
 }
 
 }  // namespace thinktune::infer

@@ -19,6 +19,8 @@ bool starts_with(const std::vector<TokenId>& ids, const std::vector<TokenId>& pr
   return ids.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin());
 }
 
+int64_t mib(int64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
+
 // Tokens that a prompt of the call is behind: computed once, before the prompts themselves.
 struct Prefix {
   std::vector<TokenId> ids;
@@ -207,12 +209,14 @@ struct Engine::State {
 
   void check_memory(const Request& request, const Prefix& common) const {
     const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-    const int64_t bytes = bytes_of({std::ssize(held.ids), std::ssize(common.ids), own, request.max_new_tokens}) +
+    const int64_t kept_bytes = runner->used_bytes();
+    const int64_t bytes = kept_bytes + bytes_of({std::ssize(common.ids), own, request.max_new_tokens}) +
                           runner->complete_bytes(std::ssize(request.prompt_ids));
     if (bytes > limit_bytes())
       throw core::user_error(
-          fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB, the limit is {} MiB",
-                      request.prompt_ids.size(), request.max_new_tokens, (bytes + (1 << 20) - 1) >> 20,
+          fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB ({} of them kept for "
+                      "prompts that begin alike), the limit is {} MiB",
+                      request.prompt_ids.size(), request.max_new_tokens, mib(bytes), mib(kept_bytes),
                       options.kv_cache_mib),
           "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
   }
@@ -361,6 +365,10 @@ Engine::Engine(const model::Decoder& decoder, const model::Weights& weights, con
   validate(options);
 }
 
+Engine::Engine(const Engine& other, const model::Weights& weights)
+    : Engine(other.state_->decoder, weights, other.state_->tokenizer, other.state_->options,
+             other.state_->runner->beside(weights)) {}
+
 Engine::~Engine() = default;
 
 void Engine::before_each_round(std::function<void()> callback) { state_->before_each_round = std::move(callback); }
@@ -370,6 +378,7 @@ void Engine::set_max_sequences(int64_t count) {
   state_->options.max_sequences = count;
 }
 
+int64_t Engine::kept_bytes() const { return state_->runner->used_bytes(); }
 const EngineStats& Engine::stats() const { return state_->stats; }
 void Engine::reset_stats() { state_->stats = {}; }
 

@@ -18,8 +18,8 @@ void describe(core::Fields& f, EngineOptions& o) {
   f.integer("prefill_tokens", o.prefill_tokens, {1, 1 << 24}, "prompt tokens computed at a time");
   f.integer(
       "kv_cache_mib", o.kv_cache_mib, {1, 1 << 24},
-      "MiB for keys and values; a sequence waits until its prompt and all tokens that it may get fit in. Does not "
-      "change what is sampled");
+      "MiB for keys and values, the student's and its teacher's together; a sequence waits until its prompt and all "
+      "tokens that it may get fit in. Does not change what is sampled");
   f.boolean("cuda_graphs", o.cuda_graphs,
             "on a GPU, decode steps are recorded once as CUDA graphs and replayed; without, each is launched kernel by "
             "kernel: slower, and for finding faults. Does not change what is sampled");

@@ -81,7 +81,14 @@ using StepKind = std::tuple<int64_t, int64_t, double, int64_t, double>;
 
 struct Step {
   DecodeInputs inputs;
+  std::shared_ptr<const RecordingPool> recording_pool;
   std::unique_ptr<Recording> recording;  // null: none, or none yet
+};
+
+// What runners have in common that compute one after the other, each with its own weights.
+struct PagedMemory {
+  PagePool pages;
+  std::weak_ptr<const RecordingPool> recordings;  // of all steps: with its last recording a pool is gone for good
 };
 
 // Few sizes, so that few graphs serve all.
@@ -120,13 +127,14 @@ class CopiedStep final : public StartedStep {
 
 class PagedRunner final : public ModelRunner {
  public:
-  PagedRunner(const model::Decoder& decoder, const model::Weights& weights, const EngineOptions& options)
+  PagedRunner(const model::Decoder& decoder, const model::Weights& weights, bool cuda_graphs,
+              std::shared_ptr<PagedMemory> memory)
       : decoder_(decoder),
         weights_(weights),
         device_(weights.embedding.device()),
-        records_(device_.is_cuda() && options.cuda_graphs),
-        pool_(decoder.config(), weights.embedding.scalar_type(), device_, options.kv_cache_mib << 20,
-              options.reserved_tokens),
+        records_(device_.is_cuda() && cuda_graphs),
+        memory_(std::move(memory)),
+        pool_(memory_->pages),
         copies_(make_copies(device_)) {
     const auto on_device = at::TensorOptions().dtype(at::kLong).device(device_);
     for (int64_t t = 0; t < 2; ++t) turns_[static_cast<size_t>(t)] = at::full({1}, t, on_device);
@@ -186,6 +194,13 @@ class PagedRunner final : public ModelRunner {
     return tokens_of(at::stack({drawn.ids_B, drawn.logprob_B.view(at::kInt)}).cpu(), keys);
   }
 
+  std::unique_ptr<ModelRunner> beside(const model::Weights& weights) const override {
+    TT_CHECK(
+        weights.embedding.device() == device_ && weights.embedding.scalar_type() == weights_.embedding.scalar_type(),
+        "weights beside others, of another dtype or on another device");
+    return std::make_unique<PagedRunner>(decoder_, weights, records_, memory_);
+  }
+
   int64_t steps_ahead() const override { return 1; }
 
   std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
@@ -200,7 +215,7 @@ class PagedRunner final : public ModelRunner {
     turn_1_.copy_(turns_[turn_]);
     const bool there = weights_.loader == nullptr || weights_.loader->holds_all();
     if (records_ && there) {
-      if (step.recording == nullptr) step.recording = recorded(step.inputs, sampling);
+      if (step.recording == nullptr) make_recording(step, sampling);
       step.recording->replay();
     } else {
       if (records_)
@@ -235,13 +250,7 @@ class PagedRunner final : public ModelRunner {
     drawn_ = larger;
     for (at::Tensor& on_host : drawn_on_host_) on_host = host_tensor({2, batch}, at::kInt, device_);
     copies_->follow();
-    forget_steps();
-  }
-
-  void forget_steps() {
     steps_.clear();
-    // With its last recording a pool is gone for good.
-    if (device_.is_cuda()) recording_pool_ = new_recording_pool();
   }
 
   void say_once(const char* text) {
@@ -249,9 +258,12 @@ class PagedRunner final : public ModelRunner {
     said_ = true;
   }
 
-  std::unique_ptr<Recording> recorded(const DecodeInputs& inputs, const SamplingOptions& sampling) {
+  void make_recording(Step& step, const SamplingOptions& sampling) {
+    step.recording_pool = memory_->recordings.lock();
+    if (step.recording_pool == nullptr)
+      memory_->recordings = step.recording_pool = std::make_shared<const RecordingPool>(new_recording_pool());
     try {
-      return record(device_, recording_pool_, [&] { compute(inputs, sampling); });
+      step.recording = record(device_, *step.recording_pool, [&] { compute(step.inputs, sampling); });
     } catch (const c10::Error& error) {
       if (ops::is_out_of_memory(error)) throw;
       throw core::device_error(
@@ -263,13 +275,13 @@ class PagedRunner final : public ModelRunner {
   Step& step_for(int64_t batch, int64_t width, const SamplingOptions& sampling) {
     const int64_t weights_generation = weights_.loader != nullptr ? weights_.loader->generation() : 0;
     if (pool_generation_ != pool_.generation() || weights_generation_ != weights_generation)
-      forget_steps();  // what the recordings read lies elsewhere now
+      steps_.clear();  // what the recordings read lies elsewhere now
     pool_generation_ = pool_.generation();
     weights_generation_ = weights_generation;
     const StepKind kind = {batch, width, sampling.temperature, sampling.top_k, sampling.top_p};
     const auto found = steps_.find(kind);
     if (found != steps_.end()) return found->second;
-    Step& step = steps_.emplace(kind, Step{DecodeInputs(batch, width, device_), nullptr}).first->second;
+    Step& step = steps_.emplace(kind, Step{DecodeInputs(batch, width, device_), nullptr, nullptr}).first->second;
     copies_->follow();
     return step;
   }
@@ -307,10 +319,10 @@ class PagedRunner final : public ModelRunner {
   const model::Weights& weights_;
   at::Device device_;
   bool records_, said_ = false;
-  PagePool pool_;
+  std::shared_ptr<PagedMemory> memory_;
+  PagePool& pool_;
   std::unique_ptr<Copies> copies_;
   int64_t pool_generation_ = -1, weights_generation_ = -1;
-  RecordingPool recording_pool_;  // of the recordings in steps_
   std::map<StepKind, Step> steps_;
   // Steps alternate between two places of what they read and draw.
   size_t turn_ = 0;
@@ -324,7 +336,11 @@ class PagedRunner final : public ModelRunner {
 
 std::unique_ptr<ModelRunner> make_paged_runner(const model::Decoder& decoder, const model::Weights& weights,
                                                const EngineOptions& options) {
-  return std::make_unique<PagedRunner>(decoder, weights, options);
+  auto memory = std::make_shared<PagedMemory>(
+      PagedMemory{.pages = {decoder.config(), weights.embedding.scalar_type(), weights.embedding.device(),
+                            options.kv_cache_mib << 20, options.reserved_tokens},
+                  .recordings = {}});
+  return std::make_unique<PagedRunner>(decoder, weights, options.cuda_graphs, std::move(memory));
 }
 
 }  // namespace thinktune::infer

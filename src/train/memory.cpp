@@ -29,6 +29,9 @@ struct Sizes {
         layer((all - outside) / c.num_layers) {}
 };
 
+// What all of the teacher's prompts begin with, at most.
+int64_t kept_kv_tokens(const TrainOptions& o) { return o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens : 0; }
+
 // Weights, gradients and optimiser.
 void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOptions& o, int64_t num_ranks) {
   using comm::Shard;
@@ -49,16 +52,20 @@ void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOpt
     parts.push_back({"a bucket of gradients on its way, at least", o.comm.bucket_mib << 20, MemoryPhase::Update});
   if (divided) {
     const int64_t by_layer = element * (2 * size.layer + size.outside);
-    parts.push_back({"weights of two layers, embedding and head", by_layer, MemoryPhase::Update});
-    parts.push_back({"weights that came together for sampling",
-                     o.comm.gather == comm::Gather::Layer ? by_layer : element * size.all, MemoryPhase::Sampling});
+    if (o.comm.gather == comm::Gather::Keep) {
+      parts.push_back({"weights that came together", element * size.all});
+    } else {
+      parts.push_back({"weights of two layers, embedding and head", by_layer, MemoryPhase::Update});
+      parts.push_back({"weights that came together for sampling",
+                       o.comm.gather == comm::Gather::Layer ? by_layer : element * size.all, MemoryPhase::Sampling});
+    }
   }
   if (o.guidance.enabled || o.loss.kl_coefficient != 0)
     parts.push_back({"frozen first weights (teacher, KL)", element * (divided ? share : size.all)});
 }
 
-// The student and its teacher sample one after the other, each within the engine's bound. A GPU's pages are taken once
-// for the run, as many as all sequences can fill.
+// The student and its teacher sample one after the other, in one memory. A GPU's pages are taken once for the run, as
+// many as all sequences can fill.
 void add_cache(std::vector<MemoryPart>& parts, const model::ModelConfig& config, const TrainOptions& o,
                Processor processor) {
   const int64_t row = infer::kv_bytes(config, o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat, 1);
@@ -67,24 +74,21 @@ void add_cache(std::vector<MemoryPart>& parts, const model::ModelConfig& config,
     const int64_t student = o.prompt.max_prompt_tokens + o.rollout.max_new_tokens;
     const int64_t teacher = o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens : 0;
     parts.push_back({"keys and values of the sampler, at most",
-                     std::min(o.engine.max_sequences * std::max(student, teacher) * row, limit),
+                     std::min((o.engine.max_sequences * std::max(student, teacher) + kept_kv_tokens(o)) * row, limit),
                      MemoryPhase::Sampling});
     return;
   }
-  parts.push_back({"keys and values of the sampler", std::min(student_kv_tokens(o) * row, limit)});
-  if (o.guidance.enabled)
-    parts.push_back({"keys and values of the teacher", std::min(teacher_kv_tokens(o) * row, limit)});
+  parts.push_back({"keys and values of the sampler", std::min(kv_tokens(o) * row, limit)});
 }
 
 }  // namespace
 
-int64_t student_kv_tokens(const TrainOptions& o) {
-  return infer::kv_tokens(o.engine, o.prompt.max_prompt_tokens,
-                          std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens));
-}
-
-int64_t teacher_kv_tokens(const TrainOptions& o) {
-  return infer::kv_tokens(o.engine, o.guidance.max_teacher_prompt_tokens, o.guidance.max_reply_tokens);
+int64_t kv_tokens(const TrainOptions& o) {
+  const int64_t student =
+      infer::kv_tokens(o.engine, o.prompt.max_prompt_tokens, std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens));
+  if (!o.guidance.enabled) return student;
+  const int64_t teacher = infer::kv_tokens(o.engine, o.guidance.max_teacher_prompt_tokens, o.guidance.max_reply_tokens);
+  return std::max(student + kept_kv_tokens(o), teacher);
 }
 
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
@@ -114,7 +118,7 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
       {"activations of a micro-batch, about",
        options.update.micro_batch_tokens * activation_bytes(config, element, options.update.gradient_checkpointing),
        MemoryPhase::Update});
-  if (options.checkpoint.background && options.checkpoint.every > 0)
+  if (!on_gpu && options.checkpoint.background && options.checkpoint.every > 0)  // a GPU's is copied to the host
     parts.push_back({"a copy that is being saved, on rank 0", (bf16 ? 14 : 12) * size.all});
   return parts;
 }
@@ -128,10 +132,16 @@ int64_t peak_bytes(const std::vector<MemoryPart>& parts) {
   return during(MemoryPhase::Always) + std::max(during(MemoryPhase::Sampling), during(MemoryPhase::Update));
 }
 
-bool gathers_all_weights(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
-                         int64_t device_bytes, Processor processor) {
-  if (options.comm.gather != comm::Gather::Auto) return options.comm.gather == comm::Gather::Whole;
-  return peak_bytes(memory_of_training(config, options, num_ranks, processor)) <= device_bytes / 10 * 9;
+comm::Gather gather_that_fits(const model::ModelConfig& config, const TrainOptions& options, int64_t num_ranks,
+                              int64_t device_bytes, Processor processor) {
+  using comm::Gather;
+  if (options.comm.gather != Gather::Auto) return options.comm.gather;
+  TrainOptions o = options;
+  for (const Gather gather : {Gather::Keep, Gather::Whole}) {
+    o.comm.gather = gather;
+    if (peak_bytes(memory_of_training(config, o, num_ranks, processor)) <= device_bytes / 10 * 9) return gather;
+  }
+  return Gather::Layer;
 }
 
 std::string gpus_that_hold(int64_t bytes) {

@@ -22,10 +22,7 @@ namespace {
 
 std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
-  infer::EngineOptions engine = o.engine;
-  engine.reserved_tokens = teacher_kv_tokens(o);
-  run.teacher_engine =
-      std::make_unique<infer::Engine>(*run.decoder, *run.initial_weights, *run.vocabulary.tokenizer, engine);
+  run.teacher_engine = std::make_unique<infer::Engine>(*run.engine, *run.initial_weights);
   run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
   return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
@@ -86,10 +83,10 @@ at::ScalarType compute_dtype(const TrainOptions& o) {
   return o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
 }
 
-// One sequence at least must fit into the sampler's bound.
-void check_memory(const Run& run, int64_t tokens, const char* what) {
+// One sequence at least must fit into the sampler's bound, beside what is kept there.
+void check_memory(const Run& run, int64_t tokens, const char* what, int64_t kept_bytes = 0) {
   const int64_t limit = run.options.engine.kv_cache_mib << 20;
-  const int64_t bytes = infer::kv_bytes(run.config, compute_dtype(run.options), tokens);
+  const int64_t bytes = kept_bytes + infer::kv_bytes(run.config, compute_dtype(run.options), tokens);
   if (bytes > limit)
     throw core::user_error(
         fmt::format("the keys and values of {}, up to {} tokens, take {} MiB; engine.kv_cache_mib is "
@@ -98,14 +95,19 @@ void check_memory(const Run& run, int64_t tokens, const char* what) {
         "raise it, or lower the limits of prompts and responses");
 }
 
+// Of the student: a prompt and what is sampled behind it, or trained on.
+int64_t longest_sequence(const TrainOptions& o) {
+  return o.prompt.max_prompt_tokens +
+         std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
+}
+
 void check_lengths(const Run& run, bool model_teaches) {
   const TrainOptions& o = run.options;
-  const int64_t response = std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
-  const int64_t longest = o.prompt.max_prompt_tokens + response;
+  const int64_t longest = longest_sequence(o);
   if (longest > model::max_tokens(run.config))
     throw core::user_error(
         fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
-                    o.prompt.max_prompt_tokens, response, model::max_tokens(run.config)),
+                    o.prompt.max_prompt_tokens, longest - o.prompt.max_prompt_tokens, model::max_tokens(run.config)),
         "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
   check_memory(run, longest, "a prompt and its response");
   if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > model::max_tokens(run.config))
@@ -145,23 +147,29 @@ void set_up_policy(Run& run, const model::Pretrained& pretrained, bool needs_ini
   run.parallel = std::make_unique<DataParallel>(*run.policy, *run.comm, run.options.comm);
 }
 
+// Ranks with different memory must go the same way.
+comm::Gather decision_of_first(const Run& run, comm::Gather own) {
+  const std::string first =
+      run.comm->all_gather_bytes(std::string(core::name_of(comm::kGatherNames, own)), "a decision of rank 0")[0];
+  for (const auto& [name, gather] : comm::kGatherNames)
+    if (name == first) return gather;
+  throw core::internal_error(fmt::format("rank 0 has decided for '{}'", first));
+}
+
 // The host holds all weights for a moment, the device never.
 void set_up_sharded_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
   const TrainOptions& o = run.options;
-  const std::string all =
-      run.comm->all_gather_bytes(gathers_all_weights(run.config, o, run.comm->size(), device_bytes(run),
-                                                     run.device.is_cuda() ? Processor::Gpu : Processor::Cpu)
-                                     ? "whole"
-                                     : "layer",
-                                 "a decision of rank 0")[0];
-  spdlog::info("weights come together {} for sampling", all == "whole" ? "as a whole" : "layer by layer");
+  const comm::Gather gather =
+      decision_of_first(run, gather_that_fits(run.config, o, run.comm->size(), device_bytes(run),
+                                              run.device.is_cuda() ? Processor::Gpu : Processor::Cpu));
+  spdlog::info("weights come together as with comm.gather = {}", core::name_of(comm::kGatherNames, gather));
   const model::Weights master = pretrained.load_weights(at::kFloat);
-  const auto divide = [&] {
-    return std::make_unique<ShardedWeights>(master, compute_dtype(o), run.device, *run.comm, all == "whole");
+  const auto divide = [&](const ShardedWeights* beside) {
+    return std::make_unique<ShardedWeights>(master, compute_dtype(o), run.device, *run.comm, gather, beside);
   };
-  run.sharded = divide();
+  run.sharded = divide(nullptr);
   if (needs_initial) {
-    run.initial_sharded = divide();
+    run.initial_sharded = divide(run.sharded.get());
     run.initial_weights = std::make_unique<model::Weights>(run.initial_sharded->weights());
   }
   run.policy = std::make_unique<Policy>(*run.decoder, run.sharded->weights());
@@ -243,13 +251,15 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   else
     set_up_policy(run, pretrained, needs_initial);
   infer::EngineOptions engine = o.engine;
-  engine.reserved_tokens = student_kv_tokens(o);
+  engine.reserved_tokens = kv_tokens(o);
   run.engine =
       std::make_unique<infer::Engine>(*run.decoder, run.policy->compute_weights(), *run.vocabulary.tokenizer, engine);
   run.engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));
+  check_memory(run, longest_sequence(o), "a prompt and its response beside the beginning of the teacher's prompts",
+               run.engine->kept_bytes());
 }
 
 }  // namespace thinktune::train

@@ -15,6 +15,8 @@ constexpr int64_t kAlignment = 64;
 
 int64_t aligned(int64_t numbers, int64_t unit) { return (numbers + unit - 1) / unit * unit; }
 
+bool has_memory(const at::Tensor& flat) { return flat.storage().nbytes() > 0; }
+
 void take_memory(const at::Tensor& flat) {
   c10::StorageImpl* storage = flat.storage().unsafeGetStorageImpl();
   const auto bytes = static_cast<size_t>(flat.numel() * flat.element_size());
@@ -46,8 +48,12 @@ std::vector<int64_t> block_of_each(const model::Weights& weights) {
 }  // namespace
 
 ShardedWeights::ShardedWeights(const model::Weights& whole, at::ScalarType dtype, at::Device device,
-                               comm::Communicator& comm, bool gathers_all)
-    : comm_(comm), gathers_all_(gathers_all), blocks_(whole.layers.size() + 1) {
+                               comm::Communicator& comm, comm::Gather gather, const ShardedWeights* beside)
+    : comm_(comm),
+      gather_(gather),
+      holder_(beside != nullptr ? beside->holder_ : std::make_shared<const ShardedWeights*>(nullptr)),
+      blocks_(whole.layers.size() + 1) {
+  TT_CHECK(gather != comm::Gather::Auto, "it is not said how weights come together");
   c10::NoGradGuard no_grad;
   const std::vector<at::Tensor> tensors = model::tensor_list(whole);
   const std::vector<int64_t> block_of = block_of_each(whole);
@@ -61,12 +67,18 @@ ShardedWeights::ShardedWeights(const model::Weights& whole, at::ScalarType dtype
     Block& block = blocks_[b];
     const int64_t part = aligned(sizes[b], comm_.size() * kAlignment) / comm_.size();
     block.own_C = at::empty({part}, at::TensorOptions().dtype(dtype).device(device));
-    block.whole_RC = at::empty({0}, block.own_C.options());
   }
   // Views are made while there is memory: one block at a time.
   std::vector<at::Tensor> views(tensors.size());
-  for (Block& block : blocks_) {
-    block.whole_RC = at::empty({comm_.size() * block.own_C.numel()}, block.own_C.options());
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    Block& block = blocks_[b];
+    if (beside != nullptr) {
+      block.whole_RC = beside->blocks_[b].whole_RC;
+      TT_CHECK(!has_memory(block.whole_RC), "weights are made while those beside them are in use");
+      take_memory(block.whole_RC);
+    } else {
+      block.whole_RC = at::empty({comm_.size() * block.own_C.numel()}, block.own_C.options());
+    }
     for (const Piece& piece : block.pieces) {
       const at::Tensor& tensor = tensors[piece.tensor];
       // A version of its own: gathering is no change of the weight.
@@ -112,7 +124,7 @@ void ShardedWeights::set_parts(const std::vector<at::Tensor>& parts) {
 
 void ShardedWeights::start(Block& block) {
   if (block.is_there || block.pending != nullptr) return;
-  take_memory(block.whole_RC);
+  if (!has_memory(block.whole_RC)) take_memory(block.whole_RC);
   block.pending = comm_.start_all_gather(block.whole_RC, block.own_C, "the weights");
 }
 
@@ -127,7 +139,7 @@ void ShardedWeights::finish(Block& block) {
 void ShardedWeights::give_up(Block& block) {
   if (block.pending != nullptr) finish(block);
   if (!block.is_there) return;
-  free_memory(block.whole_RC);
+  if (gather_ != comm::Gather::Keep) free_memory(block.whole_RC);
   block.is_there = false;
 }
 
@@ -141,10 +153,21 @@ bool ShardedWeights::agree_on_a_pass(bool own) const {
   return count.item<int64_t>() > 0;
 }
 
+void ShardedWeights::begin(Mode mode) {
+  TT_CHECK(mode_ == Mode::None, "passes or an update begin inside of others");
+  mode_ = mode;
+  if (*holder_ != this) give_up_all();  // what was kept is overwritten
+  *holder_ = this;
+  if (gather_ != comm::Gather::Keep) ++generation_;
+}
+
+void ShardedWeights::end() {
+  if (gather_ != comm::Gather::Keep) give_up_all();
+  mode_ = Mode::None;
+}
+
 void ShardedWeights::begin_passes() {
-  TT_CHECK(mode_ == Mode::None, "passes begin inside of others");
-  mode_ = gathers_all_ ? Mode::All : Mode::OneByOne;
-  ++generation_;
+  begin(gather_ == comm::Gather::Layer ? Mode::OneByOne : Mode::All);
   if (mode_ != Mode::All) return;
   for (Block& block : blocks_) start(block);
   for (Block& block : blocks_) finish(block);
@@ -155,20 +178,11 @@ void ShardedWeights::end_passes() {
     finish(blocks_.back());
     go_through_layers();
   }
-  give_up_all();
-  mode_ = Mode::None;
+  end();
 }
 
-void ShardedWeights::begin_update() {
-  TT_CHECK(mode_ == Mode::None, "an update begins inside of passes");
-  mode_ = Mode::Update;
-  ++generation_;
-}
-
-void ShardedWeights::end_update() {
-  give_up_all();
-  mode_ = Mode::None;
-}
+void ShardedWeights::begin_update() { begin(Mode::Update); }
+void ShardedWeights::end_update() { end(); }
 
 void ShardedWeights::go_through_layers() {
   for (int64_t layer = 0; layer < num_layers(); ++layer) load(layer);
@@ -176,8 +190,19 @@ void ShardedWeights::go_through_layers() {
 
 void ShardedWeights::begin_pass() {
   TT_CHECK(mode_ != Mode::None, "sharded weights are used outside of passes() and of an update");
-  if (mode_ == Mode::OneByOne) agree_on_a_pass(true);
+  if (mode_ == Mode::OneByOne) {
+    agree_on_a_pass(true);
+    in_pass_ = true;
+    current_ = 0;
+  }
   finish(blocks_.back());
+}
+
+// What was there, or on its way, is not asked for again.
+void ShardedWeights::finish_pass() {
+  if (!in_pass_) return;
+  finish(blocks_.back());
+  for (int64_t layer = current_; layer < num_layers(); ++layer) load(layer);
 }
 
 void ShardedWeights::load(int64_t layer) {
@@ -190,11 +215,12 @@ void ShardedWeights::load(int64_t layer) {
   current_ = layer;
   const int64_t next = layer + direction_;
   const bool has_next = next >= 0 && next < num_layers();
-  // Two layers are there at a time. At the last one it is that before it: backward passes turn there.
-  for (int64_t other = 0; other < num_layers(); ++other)
+  // Two layers are there at a time, if none is kept. At the last one it is that before it: backward passes turn there.
+  for (int64_t other = 0; other < num_layers() && gather_ != comm::Gather::Keep; ++other)
     if (other != layer && other != next) give_up(blocks_[static_cast<size_t>(other)]);
   finish(blocks_[static_cast<size_t>(layer)]);
   if (has_next) start(blocks_[static_cast<size_t>(next)]);
+  if (layer == num_layers() - 1) in_pass_ = false;
 }
 
 }  // namespace thinktune::train

@@ -91,6 +91,29 @@ TEST(EngineCuda, GraphsAndReservedPagesDoNotShow) {
   expect_same(generate(changed), expected, 0);
 }
 
+// Student and teacher: pages and the memory of recordings are both's, and what one has recorded outlives the other's
+// turn.
+TEST(EngineCuda, EnginesBesideEachOtherShareOneMemory) {
+  TT_REQUIRE_GPU(gpu);
+  const model::Weights first = on(gpu, test::random_weights(test::tiny_config(), 9, at::kBFloat16)),
+                       second = on(gpu, test::random_weights(test::tiny_config(), 10, at::kBFloat16));
+  const model::Decoder decoder(test::tiny_config(), gpu);
+  Engine student(decoder, first, tokenizer(), {}), teacher(student, second);
+  Engine student_alone(decoder, first, tokenizer(), {}), teacher_alone(decoder, second, tokenizer(), {});
+  for (Engine* engine : {&teacher, &teacher_alone}) engine->hold_prefix({10, 11, 12, 13, 14, 15, 16, 17, 18});
+  for (int turn = 0; turn < 3; ++turn) {
+    const core::RandomKey key = {.seed = 3, .step = static_cast<uint64_t>(turn)};
+    expect_same(student.generate(requests(1 + 8 * turn), {}, key),
+                student_alone.generate(requests(1 + 8 * turn), {}, key), 0);
+    student.weights_changed();
+    expect_same(teacher.generate(requests(1), {.temperature = 0}, key),
+                teacher_alone.generate(requests(1), {.temperature = 0}, key), 0);
+  }
+  EXPECT_GT(student.kept_bytes(), 0);
+  teacher.release();
+  EXPECT_EQ(student.kept_bytes(), 0);
+}
+
 TEST(EngineCuda, TheSameBitsEachTimeInBfloat16) {
   TT_REQUIRE_GPU(gpu);
   const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kBFloat16));

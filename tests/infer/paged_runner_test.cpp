@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "src/infer/page_pool.h"
 #include "support/tiny_model.h"
@@ -99,6 +100,39 @@ TEST_F(PagedRunnerTest, AHeldBeginningIsComputedOnce) {
   expect_same(paged, cpu, {.temperature = 0});
   paged.release();
   expect_same(paged, cpu, {.temperature = 0.8});
+}
+
+// A teacher's engine beside the student's, on other weights and with a beginning that it holds, in one memory that both
+// fill in turns: the tokens of engines that are alone.
+TEST_F(PagedRunnerTest, EnginesBesideEachOtherShareOneMemory) {
+  const model::Weights others = test::random_weights(test::tiny_config(), 8, at::kFloat);
+  std::vector<TokenId> held(18);
+  std::iota(held.begin(), held.end(), 10);
+  const EngineOptions options{.max_sequences = 5, .kv_cache_mib = 1};
+  for (const bool paged : {true, false}) {
+    SCOPED_TRACE(paged ? "in pages" : "in blocks");
+    Engine student = paged ? in_pages(options) : on_cpu(options), teacher(student, others);
+    Engine student_alone = on_cpu(options), teacher_alone(decoder_, others, *vocabulary_.tokenizer, options);
+    teacher.hold_prefix(held);
+    const int64_t kept = teacher.kept_bytes();
+    EXPECT_GT(kept, 0);
+    for (int turn = 0; turn < 2; ++turn) {
+      expect_same(student, student_alone, {.temperature = 0.8});
+      expect_same(teacher, teacher_alone, {.temperature = 0});
+      EXPECT_EQ(student.kept_bytes(), kept);
+      student.weights_changed();
+    }
+    EXPECT_LE(student.stats().kv_peak_bytes, 1 << 20) << "what the teacher holds included";
+    EXPECT_LT(teacher.stats().prompt_tokens, teacher_alone.stats().prompt_tokens + std::ssize(held))
+        << "the held beginning was computed once";
+    // The room is what the other leaves: a page for each of the two parts is counted beyond those that tokens fill.
+    const int64_t tokens = (1 << 20) / kv_bytes(decoder_.config(), at::kFloat, 1);
+    const Request longest{.prompt_ids = {1, 2}, .max_new_tokens = tokens - (paged ? 3 * PagePool::kPageTokens : 18)};
+    EXPECT_THROW(student.generate({longest}, {}, {}), core::Error);
+    teacher.release();
+    EXPECT_EQ(student.kept_bytes(), 0);
+    EXPECT_EQ(student.generate({longest}, {.temperature = 0.8}, {}).size(), 1U);
+  }
 }
 
 TEST_F(PagedRunnerTest, ScoresTheSame) {

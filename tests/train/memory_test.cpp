@@ -63,19 +63,34 @@ TEST(Memory, RanksHoldPartsOfEverything) {
       bytes_of(memory_of_training(config, options, 3, Processor::Gpu), "weights that came together for sampling");
   EXPECT_GT(by_layer, 0);
   EXPECT_LT(by_layer, 2 * parameters);
+  options.comm.gather = comm::Gather::Keep;
+  EXPECT_EQ(bytes_of(memory_of_training(config, options, 3, Processor::Gpu), "weights that came together"),
+            2 * parameters);
 }
 
 TEST(Memory, WeightsComeTogetherWhereTheyFit) {
-  const model::ModelConfig config = test::tiny_config();
+  model::ModelConfig config = test::tiny_config();
+  config.num_layers = 6;  // more than are there at a time
+  using comm::Gather;
   TrainOptions options;
   options.comm.shard = comm::Shard::Parameters;
-  const int64_t peak = peak_bytes(memory_of_training(config, options, 2, Processor::Gpu));
-  EXPECT_TRUE(gathers_all_weights(config, options, 2, peak * 10 / 9 + 100, Processor::Gpu));
-  EXPECT_FALSE(gathers_all_weights(config, options, 2, peak * 10 / 9 - 100, Processor::Gpu));
-  options.comm.gather = comm::Gather::Whole;
-  EXPECT_TRUE(gathers_all_weights(config, options, 2, 0, Processor::Gpu));
-  options.comm.gather = comm::Gather::Layer;
-  EXPECT_FALSE(gathers_all_weights(config, options, 2, peak * 10, Processor::Gpu));
+  const auto peak = [&](Gather gather) {
+    TrainOptions o = options;
+    o.comm.gather = gather;
+    return peak_bytes(memory_of_training(config, o, 2, Processor::Gpu));
+  };
+  const auto chosen = [&](int64_t bytes) { return gather_that_fits(config, options, 2, bytes, Processor::Gpu); };
+  const int64_t keep = peak(Gather::Keep) * 10 / 9, whole = peak(Gather::Whole) * 10 / 9;
+  ASSERT_GT(keep, whole + 200) << "what is kept is there in the update too, where the peak is";
+  EXPECT_EQ(chosen(keep + 100), Gather::Keep);
+  EXPECT_EQ(chosen(keep - 100), Gather::Whole);
+  EXPECT_EQ(chosen(whole + 100), Gather::Whole);
+  EXPECT_EQ(chosen(whole - 100), Gather::Layer);
+  for (const Gather gather : {Gather::Keep, Gather::Whole, Gather::Layer}) {
+    options.comm.gather = gather;
+    EXPECT_EQ(chosen(0), gather);
+    EXPECT_EQ(chosen(10 * keep), gather);
+  }
 }
 
 TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
@@ -86,16 +101,26 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   EXPECT_EQ(bytes_of(parts, "the sampler's copies laid out for products"), 0);
   EXPECT_EQ(bytes_of(parts, "the teacher's copies laid out for products"), 0);
   EXPECT_EQ(bytes_of(parts, "keys and values of the sampler"), 1 << 20);
-  EXPECT_EQ(bytes_of(parts, "keys and values of the teacher"), 1 << 20);
   // What the engines take at once is what is said here.
   options.engine = {.max_sequences = 3, .kv_cache_mib = 4096};
   const auto more = memory_of_training(config, options, 1, Processor::Gpu);
   EXPECT_EQ(bytes_of(more, "keys and values of the sampler"),
-            infer::kv_bytes(config, at::kBFloat16, student_kv_tokens(options)));
-  EXPECT_GE(student_kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
-  EXPECT_EQ(bytes_of(more, "keys and values of the teacher"),
-            infer::kv_bytes(config, at::kBFloat16, teacher_kv_tokens(options)));
+            infer::kv_bytes(config, at::kBFloat16, kv_tokens(options)));
+  // Student and teacher take turns in one memory, in which the beginning of the teacher's prompts stays.
+  const int64_t teacher_prompt = options.guidance.max_teacher_prompt_tokens;
+  EXPECT_GE(kv_tokens(options), 3 * (teacher_prompt + options.guidance.max_reply_tokens));
+  EXPECT_LT(kv_tokens(options), 6 * (teacher_prompt + options.guidance.max_reply_tokens));
+  options.rollout.max_new_tokens = 100'000;
+  const int64_t long_answers = kv_tokens(options);
+  options.guidance.enabled = false;
+  EXPECT_GE(kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
+  EXPECT_EQ(long_answers, kv_tokens(options) + teacher_prompt);
   EXPECT_GT(bytes_of(parts, "CUDA's own, about"), 0);
+  ASSERT_TRUE(options.checkpoint.background);
+  options.checkpoint.every = 1;
+  const char* copy = "a copy that is being saved, on rank 0";
+  EXPECT_GT(bytes_of(memory_of_training(config, options), copy), 0);
+  EXPECT_EQ(bytes_of(memory_of_training(config, options, 1, Processor::Gpu), copy), 0) << "it is the host's";
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
   EXPECT_EQ(gpus_that_hold(81'000'000'000), "fits none of 24, 48 and 80 GB");

@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <torch/csrc/autograd/graph_task.h>
 
 #include <fstream>
+#include <new>
+#include <set>
 
 #include "thinktune/weights/convert.h"
 #include "thinktune/weights/safetensors.h"
@@ -114,7 +117,7 @@ class RanksTest : public testing::Test {
 };
 
 // Passes everything on.
-class Lent final : public comm::Communicator {
+class Lent : public comm::Communicator {
  public:
   explicit Lent(comm::Communicator& comm) : comm_(comm) {}
   int64_t rank() const override { return comm_.rank(); }
@@ -138,6 +141,36 @@ class Lent final : public comm::Communicator {
 
  private:
   comm::Communicator& comm_;
+};
+
+class CountingGathers final : public Lent {
+ public:
+  using Lent::Lent;
+  comm::PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) override {
+    ++count;
+    return Lent::start_all_gather(output_RC, input_C, what);
+  }
+  int64_t count = 0;
+};
+
+// Which exchanges of gradients begin while a backward pass is at work.
+class WatchesGradients final : public Lent {
+ public:
+  using Lent::Lent;
+  comm::PendingPtr start_all_reduce(at::Tensor sum, const char* what) override {
+    note(what);
+    return Lent::start_all_reduce(sum, what);
+  }
+  comm::PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) override {
+    note(what);
+    return Lent::start_reduce_scatter(sum_C, input_RC, what);
+  }
+  int64_t during = 0, after = 0;
+
+ private:
+  void note(const std::string& what) {
+    if (what == "the gradients") ++(torch::autograd::get_current_graph_task_id() >= 0 ? during : after);
+  }
 };
 
 std::unique_ptr<comm::Communicator> RanksTest::lend(comm::Communicator& comm) { return std::make_unique<Lent>(comm); }
@@ -236,7 +269,7 @@ TEST_F(RanksTest, ShardedParametersGiveTheWeightsOfShardedGradients) {
     gradients.comm.fixed_order = true;
     gradients.comm.shard = Shard::Gradients;
     expect_all_well(train(c.ranks, gradients));
-    for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+    for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
       TrainOptions o = gradients;
       o.comm.shard = Shard::Parameters;
       o.comm.gather = gather;
@@ -265,7 +298,7 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
     return run_ranks(num_ranks, [&](comm::Communicator& comm) { Trainer(o, "{}\n", nullptr, lend(comm)).run({}); });
   };
   expect_all_well(train_with_model(2, alone));
-  for (const comm::Gather gather : {comm::Gather::Whole, comm::Gather::Layer}) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
     TrainOptions o = alone;
     o.comm.shard = Shard::Parameters;
     o.comm.gather = gather;
@@ -274,6 +307,106 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
     expect_all_well(train_with_model(2, o));
     EXPECT_LT(distance(alone, o, 2), 1e-6);
     EXPECT_TRUE(words(alone, 2) == words(o, 2));
+  }
+}
+
+// Both are used in turns, as student and teacher are; what is kept lies where it lay, and is not asked for twice.
+TEST_F(RanksTest, WeightsThatComeTogetherSideBySideAreTheirOwn) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer})
+    expect_all_well(run_ranks(2, [&](comm::Communicator& ranks) {
+      SCOPED_TRACE(core::name_of(comm::kGatherNames, gather));
+      CountingGathers comm(ranks);
+      const model::ModelConfig config = thinktune::test::tiny_config();
+      const model::Weights first = thinktune::test::random_weights(config, 3, at::kFloat),
+                           second = thinktune::test::random_weights(config, 4, at::kFloat);
+      ShardedWeights student(first, at::kFloat, at::kCPU, comm, gather);
+      ShardedWeights teacher(second, at::kFloat, at::kCPU, comm, gather, &student);
+      const auto expect_equal = [&](ShardedWeights& sharded, const model::Weights& expected) {
+        sharded.begin_pass();
+        EXPECT_TRUE(at::equal(sharded.weights().embedding, expected.embedding));
+        for (size_t layer = 0; layer < expected.layers.size(); ++layer) {
+          sharded.load(static_cast<int64_t>(layer));
+          EXPECT_TRUE(at::equal(sharded.weights().layers[layer].qkv, expected.layers[layer].qkv)) << layer;
+          EXPECT_TRUE(at::equal(sharded.weights().layers[layer].down, expected.layers[layer].down)) << layer;
+        }
+      };
+      std::set<const void*> addresses;
+      std::set<int64_t> generations;
+      const auto passes = [&](ShardedWeights& sharded, const model::Weights& expected) {
+        sharded.passes([&] {
+          expect_equal(sharded, expected);
+          addresses.insert(sharded.weights().layers[1].qkv.const_data_ptr());
+          generations.insert(sharded.generation());
+          EXPECT_EQ(sharded.holds_all(), gather != comm::Gather::Layer);
+        });
+      };
+      for (int turn = 0; turn < 3; ++turn) {
+        passes(student, first);
+        passes(teacher, second);
+        passes(student, first);
+        student.begin_update();
+        expect_equal(student, first);
+        student.end_update();
+        for (const at::Tensor& tensor : model::tensor_list(first)) tensor.add_(1);
+        student.set_parts(student.f32_parts(first));
+      }
+      if (gather == comm::Gather::Keep) {
+        EXPECT_EQ(addresses.size(), 1U);
+        EXPECT_EQ(comm.count, 3 * 3 * student.num_blocks()) << "the update has what the passes before it had";
+      }
+      // A GPU's recorded steps go by it: they are of no use where the weights may lie elsewhere.
+      EXPECT_EQ(generations.size() == 1, gather == comm::Gather::Keep);
+    }));
+}
+
+// A rank that runs out of memory inside of a pass begins it anew; the others, of which each goes through as many passes
+// as any, notice nothing.
+TEST_F(RanksTest, APassThatEndsEarlyIsFinishedAsTheOthersGoThroughIt) {
+  constexpr int64_t kLayers = 5;
+  expect_all_well(run_ranks(2, [](comm::Communicator& comm) {
+    model::ModelConfig config = thinktune::test::tiny_config();
+    config.num_layers = kLayers;
+    const model::Weights whole = thinktune::test::random_weights(config, 3, at::kFloat);
+    ShardedWeights sharded(whole, at::kFloat, at::kCPU, comm, comm::Gather::Layer);
+    for (int64_t loaded = 0; loaded <= kLayers; ++loaded)
+      sharded.passes([&] {
+        SCOPED_TRACE(loaded);
+        if (comm.rank() == 1) {
+          sharded.begin_pass();
+          for (int64_t layer = 0; layer < loaded; ++layer) sharded.load(layer);
+          sharded.finish_pass();
+        }
+        sharded.begin_pass();
+        for (int64_t layer = 0; layer < kLayers; ++layer) {
+          sharded.load(layer);
+          const auto l = static_cast<size_t>(layer);
+          EXPECT_TRUE(at::equal(sharded.weights().layers[l].qkv, whole.layers[l].qkv)) << layer;
+        }
+        EXPECT_TRUE(at::equal(sharded.weights().embedding, whole.embedding));
+      });
+  }));
+}
+
+TEST_F(RanksTest, ARankThatRunsOutOfMemoryGoesOnAmongTheOthers) {
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
+    TrainOptions whole = options(std::string(core::name_of(comm::kGatherNames, gather)));
+    whole.comm.shard = Shard::Parameters;
+    whole.comm.gather = gather;
+    whole.steps = 2;
+    SCOPED_TRACE(whole.output);
+    expect_all_well(train(2, whole));
+    TrainOptions o = whole;
+    o.output += "-failed";
+    expect_all_well(run_ranks(2, [&](comm::Communicator& comm) {
+      Trainer trainer(o, "{}\n", answering_teacher(o), lend(comm));
+      int looks = 0;  // the first is the phase's beginning, the others rounds of sampling
+      trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+        if (comm.rank() == 1 && step == 1 && phase == "sampling" && ++looks == 4) throw std::bad_alloc();
+      };
+      trainer.run();
+      EXPECT_EQ(trainer.parts().engine->max_sequences(), o.engine.max_sequences / (comm.rank() == 1 ? 2 : 1));
+    }));
+    expect_same_results(whole, o);
   }
 }
 
@@ -298,6 +431,30 @@ TEST_F(RanksTest, ARunGoesOnWithAnotherNumberOfRanks) {
   o.comm.shard = Shard::None;
   expect_all_well(train(1, o, true));
   EXPECT_LT(distance(whole, o, 3), 1e-6);
+}
+
+TEST_F(RanksTest, GradientsTravelWhileTheBackwardPassGoesOn) {
+  model::ModelConfig config = thinktune::test::tiny_config();
+  config.hidden_size = 256;
+  config.intermediate_size = 1024;  // two matrices of a layer are larger than a bucket
+  const model::Weights weights = thinktune::test::random_weights(config, 1, at::kFloat);
+  thinktune::test::bias_end_of_turn(weights, test::kSometimesEnds);
+  fs::create_directories(folder_.path() / "wide");
+  model::save_pretrained(folder_.path() / "wide", config, weights, thinktune::test::byte_vocabulary(config));
+  for (const Shard shard : {Shard::None, Shard::Optimizer, Shard::Gradients, Shard::Parameters}) {
+    TrainOptions o = options(std::string(core::name_of(comm::kShardNames, shard)));
+    o.model = (folder_.path() / "wide").string();
+    o.comm.shard = shard;
+    o.steps = 1;
+    SCOPED_TRACE(o.output);
+    expect_all_well(run_ranks(2, [&](comm::Communicator& ranks) {
+      auto comm = std::make_unique<WatchesGradients>(ranks);
+      const WatchesGradients& seen = *comm;
+      Trainer trainer(o, "{}\n", answering_teacher(o), std::move(comm));
+      trainer.run();
+      EXPECT_GE(seen.during, 3) << "and " << seen.after << " after it";
+    }));
+  }
 }
 
 TEST_F(RanksTest, MoreRanksThanPrompts) {

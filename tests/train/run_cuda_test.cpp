@@ -90,5 +90,34 @@ TEST_F(RunCuda, CheckpointedBlocksGiveTheSameBits) {
   test::expect_same_results(kept, checkpointed);
 }
 
+// Recorded steps of weights that come together anew, and those of a teacher in the same memory between them.
+TEST_F(RunCuda, WeightsThatComeTogetherAreSampledFrom) {
+  TT_REQUIRE_GPU(gpu);
+  const model::ModelConfig config = thinktune::test::tiny_config();
+  const model::Weights first = thinktune::test::random_weights(config, 1, at::kFloat),
+                       second = thinktune::test::random_weights(config, 2, at::kFloat);
+  const model::Vocabulary vocabulary = thinktune::test::byte_vocabulary(config);
+  const model::Decoder decoder(config, gpu), on_cpu(config);
+  const auto comm = comm::make_single();
+  const std::vector<infer::Request> requests = {{.prompt_ids = {1, 2, 3}, .num_samples = 5, .max_new_tokens = 30}};
+  for (const comm::Gather gather : {comm::Gather::Keep, comm::Gather::Whole, comm::Gather::Layer}) {
+    SCOPED_TRACE(core::name_of(comm::kGatherNames, gather));
+    ShardedWeights weights(first, at::kFloat, gpu, *comm, gather);
+    ShardedWeights others(second, at::kFloat, gpu, *comm, gather, &weights);
+    infer::Engine student(decoder, weights.weights(), *vocabulary.tokenizer, {}), teacher(student, others.weights());
+    infer::Engine student_alone(on_cpu, first, *vocabulary.tokenizer, {}), teacher_alone(student_alone, second);
+    for (uint64_t turn = 0; turn < 3; ++turn) {
+      const auto ids_of = [&](infer::Engine& engine) {
+        std::vector<std::vector<core::TokenId>> ids;
+        for (const infer::Generation& sample : engine.generate(requests, {}, {.seed = turn})[0])
+          ids.push_back(sample.ids);
+        return ids;
+      };
+      EXPECT_EQ(weights.passes([&] { return ids_of(student); }), ids_of(student_alone)) << turn;
+      EXPECT_EQ(others.passes([&] { return ids_of(teacher); }), ids_of(teacher_alone)) << turn;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace thinktune::train

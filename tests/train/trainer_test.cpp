@@ -163,6 +163,9 @@ TEST_F(TrainerTest, TheInitialModelTeaches) {
   std::ofstream(options.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
   Trainer trainer(options, "{}\n");
   const model::Weights initial = model::Pretrained(options.model).load_weights(at::kFloat);
+  ASSERT_NE(trainer.parts().teacher_engine, nullptr);
+  EXPECT_GT(trainer.parts().teacher_engine->kept_bytes(), 0) << "what its prompts begin with";
+  EXPECT_EQ(trainer.parts().engine->kept_bytes(), trainer.parts().teacher_engine->kept_bytes()) << "one memory";
   trainer.run();
 
   const auto row = test::rows_without_times(fs::path(options.output) / "metrics.jsonl").at(0);
@@ -171,10 +174,15 @@ TEST_F(TrainerTest, TheInitialModelTeaches) {
   for (const auto& [key, value] : row.items())
     if (key.starts_with("guidance/outcome/")) outcomes += value.get<int64_t>();
   EXPECT_EQ(outcomes, row["guidance/selected"]);
-  ASSERT_NE(trainer.parts().teacher_engine, nullptr);
   EXPECT_GT(trainer.parts().teacher_engine->stats().generated_tokens, 0);
   EXPECT_TRUE(test::same_bits(model::tensor_list(*trainer.parts().initial_weights), model::tensor_list(initial)))
       << "the teacher is frozen";
+
+  // One MiB holds the longest of the student's sequences, but not beside that beginning.
+  options.output += "-large";
+  options.engine.kv_cache_mib = 1;
+  options.rollout.max_new_tokens = 4080 - options.prompt.max_prompt_tokens;
+  EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).message(), HasSubstr("beside the beginning of the teacher's"));
 }
 
 TEST_F(TrainerTest, LengthsThatDoNotFitTheModelAreRefusedBeforeTheRun) {

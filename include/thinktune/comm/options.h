@@ -21,12 +21,13 @@ inline const core::Choices<Shard> kShardNames = {{"none", Shard::None},
 
 // How weights that are divided come together for passes without gradient.
 enum class Gather {
-  Auto,   // at once where that fits
+  Auto,   // the first of these that fits
+  Keep,   // all layers, when they have changed, in memory that is theirs for the run
   Whole,  // all layers, once for sampling, once for each other phase of a step
   Layer,  // layer by layer, in every pass
 };
 inline const core::Choices<Gather> kGatherNames = {
-    {"auto", Gather::Auto}, {"whole", Gather::Whole}, {"layer", Gather::Layer}};
+    {"auto", Gather::Auto}, {"keep", Gather::Keep}, {"whole", Gather::Whole}, {"layer", Gather::Layer}};
 
 struct CommOptions {
   double timeout_s = 1800;

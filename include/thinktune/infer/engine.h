@@ -85,6 +85,9 @@ class Engine {
   // On passes of the caller's choice.
   Engine(const model::Decoder& decoder, const model::Weights& weights, const text::Tokenizer& tokenizer,
          EngineOptions options, std::unique_ptr<ModelRunner> runner);
+  // Beside another engine, with its decoder, tokenizer and options, over other weights on the same device: the keys and
+  // values of both lie in one memory, within one bound. They compute one after the other.
+  Engine(const Engine& other, const model::Weights& weights);
   ~Engine();
 
   // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.
@@ -112,6 +115,9 @@ class Engine {
   // Log-probabilities (temperature 1) of each continuation token behind its prompt.
   std::vector<std::vector<float>> score(const std::vector<std::vector<TokenId>>& prompts,
                                         const std::vector<std::vector<TokenId>>& continuations);
+
+  // Of keys and values that are there between calls: held ones, those of an engine beside it included.
+  int64_t kept_bytes() const;
 
   const EngineStats& stats() const;  // since construction or reset_stats()
   void reset_stats();

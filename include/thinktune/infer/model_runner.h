@@ -77,6 +77,10 @@ class ModelRunner {
   // taken in the order in which they were started, the last but one at the latest before another is started.
   virtual std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) = 0;
 
+  // Passes of the same decoder over other weights, for an engine that computes when this one's does not: their keys and
+  // values lie in the same memory, and used_bytes() of either is both's.
+  virtual std::unique_ptr<ModelRunner> beside(const model::Weights& weights) const = 0;
+
   // Steps that may be on their way, 0 or 1, when the tokens of one are taken: what the device goes on with meanwhile.
   virtual int64_t steps_ahead() const = 0;
 };

@@ -16,10 +16,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <vector>
 
 #include "thinktune/comm/communicator.h"
+#include "thinktune/comm/options.h"
 #include "thinktune/model/decoder.h"
 
 namespace thinktune::train {
@@ -32,10 +34,12 @@ class ShardedWeights final : public model::WeightLoader {
   };
 
   // `whole`: f32 on any device, the same on every rank; only read here. Parts and blocks are in `dtype` on `device`.
-  // `gathers_all`: for passes() all blocks are there at once; else two layers and block L. `comm` must outlive the
-  // object.
+  // `gather`, not Auto: Layer: two layers and block L are there at a time. Whole: for passes() all are. Keep: all are,
+  // from then on until their parts change, and always lie in the same place. `beside` (null: none) are other weights of
+  // the same shapes that are used at other times: blocks come together in their memory, and overwrite theirs. `comm`
+  // must outlive the object.
   ShardedWeights(const model::Weights& whole, at::ScalarType dtype, at::Device device, comm::Communicator& comm,
-                 bool gathers_all);
+                 comm::Gather gather, const ShardedWeights* beside = nullptr);
   ~ShardedWeights() override;
   ShardedWeights(const ShardedWeights&) = delete;
   ShardedWeights& operator=(const ShardedWeights&) = delete;
@@ -64,6 +68,9 @@ class ShardedWeights final : public model::WeightLoader {
     }
   }
 
+  // Inside of passes(), after a pass that has ended early: the rest of it, as the other ranks go through it.
+  void finish_pass();
+
   void begin_update();
   void end_update();
 
@@ -77,13 +84,15 @@ class ShardedWeights final : public model::WeightLoader {
   struct Block {
     std::vector<Piece> pieces;
     at::Tensor own_C;
-    at::Tensor whole_RC;  // its storage is empty while the block is not there
+    at::Tensor whole_RC;  // its storage is empty while the block is not there, or, kept, was not there yet
     comm::PendingPtr pending;
     bool is_there = false;
   };
 
   void begin_passes();
   void end_passes();
+  void begin(Mode mode);
+  void end();
   int64_t num_layers() const { return num_blocks() - 1; }
   bool agree_on_a_pass(bool own) const;  // whether any rank has one
   void go_through_layers();
@@ -94,11 +103,13 @@ class ShardedWeights final : public model::WeightLoader {
   at::Tensor part_of(int64_t block, const std::vector<at::Tensor>& tensors) const;  // on the tensors' device
 
   comm::Communicator& comm_;
-  bool gathers_all_;
+  comm::Gather gather_;
+  std::shared_ptr<const ShardedWeights*> holder_;  // whose blocks may be there, of those that share their memory
   model::Weights weights_;
   std::vector<Block> blocks_;
   Mode mode_ = Mode::None;
   int64_t current_ = 0, direction_ = 1, generation_ = 0;
+  bool in_pass_ = false;  // of passes(), layer by layer: the last layer has not been reached
 };
 
 // passes() of weights that may not be sharded (null).
