@@ -245,7 +245,7 @@ TEST(RewardOptions, AreDescribed) {
                                      "hard_limit", "right_short", "right_long", "wrong_short", "wrong_long",
                                      "repetition", "weight", "ngram_words", "exact_match", "weight", "ignore_case",
                                      "multiple_choice", "weight", "command", "weight", "argv", "time_limit_s",
-                                     "max_in_flight", "max_restarts", "max_failures", "max_failure_share"));
+                                     "max_in_flight", "max_restarts", "max_failures", "max_failure_share", "threads"));
 }
 
 }  // namespace
