@@ -61,8 +61,8 @@ class Pretrained {
   void check_tensors() const;
 
   // Special tokens beyond the embedding's rows are left in the tokenizer (Gemma 3 has one for images); the sampler
-  // refuses a prompt that holds one. Throws Error{Data} if there is no tokenizer, ordinary tokens are beyond it or one of
-  // them cannot be read, Error{User} if there is no chat template and one is needed.
+  // refuses a prompt that holds one. Throws Error{Data} if there is no tokenizer, ordinary tokens are beyond it or one
+  // of them cannot be read, Error{User} if there is no chat template and one is needed.
   Vocabulary load_vocabulary(const VocabularyRequest& request = {}) const;
 
  private:
