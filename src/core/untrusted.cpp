@@ -36,8 +36,7 @@ fs::path blobs_of(const fs::path& folder) {
 
 fs::path inner_file(const fs::path& folder, std::string_view name, uint64_t max_bytes) {
   if (!is_plain_name(name))
-    throw data_error(
-        fmt::format("{}: \"{}\" is no name of a file in this folder", folder.string(), shown(name)));
+    throw data_error(fmt::format("{}: \"{}\" is no name of a file in this folder", folder.string(), shown(name)));
   fs::path path = folder / name;
   std::error_code absent;
   const fs::file_status status = fs::status(path, absent);

@@ -23,8 +23,9 @@ using GgufValue = std::variant<bool, int64_t, double, std::string, std::vector<i
 class Gguf final : public TensorSource {
  public:
   // A file, or the first part of a split model (NAME-00001-of-00003.gguf): the other parts are opened with it. Throws
-  // Error{User}: missing file; Error{Data}: magic, version, truncation (naming what was being read), text that is not UTF-8, a
-  // tensor outside the file, a type that is not known, a name twice; a part that is missing or of another model.
+  // Error{User}: missing file; Error{Data}: magic, version, truncation (naming what was being read), text that is not
+  // UTF-8, a tensor outside the file, a type that is not known, a name twice; a part that is missing or of another
+  // model.
   explicit Gguf(const std::filesystem::path& path);
 
   std::string where() const override { return files_.front().path().string(); }
