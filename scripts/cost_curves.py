@@ -68,7 +68,7 @@ def main():
             subprocess.run([sys.executable, str(maker), str(model), "--shape", shape], check=True)
         # Its tokens are bytes: prompts are longer, and the same for each size.
         rows.append((f"{millions:.0f} million", millions, run(model=str(model), rollout__max_new_tokens=64,
-                                                              prompt__max_prompt_tokens=2000, update__micro_batch_tokens=2048)))
+                                                              prompt__max_prompt_tokens=2000)))
     table("parameters, 64 rollouts of 64 tokens", "million", rows)
 
 

@@ -139,10 +139,11 @@ struct Work {
       return block.in_memory && row == 0 ? kernels::Ahead::streamed(panel) : kernels::Ahead();
     };
     for (int64_t p = 0; p < block.count; p += kTilePanel)
-      for (int64_t r = 0; r < rows; r += kTileBlock)
-        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, block.keys + p * H,
-                        ahead(block.keys + p * H, r),
-                        /*adds=*/false, scores_RP.data() + r * kPositions + p, kPositions);
+      for (int64_t r = 0; r < rows; r += kTileBlock) {
+        const Bf16* panel = block.keys + p * H;
+        tiles->multiply(kernels::plain_rows(q_RH.data() + r * H, H), H, panel, ahead(panel, r), /*adds=*/false,
+                        scores_RP.data() + r * kPositions + p, kPositions);
+      }
     kernels::softmax_block(scores_RP.data(),
                            {.num_rows = rows,
                             .num_positions = block.count,
@@ -152,10 +153,11 @@ struct Work {
                            max_R.data(), sum_R.data(), factor_R.data(), weights_RP.data());
     kernels::scale_rows(weighted_RH.data(), H, rows, H, factor_R.data());
     for (int64_t h = 0; h < H; h += kTilePanel)
-      for (int64_t r = 0; r < rows; r += kTileBlock)
-        tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth,
-                        block.values + h * depth, ahead(block.values + h * depth, r), /*adds=*/true,
-                        weighted_RH.data() + r * H + h, H);
+      for (int64_t r = 0; r < rows; r += kTileBlock) {
+        const Bf16* panel = block.values + h * depth;
+        tiles->multiply(kernels::plain_rows(weights_RP.data() + r * kPositions, kPositions), depth, panel,
+                        ahead(panel, r), /*adds=*/true, weighted_RH.data() + r * H + h, H);
+      }
   }
 };
 

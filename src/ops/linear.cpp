@@ -27,26 +27,23 @@ bool has_packed_products(const at::Tensor& weight) {
   return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && avx512);
 }
 
-at::Tensor product(const at::Tensor& a_MK, const at::Tensor& b_KN) {
-  if (!has_tile_products(a_MK, b_KN)) return a_MK.matmul(b_KN);
+at::Tensor by_tiles(const at::Tensor& a_MK, const at::Tensor& b_KN, const at::Tensor& bias_N) {
   at::Tensor out_MN = at::empty({a_MK.size(0), b_KN.size(1)}, a_MK.options());
-  tile_matmul(out_MN, a_MK, b_KN, {}, /*adds=*/false);
+  tile_matmul(out_MN, a_MK, b_KN, bias_N, /*adds=*/false);
   return out_MN;
+}
+
+at::Tensor matrix_product(const at::Tensor& a_MK, const at::Tensor& b_KN) {
+  return has_tile_products(a_MK, b_KN) ? by_tiles(a_MK, b_KN, {}) : a_MK.matmul(b_KN);
 }
 
 // Products by matrix tiles, with their gradients.
 struct TileLinear : torch::autograd::Function<TileLinear> {
-  static at::Tensor compute(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
-    at::Tensor y_TF = at::empty({x_TD.size(0), weight_FD.size(0)}, x_TD.options());
-    tile_matmul(y_TF, x_TD, weight_FD.t(), bias_F, /*adds=*/false);
-    return y_TF;
-  }
-
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_FD,
                             const std::optional<at::Tensor>& bias_F) {
     ctx->save_for_backward({x_TD, weight_FD});
     ctx->saved_data["has_bias"] = bias_F.has_value();
-    return compute(x_TD, weight_FD, bias_F.value_or(at::Tensor()));
+    return by_tiles(x_TD, weight_FD.t(), bias_F.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
@@ -64,10 +61,12 @@ struct TileLinear : torch::autograd::Function<TileLinear> {
 }  // namespace
 
 at::Tensor linear_input_gradient(const at::Tensor& dy_TF, const at::Tensor& weight_FD) {
-  return product(dy_TF, weight_FD);
+  return matrix_product(dy_TF, weight_FD);
 }
 
-at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD) { return product(dy_TF.t(), x_TD); }
+at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD) {
+  return matrix_product(dy_TF.t(), x_TD);
+}
 
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {
   const TiledWeight* tiles = tiled(weight_FD);
@@ -78,7 +77,7 @@ at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at:
     const auto bias = bias_F.defined() ? std::optional(bias_F) : std::nullopt;
     if (wants_gradient({x, weight}) || (bias.has_value() && wants_gradient({*bias})))
       return TileLinear::apply(x, weight, bias);
-    return TileLinear::compute(x, weight, bias_F);
+    return by_tiles(x, weight.t(), bias_F);
   }
   TT_CHECK(!wants_gradient({x_TD}), "linear: a packed weight has no gradients");
   if (tiles != nullptr) {
