@@ -10,6 +10,8 @@ namespace {
 const Tables& tables() {
 #if defined(__x86_64__)
   switch (instruction_set()) {
+    case InstructionSet::Amx:
+    case InstructionSet::Avx512Bf16:
     case InstructionSet::Avx512:
       return avx512::kTables;
     case InstructionSet::Avx2:
@@ -131,6 +133,11 @@ void pack_over_rows(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t 
 
 void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int64_t width, int64_t tile_step, Bf16* out) {
   tables().tiles.pack_columns(rows, stride, num_rows, width, tile_step, out);
+}
+
+void multiply_panel(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, bool adds, float* out,
+                    int64_t out_stride) {
+  tables().tiles.multiply_panel(rows, num_rows, depth, panel, adds, out, out_stride);
 }
 
 void softmax_block(float* scores, const SoftmaxBlock& block, float* max, float* sum, float* factor, Bf16* weights) {

@@ -7,9 +7,11 @@
 namespace thinktune::kernels {
 
 enum class InstructionSet {
-  Baseline,  // 16-byte vectors: every x86-64 processor, and other architectures
-  Avx2,      // 32-byte vectors and FMA (x86-64-v3)
-  Avx512,    // 64-byte vectors (x86-64-v4)
+  Baseline,    // 16-byte vectors: every x86-64 processor, and other architectures
+  Avx2,        // 32-byte vectors and FMA (x86-64-v3)
+  Avx512,      // 64-byte vectors (x86-64-v4)
+  Avx512Bf16,  // and products of pairs of bf16
+  Amx,         // and matrix tiles of bf16
 };
 
 std::string_view name_of(InstructionSet set);

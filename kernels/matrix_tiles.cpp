@@ -3,12 +3,11 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <initializer_list>
 
 #define TT_TILES __attribute__((target("avx512f,prfchw,amx-tile,amx-bf16")))
+#define TT_PAIRS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prfchw,avx512bf16")))
 
 namespace thinktune::kernels {
 namespace {
@@ -22,15 +21,6 @@ struct alignas(64) TileSettings {
 };
 
 constexpr int kRowsAStep = 4;  // written next: so that eight steps ask for a block
-
-bool ask_for_tiles() {
-  // Intel 64 manual, volume 1, 18: leaf 7 tells of tiles (EDX bit 24) and of their bf16 products (bit 22).
-  unsigned a = 7, b = 0, c = 0, d = 0;
-  __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  if ((d >> 24 & 1) == 0 || (d >> 22 & 1) == 0 || !__builtin_cpu_supports("avx512bw")) return false;
-  constexpr long kAskForState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of Linux
-  return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
-}
 
 template <bool two, bool asks>
 TT_TILES void multiply_tiles(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds,
@@ -87,14 +77,7 @@ TT_TILES void load(const TileSettings& settings) {
 }
 TT_TILES void release() { _tile_release(); }
 
-}  // namespace
-
-bool has_matrix_tiles() {
-  static const bool has = ask_for_tiles();
-  return has;
-}
-
-MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows) {
+void set_tiles(int64_t num_rows) {
   TileSettings settings;
   const auto set = [&](int tile, int64_t n) {
     settings.row_bytes[tile] = n > 0 ? 64 : 0;
@@ -107,30 +90,94 @@ MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows) {
   load(settings);
 }
 
-MatrixTiles::~MatrixTiles() { release(); }
-
-void MatrixTiles::multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds,
-                           float* out, int64_t out_stride) const {
-  const bool two = num_rows_ > 16, asks = ahead.lines_a_step > 0 || ahead.num_rows > 0;
+void multiply_by_tiles(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, const Ahead& ahead,
+                       bool adds, float* out, int64_t out_stride) {
+  const bool two = num_rows > 16, asks = ahead.lines_a_step > 0 || ahead.num_rows > 0;
   const auto multiply = two ? (asks ? multiply_tiles<true, true> : multiply_tiles<true, false>)
                             : (asks ? multiply_tiles<false, true> : multiply_tiles<false, false>);
   multiply(rows, depth, panel, ahead, adds, out, out_stride);
+}
+
+// R rows of one tile, whose sums stay in registers: a pair of each, in all lanes, times the pairs of a panel's columns.
+template <int R>
+TT_PAIRS void multiply_pairs(const Bf16* left, const TileRows& rows, int64_t depth, const Bf16* panel,
+                             const Ahead& ahead, bool adds, float* out, int64_t out_stride) {
+  constexpr int64_t kTile = 16 * kTileDepth;
+  __m512 sum[R][2];
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < 2; ++c) sum[r][c] = adds ? _mm512_loadu_ps(out + r * out_stride + c * 16) : _mm512_setzero_ps();
+  const char* next = static_cast<const char*>(ahead.lines);
+  const char *row = static_cast<const char*>(ahead.rows), *end_row = row + ahead.num_rows * ahead.row_bytes;
+  for (int64_t i = 0; i < depth; i += kTileDepth, left += rows.depth_step, panel += kTile) {
+    for (const char* end = next + 64 * ahead.lines_a_step; next < end; next += 64) _mm_prefetch(next, _MM_HINT_T0);
+    for (int r = 0; r < kRowsAStep && row < end_row; ++r, row += ahead.row_bytes)
+      for (int64_t line = 0; line < ahead.lines_a_row; ++line) __builtin_prefetch(row + 64 * line, /*write*/ 1);
+    for (int pair = 0; pair < 16; ++pair, panel += 32) {
+      const __m512bh b0 = (__m512bh)_mm512_loadu_si512(panel), b1 = (__m512bh)_mm512_loadu_si512(panel + kTile);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        int two;
+        __builtin_memcpy(&two, left + r * rows.row_step + 2 * pair, sizeof two);
+        const __m512bh a = (__m512bh)_mm512_set1_epi32(two);
+        sum[r][0] = _mm512_dpbf16_ps(sum[r][0], a, b0);
+        sum[r][1] = _mm512_dpbf16_ps(sum[r][1], a, b1);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < 2; ++c) _mm512_storeu_ps(out + r * out_stride + c * 16, sum[r][c]);
+}
+
+// Rows in groups of equally many, up to eight: 16 sums of 32 registers, enough to hide how long an instruction takes.
+void multiply_by_pairs(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, const Ahead& ahead,
+                       bool adds, float* out, int64_t out_stride) {
+  using Multiply = decltype(&multiply_pairs<1>);
+  constexpr Multiply kMultiply[] = {multiply_pairs<1>, multiply_pairs<2>, multiply_pairs<3>, multiply_pairs<4>,
+                                    multiply_pairs<5>, multiply_pairs<6>, multiply_pairs<7>, multiply_pairs<8>};
+  const Bf16* left = rows.at;
+  for (int64_t first = 0; first < num_rows; first += 16, left += rows.tile_step) {
+    const int64_t in_tile = num_rows - first < 16 ? num_rows - first : 16,
+                  group = in_tile > 8 ? (in_tile + 1) / 2 : in_tile;
+    for (int64_t r = 0; r < in_tile; r += group) {
+      const int64_t n = in_tile - r < group ? in_tile - r : group;
+      kMultiply[n - 1](left + r * rows.row_step, rows, depth, panel, first + r == 0 ? ahead : Ahead(), adds,
+                       out + (first + r) * out_stride, out_stride);
+    }
+  }
+}
+
+}  // namespace
+
+MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows), set_(instruction_set()) {
+  if (set_ == InstructionSet::Amx) set_tiles(num_rows);
+}
+
+MatrixTiles::~MatrixTiles() {
+  if (set_ == InstructionSet::Amx) release();
+}
+
+void MatrixTiles::multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds,
+                           float* out, int64_t out_stride) const {
+  if (set_ == InstructionSet::Amx)
+    multiply_by_tiles(rows, num_rows_, depth, panel, ahead, adds, out, out_stride);
+  else if (set_ == InstructionSet::Avx512Bf16)
+    multiply_by_pairs(rows, num_rows_, depth, panel, ahead, adds, out, out_stride);
+  else
+    multiply_panel(rows, num_rows_, depth, panel, adds, out, out_stride);
 }
 
 }  // namespace thinktune::kernels
 
 #else
 
-#include "thinktune/core/error.h"
-
 namespace thinktune::kernels {
 
-bool has_matrix_tiles() { return false; }
-MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows) {
-  throw core::internal_error("this processor has no matrix tiles");
-}
+MatrixTiles::MatrixTiles(int64_t num_rows) : num_rows_(num_rows), set_(instruction_set()) {}
 MatrixTiles::~MatrixTiles() = default;
-void MatrixTiles::multiply(const TileRows&, int64_t, const Bf16*, const Ahead&, bool, float*, int64_t) const {}
+void MatrixTiles::multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead&, bool adds, float* out,
+                           int64_t out_stride) const {
+  multiply_panel(rows, num_rows_, depth, panel, adds, out, out_stride);
+}
 
 }  // namespace thinktune::kernels
 

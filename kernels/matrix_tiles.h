@@ -1,15 +1,14 @@
-// Products of bf16 matrices by the processor's matrix tiles (Intel AMX), a block at a time, summed in f32.
+// Products of bf16 matrices, a block at a time, summed in f32: by the processor's matrix tiles (Intel AMX), by its
+// products of pairs of bf16 (AVX-512), or by products of floats.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/element.h"
+#include "kernels/instruction_set.h"
 #include "kernels/tile_layout.h"
 
 namespace thinktune::kernels {
-
-// Whether the processor has tiles for bf16 and the operating system lets this process use them.
-bool has_matrix_tiles();
 
 // The left side of a product, in tiles of 16 rows by kTileDepth numbers.
 struct TileRows {
@@ -35,8 +34,8 @@ struct Ahead {
   static Ahead streamed(const Bf16* panel) { return {.lines = panel + 32 * kTileDepth, .lines_a_step = 32}; }
 };
 
-// The calling thread's tiles, set for blocks of `num_rows` rows (1 to kTileBlock) until the end of its life. One for a
-// thread at a time; libraries set the tiles for themselves at each call.
+// What the calling thread multiplies blocks of `num_rows` rows (1 to kTileBlock) with, until the end of its life. One
+// for a thread at a time: the processor's tiles are set for it, and libraries set them for themselves at each call.
 class MatrixTiles {
  public:
   explicit MatrixTiles(int64_t num_rows);
@@ -46,12 +45,18 @@ class MatrixTiles {
 
   // out[r · out_stride + c] = (adds ? what stood there : 0) + Σ_i rows[r][i] · panel[i][c] for c < kTilePanel, i <
   // depth, a multiple of kTileDepth. The panel is in the order of kernels/tile_layout.h. Sums run over i in order,
-  // two at a time, whatever num_rows. Denormal numbers count as 0 (as the instruction has it).
+  // two at a time, whatever num_rows; they depend on the instruction set. By instructions for bf16 denormal numbers
+  // count as 0.
   void multiply(const TileRows& rows, int64_t depth, const Bf16* panel, const Ahead& ahead, bool adds, float* out,
                 int64_t out_stride) const;
 
  private:
   int64_t num_rows_;
+  InstructionSet set_;
 };
+
+// The same by products of floats, which every processor has.
+void multiply_panel(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, bool adds, float* out,
+                    int64_t out_stride);
 
 }  // namespace thinktune::kernels

@@ -3,6 +3,7 @@
 
 #include "kernels/decode_attention.h"
 #include "kernels/glu.h"
+#include "kernels/matrix_tiles.h"
 #include "kernels/packed_attention.h"
 #include "kernels/packed_softmax.h"
 #include "kernels/rms_norm.h"
@@ -34,11 +35,12 @@ struct Table {
   decltype(&kernels::add_rows<E>) add_rows;
 };
 
-// Of bf16 alone, for products by matrix tiles.
+// Of bf16 alone, for products by tiles.
 struct TileTable {
   decltype(&kernels::pack_along_rows) pack_along_rows;
   decltype(&kernels::pack_over_rows) pack_over_rows;
   decltype(&kernels::pack_columns) pack_columns;
+  decltype(&kernels::multiply_panel) multiply_panel;
   decltype(&kernels::softmax_block) softmax_block;
   decltype(&kernels::scale_rows) scale_rows;
   decltype(&kernels::packed_softmax_forward) packed_softmax_forward;

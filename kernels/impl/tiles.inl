@@ -129,6 +129,65 @@ inline void pack_columns(const Bf16* rows, int64_t stride, int64_t num_rows, int
                       out + column / 16 * tile_step);
 }
 
+// R rows against two registers of a panel's columns; sums stay in registers. A pair of bf16 is two floats: its upper
+// half as it stands, and its lower half shifted up.
+template <int R>
+TT_INLINE void multiply_columns(const TileRows& rows, int64_t depth, const Bf16* columns, bool adds, float* out,
+                                int64_t out_stride) {
+  constexpr int64_t lanes = kLanes<float>, second = lanes == 16 ? kTileElements : 2 * lanes;
+  F32 sum[R][2] = {};
+  if (adds)
+    for (int r = 0; r < R; ++r)
+      for (int c = 0; c < 2; ++c) sum[r][c] = load(out + r * out_stride + c * lanes, Whole{});
+  const Bf16* left = rows.at;
+  for (int64_t i = 0; i < depth; i += kTileDepth, left += rows.depth_step, columns += kTileElements)
+    for (int pair = 0; pair < 16; ++pair, columns += 32) {
+      U32 b[2];
+      __builtin_memcpy(&b[0], columns, sizeof(U32));
+      __builtin_memcpy(&b[1], columns + second, sizeof(U32));
+      const F32 low[2] = {(F32)(b[0] << 16), (F32)(b[1] << 16)};
+      const F32 high[2] = {(F32)(b[0] & 0xffff0000u), (F32)(b[1] & 0xffff0000u)};
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        uint32_t two;
+        __builtin_memcpy(&two, left + r * rows.row_step + 2 * pair, sizeof two);
+        const U32 a = two - U32{};
+        const F32 a_low = (F32)(a << 16), a_high = (F32)(a & 0xffff0000u);
+        for (int c = 0; c < 2; ++c) sum[r][c] += a_low * low[c];
+        for (int c = 0; c < 2; ++c) sum[r][c] += a_high * high[c];
+      }
+    }
+  for (int r = 0; r < R; ++r)
+    for (int c = 0; c < 2; ++c) store(out + r * out_stride + c * lanes, sum[r][c], Whole{});
+}
+template <int R>
+[[gnu::noinline]] void multiply_panel_rows(const TileRows& rows, int64_t depth, const Bf16* panel, bool adds,
+                                           float* out, int64_t out_stride) {
+  constexpr int64_t width = 2 * kLanes<float>;
+  for (int64_t c = 0; c < kTilePanel; c += width)
+    multiply_columns<R>(rows, depth, panel + c / 16 * kTileElements + c % 16 * 2, adds, out + c, out_stride);
+}
+
+inline void multiply_panel(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, bool adds,
+                           float* out, int64_t out_stride) {
+  constexpr int kMost = TT_VECTOR_BYTES == 64 ? 8 : 4;  // 16 sums of 32 registers; 8 of 16
+  TileRows left = rows;
+  for (int64_t r = 0; r < num_rows;) {
+    left.at = rows.at + r / 16 * rows.tile_step + r % 16 * rows.row_step;
+    const int64_t n = num_rows - r, taken = n >= kMost ? kMost : n >= 4 ? 4 : n >= 2 ? 2 : 1;
+    if (taken == kMost)
+      multiply_panel_rows<kMost>(left, depth, panel, adds, out, out_stride);
+    else if (taken == 4)
+      multiply_panel_rows<4>(left, depth, panel, adds, out, out_stride);
+    else if (taken == 2)
+      multiply_panel_rows<2>(left, depth, panel, adds, out, out_stride);
+    else
+      multiply_panel_rows<1>(left, depth, panel, adds, out, out_stride);
+    r += taken;
+    out += taken * out_stride;
+  }
+}
+
 // Scores are scaled and capped in place, then read again. Each pass goes over all rows, which so do not wait for each
 // other's maxima and sums.
 template <bool caps>

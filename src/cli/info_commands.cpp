@@ -6,7 +6,6 @@
 #include <sstream>
 
 #include "kernels/instruction_set.h"
-#include "kernels/matrix_tiles.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
 #include "thinktune/core/atomic_file.h"
@@ -102,9 +101,8 @@ int run_docs() {
 }
 
 std::string version_text() {
-  return fmt::format("thinktune {}\nLibTorch {}, kernels: {}{}, {} threads, {}\nbuilt with g++ {}", THINKTUNE_VERSION,
-                     THINKTUNE_TORCH_VERSION, kernels::name_of(kernels::instruction_set()),
-                     kernels::has_matrix_tiles() ? " with matrix tiles" : "", at::get_num_threads(),
+  return fmt::format("thinktune {}\nLibTorch {}, kernels: {}, {} threads, {}\nbuilt with g++ {}", THINKTUNE_VERSION,
+                     THINKTUNE_TORCH_VERSION, kernels::name_of(kernels::instruction_set()), at::get_num_threads(),
                      ops::cuda_support(), __VERSION__);
 }
 

@@ -164,7 +164,7 @@ struct Work {
 }  // namespace
 
 int64_t tiled_kv_bytes(int64_t tokens, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype) {
-  if (dtype != at::kBFloat16 || head_size % kernels::kTileDepth != 0 || !kernels::has_matrix_tiles()) return 0;
+  if (dtype != at::kBFloat16 || head_size % kernels::kTileDepth != 0) return 0;
   return 2 * num_kv_heads * kernels::tile_depth(tokens) * head_size * static_cast<int64_t>(sizeof(Bf16));
 }
 

@@ -1,4 +1,4 @@
-// Decode attention in bf16 on processors with matrix tiles: what sequences share is a product for all of them.
+// Decode attention in bf16: what sequences share is a product for all of them.
 #pragma once
 
 #include "thinktune/ops/decode_attention.h"

@@ -3,11 +3,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "element.h"
-#include "kernels/instruction_set.h"
 #include "linear_gradients.h"
 #include "tile_product.h"
 
@@ -21,10 +19,7 @@ using torch::autograd::variable_list;
 constexpr int64_t kPackedFor = 64;
 
 bool has_packed_products(const at::Tensor& weight) {
-  if (!weight.is_cpu() || !at::globalContext().userEnabledMkldnn()) return false;
-  const std::vector<kernels::InstructionSet> sets = kernels::available_instruction_sets();
-  const bool avx512 = std::find(sets.begin(), sets.end(), kernels::InstructionSet::Avx512) != sets.end();
-  return weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && avx512);
+  return weight.is_cpu() && weight.scalar_type() == at::kFloat && at::globalContext().userEnabledMkldnn();
 }
 
 at::Tensor by_tiles(const at::Tensor& a_MK, const at::Tensor& b_KN, const at::Tensor& bias_N) {
@@ -37,7 +32,7 @@ at::Tensor matrix_product(const at::Tensor& a_MK, const at::Tensor& b_KN) {
   return has_tile_products(a_MK, b_KN) ? by_tiles(a_MK, b_KN, {}) : a_MK.matmul(b_KN);
 }
 
-// Products by matrix tiles, with their gradients.
+// Products by tiles, with their gradients.
 struct TileLinear : torch::autograd::Function<TileLinear> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_FD,
                             const std::optional<at::Tensor>& bias_F) {

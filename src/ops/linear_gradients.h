@@ -5,7 +5,7 @@
 
 namespace thinktune::ops {
 
-// Of y = x·Wᵀ, where dy is y's gradient. By matrix tiles where there are any.
+// Of y = x·Wᵀ, where dy is y's gradient. In bf16 by tile_matmul.
 at::Tensor linear_input_gradient(const at::Tensor& dy_TF, const at::Tensor& weight_FD);
 at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD);
 

@@ -6,7 +6,7 @@
 
 #include "composite.h"
 #include "element.h"
-#include "kernels/matrix_tiles.h"
+#include "kernels/tile_layout.h"
 #include "kernels/packed_attention.h"
 #include "kernels/rms_norm.h"
 #include "packed_tiles.h"
@@ -141,9 +141,7 @@ void over_tasks(const Plan& plan, const at::TensorOptions& tensor, bool backward
   });
 }
 
-bool has_tiles_for(const at::Tensor& q_TNH) {
-  return q_TNH.size(2) % kernels::kTileDepth == 0 && kernels::has_matrix_tiles();
-}
+bool has_tiles_for(const at::Tensor& q_TNH) { return q_TNH.size(2) % kernels::kTileDepth == 0; }
 
 struct Attended {
   at::Tensor out_TNH, lse_TN;

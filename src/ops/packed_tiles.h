@@ -1,4 +1,4 @@
-// Packed attention in bf16 by the processor's matrix tiles.
+// Packed attention in bf16 by products of tiles.
 #pragma once
 
 #include "kernels/packed_attention.h"

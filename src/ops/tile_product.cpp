@@ -247,7 +247,7 @@ bool has_tile_layout(const at::Tensor& t) {
 
 bool has_tile_products(const at::Tensor& weight_FD) {
   return weight_FD.is_cpu() && weight_FD.scalar_type() == at::kBFloat16 && weight_FD.dim() == 2 &&
-         weight_FD.size(1) % 2 == 0 && kernels::has_matrix_tiles();
+         weight_FD.size(1) % 2 == 0;
 }
 
 at::Tensor tile_weight(const at::Tensor& weight_FD) {
@@ -286,8 +286,8 @@ void tile_product(const at::Tensor& out_TF, const at::Tensor& x_TD, const TiledW
 }
 
 bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN) {
-  return has_tile_layout(a_MK) && has_tile_layout(b_KN) && kernels::has_matrix_tiles() && a_MK.numel() > 0 &&
-         b_KN.numel() > 0 && (!Side::of(b_KN).turned || b_KN.size(0) % 2 == 0);
+  return has_tile_layout(a_MK) && has_tile_layout(b_KN) && a_MK.numel() > 0 && b_KN.numel() > 0 &&
+         (!Side::of(b_KN).turned || b_KN.size(0) % 2 == 0);
 }
 
 void tile_matmul(const at::Tensor& out_MN, const at::Tensor& a_MK, const at::Tensor& b_KN, const at::Tensor& bias_N,

@@ -1,6 +1,6 @@
-// Products with a bf16 weight by the processor's matrix tiles (kernels/matrix_tiles.h). Every sum runs over all inputs
-// in one order, whatever the number of rows and threads, which oneDNN's products do not promise there. And a weight is
-// read as it lies in memory.
+// Products of bf16 matrices, a block at a time (kernels/matrix_tiles.h). Every sum runs over all inputs in one order,
+// whatever the number of rows and threads, and nothing is kept for a size once met; oneDNN's products promise neither.
+// And a weight is read as it lies in memory.
 //
 // Letters: T rows, D inputs, F outputs.
 #pragma once
@@ -15,7 +15,7 @@ struct TiledWeight {
   at::Tensor panels;  // of outputs, in the order of kernels/tile_layout.h
 };
 
-// Whether this processor has tiles for such a weight: bf16, on the CPU, an even number of inputs.
+// Whether tile_weight can lay it out: bf16, on the CPU, an even number of inputs.
 bool has_tile_products(const at::Tensor& weight_FD);
 
 // A copy in panels, as a tensor [F, D] that nothing but tile_product can read.
@@ -29,7 +29,7 @@ void tile_product(const at::Tensor& out_TF, const at::Tensor& x_TD, const TiledW
                   const at::Tensor& bias_F);
 
 // Whether tile_matmul can multiply these: matrices of bf16 on the CPU, each with rows or columns whose elements follow
-// each other, and a processor with tiles.
+// each other.
 bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN);
 
 // out = a·b + bias, rounded once, in bf16; or in f32: out = a·b, or (adds) out += a·b, without a bias. out is

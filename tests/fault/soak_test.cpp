@@ -2,7 +2,6 @@
 #include <fstream>
 
 #include "fault/small_runs.h"
-#include "kernels/matrix_tiles.h"
 
 namespace thinktune::fault {
 namespace {
@@ -52,8 +51,7 @@ TEST_F(Soak, MemoryAndOpenFilesAreFlat) {
               100 * (static_cast<double>(after) / static_cast<double>(before) - 1), static_cast<long>(files_before),
               static_cast<long>(files_after));
   EXPECT_LE(files_after, files_before);
-  // oneDNN keeps a compiled product for every size it meets (README.md); ours need none.
-  if (kernels::has_matrix_tiles()) EXPECT_LE(after, before + before / 100);
+  EXPECT_LE(after, before + before / 100);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What matrix tiles read, and the softmax between their products.
+// Products of tiles, what they read, and the softmax between their products.
 #include <algorithm>
 
 #include "kernel_inputs.h"
@@ -59,7 +59,6 @@ TEST(TileLayout, OfRowsAndColumnsWithZerosBehind) {
 
 // Each number of rows of a block, from all three kinds of sides, against sums in double.
 TEST(MatrixTiles, MultiplyAsTheTwin) {
-  if (!has_matrix_tiles()) GTEST_SKIP() << "this processor has no matrix tiles for bf16";
   constexpr int64_t kDepth = 96, kStride = 101, kOutStride = 37;
   const std::vector<Bf16> left = normals<Bf16>(kDepth * kStride, 1), right = normals<Bf16>(kDepth * kStride, 2);
   const std::vector<float> before = normals<float>(kTileBlock * kOutStride, 3);
@@ -71,32 +70,34 @@ TEST(MatrixTiles, MultiplyAsTheTwin) {
   const TileRows turned{columns.data(), kTileDepth, 16 * kTileDepth, kDepth / kTileDepth * 16 * kTileDepth};
   const Ahead to_be_written{
       .rows = before.data(), .num_rows = kTileBlock, .row_bytes = 4 * kOutStride, .lines_a_row = 2};
-  for (int64_t num_rows = 1; num_rows <= kTileBlock; ++num_rows)
-    for (const bool adds : {false, true})
-      for (const Ahead& ahead : {Ahead(), Ahead::streamed(along.data()), to_be_written}) {
-        const MatrixTiles tiles(num_rows);
-        for (const bool of_columns : {false, true}) {
-          std::vector<float> out = before;
-          tiles.multiply(of_columns ? turned : rows, kDepth, of_columns ? over.data() : along.data(), ahead, adds,
-                         out.data(), kOutStride);
-          for (int64_t r = 0; r < kTileBlock; ++r)
-            for (int64_t c = 0; c < kOutStride; ++c) {
-              const int64_t at = r * kOutStride + c;
-              if (r >= num_rows || c >= kTilePanel) {
-                ASSERT_EQ(out[at], before[at]) << r << " " << c;
-                continue;
+  with_every_instruction_set([&] {
+    for (int64_t num_rows = 1; num_rows <= kTileBlock; ++num_rows)
+      for (const bool adds : {false, true})
+        for (const Ahead& ahead : {Ahead(), Ahead::streamed(along.data()), to_be_written}) {
+          const MatrixTiles tiles(num_rows);
+          for (const bool of_columns : {false, true}) {
+            std::vector<float> out = before;
+            tiles.multiply(of_columns ? turned : rows, kDepth, of_columns ? over.data() : along.data(), ahead, adds,
+                           out.data(), kOutStride);
+            for (int64_t r = 0; r < kTileBlock; ++r)
+              for (int64_t c = 0; c < kOutStride; ++c) {
+                const int64_t at = r * kOutStride + c;
+                if (r >= num_rows || c >= kTilePanel) {
+                  ASSERT_EQ(out[at], before[at]) << r << " " << c;
+                  continue;
+                }
+                double exact = adds ? before[at] : 0, size = std::abs(exact);
+                for (int64_t i = 0; i < kDepth; ++i) {
+                  const double term = of_columns ? widen(left[i * kStride + r]) * widen(right[i * kStride + c])
+                                                 : widen(left[r * kStride + i]) * widen(right[c * kStride + i]);
+                  exact += term;
+                  size += std::abs(term);
+                }
+                ASSERT_NEAR(out[at], exact, kDepth * kRoundoff<float> * size) << r << " " << c;
               }
-              double exact = adds ? before[at] : 0, size = std::abs(exact);
-              for (int64_t i = 0; i < kDepth; ++i) {
-                const double term = of_columns ? widen(left[i * kStride + r]) * widen(right[i * kStride + c])
-                                               : widen(left[r * kStride + i]) * widen(right[c * kStride + i]);
-                exact += term;
-                size += std::abs(term);
-              }
-              ASSERT_NEAR(out[at], exact, kDepth * kRoundoff<float> * size) << r << " " << c;
-            }
+          }
         }
-      }
+  });
 }
 
 // Scores in blocks, against the softmax of all of them in double.

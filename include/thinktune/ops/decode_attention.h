@@ -11,9 +11,8 @@
 namespace thinktune::ops {
 
 // num_tokens consecutive rows of keys and of values; a row is [kv heads, H], contiguous, in the query's dtype.
-// `shared`: the segment and all before it may be those of other sequences too, which stand beside this one. On
-// processors with matrix tiles such rows are read once for all of them, and rounded a little differently (in bf16
-// alone).
+// `shared`: the segment and all before it may be those of other sequences too, which stand beside this one. In bf16
+// such rows are read once for all of them, and rounded a little differently.
 struct KvSegment {
   const void* keys = nullptr;
   const void* values = nullptr;
@@ -37,9 +36,8 @@ struct DecodeAttentionOptions {
 at::Tensor decode_attention(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> segments,
                             const DecodeAttentionOptions& options);
 
-// Keys and values of segments as matrix tiles read them, for decode_attention with what these segments share: [2 · N],
-// N rows as many as their tokens up to whole tiles. Undefined where nothing reads it so: without tiles on this
-// processor, for other types than bf16.
+// Keys and values of segments as products read them, for decode_attention with what these segments share: [2 · N],
+// N rows as many as their tokens up to whole tiles. Undefined where nothing reads it so: for other types than bf16.
 at::Tensor tile_kv(std::span<const KvSegment> segments, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype);
 int64_t tiled_kv_bytes(int64_t tokens, int64_t num_kv_heads, int64_t head_size, at::ScalarType dtype);  // 0: undefined
 

@@ -13,9 +13,8 @@ namespace thinktune::ops {
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F = {});
 
 // A copy of the weight in the blocks that products read, for `linear` without gradients: at few rows two to four times
-// as fast as the plain matrix, which is laid out anew in each product. In bf16 on a processor with matrix tiles (AMX)
-// the product is ours, elsewhere it is oneDNN's. The weight itself where there is no
-// such copy: f64, other devices, bf16 without AVX-512.
+// as fast as the plain matrix, which is laid out anew in each product. In bf16 the product is ours, in f32 oneDNN's.
+// The weight itself where there is no such copy: f64, other devices, bf16 with an odd number of inputs.
 at::Tensor pack_weight(const at::Tensor& weight_FD);
 
 // Whether pack_weight made it a copy of that kind.
