@@ -16,8 +16,9 @@ void describe(core::Fields& f, CommOptions& o) {
       "gather", o.gather, kGatherNames,
       "with shard = parameters, how the weights come together: keep (all of them, when they have changed, in memory "
       "kept for them), whole (all of them, once for sampling and each other phase without gradient, and layer by layer "
-      "in the update, which has the memory to itself), layer (layer by layer in every pass: little memory, and all "
-      "weights travel for every token) or auto (the first of these that fits the device's memory)");
+      "in the update, which has the memory to itself; a GPU records its decode steps anew in each phase), layer (layer "
+      "by layer in every pass: little memory, and all weights travel for every token, in decode steps that are not "
+      "recorded) or auto (the first of these that fits the device's memory)");
   f.boolean("fixed_order", o.fixed_order,
             "sum gradients in an order that does not depend on the number of ranks: weights and losses are then the "
             "same, bit for bit, for any number of ranks with the same number of threads. Costs one exchange of the "

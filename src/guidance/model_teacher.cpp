@@ -84,6 +84,7 @@ std::vector<TeacherReply> ModelTeacher::reply(const std::vector<TeacherRequest>&
   std::vector<std::string> forced;
   for (const TeacherRequest& request : requests) forced.push_back(request.forced_opinion);
   if (requests.empty()) return {};
+  if (!held_.empty() && !engine_.holds_prefix()) engine_.hold_prefix(held_);
   return options_.format == Format::Free ? reply_free(prompts, forced) : reply_constrained(prompts, std::move(forced));
 }
 

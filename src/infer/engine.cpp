@@ -97,8 +97,9 @@ struct Engine::State {
 
   void compute(Prefix& prefix) {
     if (prefix.ids.empty()) return;
-    prefix.computed = extend(nullptr, std::ssize(prefix.ids));
-    prefill({prefix.computed}, {prefix.ids});
+    const std::shared_ptr<KvSequence> sequence = extend(nullptr, std::ssize(prefix.ids));
+    prefill({sequence}, {prefix.ids});
+    prefix.computed = sequence;
   }
 
   // What the prompts that do not begin with the held prefix have in common, one token short of the shortest of them.
@@ -387,9 +388,12 @@ void Engine::hold_prefix(const std::vector<TokenId>& ids) {
   state_->held = {};
   if (ids.empty()) return;
   state_->runner->prepare();
-  state_->held.ids = ids;
-  state_->compute(state_->held);
+  Prefix prefix = {.ids = ids, .computed = nullptr};
+  state_->compute(prefix);
+  state_->held = std::move(prefix);
 }
+
+bool Engine::holds_prefix() const { return state_->held.computed != nullptr; }
 
 void Engine::release() {
   state_->held = {};

@@ -1,6 +1,7 @@
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
+#include <spdlog/spdlog.h>
 
 #include "infer/recording.h"
 
@@ -18,13 +19,27 @@ class Graph final : public Recording {
     stream.synchronize();
     // Other threads may go on using the GPU.
     graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
-    work();
+    try {
+      work();
+    } catch (...) {
+      stop_recording();
+      throw;
+    }
     graph_.capture_end();
   }
 
   void replay() override { graph_.replay(); }
 
  private:
+  // After work that has failed, as for want of memory: the stream and LibTorch's allocator are to serve others.
+  void stop_recording() {
+    try {
+      graph_.capture_end();
+    } catch (const std::exception& error) {  // what ended the work ends the recording too
+      spdlog::debug("a recording was given up: {}", error.what());
+    }
+  }
+
   at::cuda::CUDAGraph graph_;
 };
 

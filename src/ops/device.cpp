@@ -119,9 +119,14 @@ ProfilerRange::~ProfilerRange() { cuda::pop_range(); }
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
-  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);  // the host's allocator has no type of its own
-  return of_torch != nullptr &&
-         std::string_view(of_torch->what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+  if (of_torch == nullptr) return false;
+  // No type of their own: the host's allocator, CUDA outside of LibTorch's (graphs, contexts), cuBLAS.
+  const std::string_view text = of_torch->what_without_backtrace();
+  constexpr std::string_view kWords[] = {"can't allocate memory", "CUDA error: out of memory",
+                                         "CUBLAS_STATUS_ALLOC_FAILED"};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view words) { return text.find(words) != std::string_view::npos; });
 }
 
 }  // namespace thinktune::ops

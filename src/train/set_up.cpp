@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "exchange.h"
+#include "stages.h"
 #include "thinktune/core/error.h"
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
@@ -20,13 +21,45 @@
 namespace thinktune::train {
 namespace {
 
+// Tokens that a teacher's reply takes at most behind its prompt, with what is written for it (the tags, a forced
+// opinion).
+int64_t longest_reply(const Run& run) {
+  const guidance::GuidanceOptions& g = run.options.guidance;
+  const int64_t form =
+      std::ssize(run.vocabulary.tokenizer->encode(guidance::format_reply(guidance::kIncorrect, "", "")));
+  if (g.format == guidance::Format::Constrained) return form + g.max_reason_tokens + g.max_phrase_tokens;
+  return g.max_reply_tokens + (g.opinion == guidance::Opinion::Verifier ? form : 0);
+}
+
+// The initial model, whatever memory there is.
+class PatientTeacher final : public guidance::Teacher {
+ public:
+  PatientTeacher(const Run& run, guidance::ModelTeacher teacher) : run_(run), teacher_(std::move(teacher)) {}
+
+  std::vector<guidance::TeacherReply> reply(const std::vector<guidance::TeacherRequest>& requests) override {
+    const Sampler sampler = {.engine = *run_.teacher_engine,
+                             .weights = run_.initial_sharded.get(),
+                             .what = "teacher's replies",
+                             .longest = run_.options.guidance.max_teacher_prompt_tokens + longest_reply(run_),
+                             .lower =
+                                 "guidance.max_teacher_prompt_tokens, engine.prefill_tokens or the limits of "
+                                 "replies (guidance.max_…_tokens)"};
+    return within_memory(run_, sampler, [&] { return teacher_.reply(requests); });
+  }
+
+ private:
+  const Run& run_;
+  guidance::ModelTeacher teacher_;
+};
+
 std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   const TrainOptions& o = run.options;
   run.teacher_engine = std::make_unique<infer::Engine>(*run.engine, *run.initial_weights);
   run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
-  return std::make_unique<guidance::ModelTeacher>(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
-                                                  prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance);
+  return std::make_unique<PatientTeacher>(
+      run, guidance::ModelTeacher(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
+                                  prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance));
 }
 
 void set_up_guide(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
@@ -67,16 +100,6 @@ void set_up_data(Run& run) {
     spdlog::warn("{} held-out problems have prompts above {} tokens and are left out of every evaluation",
                  heldout_too_long, o.prompt.max_prompt_tokens);
   spdlog::info("{} training problems, {} held out", run.prompts->size(), run.heldout.size());
-}
-
-// Tokens that a teacher's reply takes at most behind its prompt, with what is written for it (the tags, a forced
-// opinion).
-int64_t longest_reply(const Run& run) {
-  const guidance::GuidanceOptions& g = run.options.guidance;
-  const int64_t form =
-      std::ssize(run.vocabulary.tokenizer->encode(guidance::format_reply(guidance::kIncorrect, "", "")));
-  if (g.format == guidance::Format::Constrained) return form + g.max_reason_tokens + g.max_phrase_tokens;
-  return g.max_reply_tokens + (g.opinion == guidance::Opinion::Verifier ? form : 0);
 }
 
 at::ScalarType compute_dtype(const TrainOptions& o) {

@@ -74,32 +74,37 @@ std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout:
                                             const Samples& samples) {
   const TrainOptions& o = run.options;
   const std::vector<rollout::Prompt> own = own_part(*run.comm, prompts);
+  const Sampler sampler = {.engine = *run.engine,
+                           .weights = run.sharded.get(),
+                           .what = "rollouts",
+                           .longest = o.prompt.max_prompt_tokens + samples.max_new_tokens,
+                           .lower =
+                               "rollout.max_new_tokens (of evaluations: eval.max_new_tokens), engine.prefill_tokens or "
+                               "update.micro_batch_tokens"};
   return passes_through(run.sharded.get(), [&] {
-    for (;;) {
-      try {
-        return infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own, samples.group_size,
-                                    samples.max_new_tokens, samples.sampling, samples.key,
-                                    [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
-      } catch (const std::exception& error) {
-        if (!ops::is_out_of_memory(error)) throw;
-      }
-      run.engine->release();
-      if (run.sharded != nullptr) run.sharded->finish_pass();
-      const std::string place = run.comm->place(run.stops->step());
-      const int64_t before = run.engine->max_sequences();
-      if (before == 1)
-        throw core::device_error(
-            fmt::format("{}: out of memory while sampling one sequence of up to {} tokens at a time", place,
-                        o.prompt.max_prompt_tokens + samples.max_new_tokens),
-            "lower rollout.max_new_tokens (of evaluations: eval.max_new_tokens), engine.prefill_tokens or "
-            "update.micro_batch_tokens; else a smaller model or more memory is needed");
-      run.engine->set_max_sequences(before / 2);
-      spdlog::warn(
-          "{}: out of memory while sampling {} sequences at a time; going on with {} (the same rollouts, more "
-          "slowly). To begin with as many: --set engine.max_sequences={}",
-          place, before, before / 2, before / 2);
-    }
+    return within_memory(run, sampler, [&] {
+      return infer::sample_groups(*run.engine, *run.vocabulary.tokenizer, own, samples.group_size,
+                                  samples.max_new_tokens, samples.sampling, samples.key,
+                                  [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
+    });
   });
+}
+
+void go_on_with_fewer(const Run& run, const Sampler& sampler) {
+  sampler.engine.release();
+  if (sampler.weights != nullptr) sampler.weights->finish_pass();
+  const std::string place = run.comm->place(run.stops->step());
+  const int64_t before = sampler.engine.max_sequences();
+  if (before == 1)
+    throw core::device_error(
+        fmt::format("{}: out of memory while sampling one sequence of up to {} tokens at a time (of the {})", place,
+                    sampler.longest, sampler.what),
+        fmt::format("lower {}; else a smaller model or more memory is needed", sampler.lower));
+  sampler.engine.set_max_sequences(before / 2);
+  spdlog::warn(
+      "{}: out of memory while sampling {} sequences at a time; going on with {} (the same {}, more slowly). To begin "
+      "with as many: --set engine.max_sequences={}",
+      place, before, before / 2, sampler.what, before / 2);
 }
 
 std::vector<rollout::Group> sample_rollouts(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step) {

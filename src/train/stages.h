@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "thinktune/algo/loss.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/ops/token_logprob.h"
 #include "thinktune/train/batch.h"
 #include "thinktune/train/run.h"
@@ -20,9 +21,34 @@ struct Samples {
   core::RandomKey key;  // seed, stream and step
 };
 
-// Rollouts of this rank's part of the prompts, judged on what they say by themselves. Where memory does not suffice for
-// as many sequences at a time as engine.max_sequences it goes on with half of them, for the rest of the run: the same
-// rollouts. Throws Error{Device} if it does not suffice for one.
+// What samples, where memory may not suffice for as many sequences at a time as engine.max_sequences.
+struct Sampler {
+  infer::Engine& engine;
+  ShardedWeights* weights = nullptr;  // that it computes with, within their passes(); null: they are not sharded
+  // For messages:
+  const char* what;   // is sampled
+  int64_t longest;    // tokens of a sequence, at most
+  const char* lower;  // settings that help where not even one fits
+};
+
+// After a call that memory did not suffice for: half as many sequences at a time, for the rest of the run. Throws
+// Error{Device} if it was one.
+void go_on_with_fewer(const Run& run, const Sampler& sampler);
+
+// f(), which samples, again and with fewer sequences at a time until memory suffices: the same results.
+template <class F>
+auto within_memory(const Run& run, const Sampler& sampler, F f) {
+  for (;;) {
+    try {
+      return f();
+    } catch (const std::exception& error) {
+      if (!ops::is_out_of_memory(error)) throw;
+    }
+    go_on_with_fewer(run, sampler);
+  }
+}
+
+// Rollouts of this rank's part of the prompts, judged on what they say by themselves.
 std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout::Prompt>& prompts,
                                             const Samples& samples);
 

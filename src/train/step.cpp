@@ -22,6 +22,7 @@ StepRecord train_step(Run& run, int64_t step) {
   // being sampled. Each rank samples its part of the prompts; from here on every rank knows all groups.
   const std::vector<rollout::Prompt> prompts = run.prompts->next(o.rollout.prompts_per_step);
   record.groups = gather_groups(*run.comm, prompts, sample_rollouts(run, prompts, step));
+  run.engine->release();  // the memory of the sampler's copies is the rest of the step's now
   record.seconds.sample = watch.restart();
 
   run.stops->begin("teacher");
@@ -44,7 +45,6 @@ StepRecord train_step(Run& run, int64_t step) {
   run.stops->begin("update");
   const ops::ProfilerRange range("update");
   check_finite_weights(run, step);
-  run.engine->release();  // the memory of the sampler's copies is the update's now
   for (size_t update = 0; update < mini_batches.size(); ++update) {
     const MiniBatch& mini = mini_batches[update];
     record.updates.add_mini_batch(mini);

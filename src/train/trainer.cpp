@@ -167,6 +167,17 @@ std::string metric_name(const TrainOptions& options) {
              : fmt::format("maj_at_{}", options.eval.samples);
 }
 
+// Sampling and the teacher go on with fewer sequences before it comes to this. Parts of a micro-batch would be sums in
+// another order, so its size is the user's to lower.
+core::Error out_of_memory(const Run& run) {
+  const UpdateOptions& o = run.options.update;
+  return core::device_error(
+      fmt::format("{}: out of memory in the phase {}", run.comm->place(run.stops->step()), run.stops->phase()),
+      fmt::format("lower update.micro_batch_tokens (here {}) or engine.kv_cache_mib{}; else a smaller model or more "
+                  "memory is needed",
+                  o.micro_batch_tokens, o.gradient_checkpointing ? "" : ", or set update.gradient_checkpointing"));
+}
+
 // A run has begun here, and nothing that it has done can be gone on from.
 bool has_results(const TrainOptions& options) { return fs::exists(fs::path(options.output) / "metrics.jsonl"); }
 
@@ -313,6 +324,9 @@ bool Trainer::take_step() {
   } catch (const core::Stopped&) {
     before.put_back(run_);
     return false;
+  } catch (const std::exception& error) {
+    if (ops::is_out_of_memory(error)) throw out_of_memory(run_);
+    throw;
   }
   record.seconds.total = watch.seconds();
   summary_.train_s += record.seconds.total;

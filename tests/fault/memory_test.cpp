@@ -1,9 +1,10 @@
-// Memory that does not suffice while rollouts are sampled.
+// Memory that does not suffice while rollouts and the teacher's replies are sampled, or in the passes of an update.
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 #include <gmock/gmock.h>
 #include <spdlog/sinks/ostream_sink.h>
 
+#include <fstream>
 #include <mutex>
 #include <sstream>
 #include <unordered_map>
@@ -104,6 +105,32 @@ class Memory : public SmallRuns {
     return o;
   }
 
+  // Its own first model teaches.
+  train::TrainOptions taught_options(const std::string& output, guidance::Format format) const {
+    train::TrainOptions o = options(output);
+    o.steps = 2;
+    o.loss.kl_coefficient = 0.01;  // a random model earns nothing, but it learns
+    o.guidance.format = format;
+    o.guidance.opinion = guidance::Opinion::Model;
+    o.guidance.max_reply_tokens = 24;
+    o.guidance.max_reason_tokens = o.guidance.max_phrase_tokens = 12;
+    o.guidance.max_teacher_prompt_tokens = 1024;
+    o.guidance.prompt_file = (folder_.path() / "teacher.json").string();
+    std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+    return o;
+  }
+
+  // On a machine whose memory is small in the second step's `phase`.
+  static std::unique_ptr<train::Trainer> second_step_on(SmallMemory& memory, const train::TrainOptions& o,
+                                                        const std::string& phase,
+                                                        std::unique_ptr<guidance::Teacher> teacher = nullptr) {
+    auto trainer = std::make_unique<train::Trainer>(o, "{}\n", std::move(teacher));
+    trainer->stops().observer = [&memory, phase](int64_t step, const std::string& now) {
+      memory.watching = step == 1 && now == phase;
+    };
+    return trainer;
+  }
+
   // Trains on a machine whose memory is small in the sampling of steps from `from` on.
   static int64_t train_on(SmallMemory& memory, const train::TrainOptions& o, int64_t from = 0) {
     train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
@@ -197,6 +224,74 @@ TEST_F(Memory, AnEvaluationGoesOnWithFewerSequencesToo) {
   EXPECT_TRUE(failed);
   EXPECT_EQ(times_said("going on with 6 "), 1) << log_.str();
   train::test::expect_same_results(whole, o);
+}
+
+TEST_F(Memory, TheTeacherGoesOnWithFewerSequencesToo) {
+  for (const guidance::Format format : {guidance::Format::Free, guidance::Format::Constrained}) {
+    SCOPED_TRACE(format == guidance::Format::Free ? "free" : "constrained");
+    const train::TrainOptions whole = taught_options("whole", format);
+    int64_t allocations = 0;
+    {
+      SmallMemory memory;
+      second_step_on(memory, whole, "teacher")->run();
+      allocations = memory.num_allocations;
+    }
+    ASSERT_GT(allocations, 1000);
+    const int64_t stride = all_places() ? 1 + allocations / 400 : allocations / 6;
+    for (int64_t at = 0; at < allocations; at += stride) {
+      SCOPED_TRACE(testing::Message() << "allocation " << at << " of " << allocations);
+      log_.str("");
+      SmallMemory memory;
+      memory.fails_at = at;
+      const train::TrainOptions o = taught_options("failed", format);
+      const auto trainer = second_step_on(memory, o, "teacher");
+      trainer->run();
+      EXPECT_EQ(trainer->parts().teacher_engine->max_sequences(), kSequences / 2);
+      EXPECT_EQ(trainer->parts().engine->max_sequences(), kSequences) << "the student has memory enough";
+      train::test::expect_same_results(whole, o);
+      EXPECT_EQ(times_said("going on with 6 (the same teacher's replies, more slowly)"), 1) << log_.str();
+      ASSERT_FALSE(HasFailure());
+      remove(o);
+    }
+    remove(whole);
+  }
+}
+
+TEST_F(Memory, NotEvenOneReplyStopsClearly) {
+  const train::TrainOptions o = taught_options("none", guidance::Format::Free);
+  SmallMemory memory;
+  memory.limit_bytes = 0;
+  const auto trainer = second_step_on(memory, o, "teacher");
+  const core::Error error = train::test::error_of([&] { trainer->run(); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr("step 2: out of memory while sampling one sequence of up to"),
+                                  HasSubstr("(of the teacher's replies)"), HasSubstr("max_teacher_prompt_tokens")));
+  EXPECT_EQ(trainer->last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
+}
+
+TEST_F(Memory, PassesOfAnUpdateStopClearlyAndTheRunGoesOn) {
+  train::TrainOptions whole = options("whole");
+  whole.loss.kl_coefficient = 0.01;
+  train(whole);
+  for (const auto& [phase, at] : {std::pair("old log-probs", 0), std::pair("old log-probs", 100),
+                                  std::pair("update", 0), std::pair("update", 300)}) {
+    SCOPED_TRACE(testing::Message() << phase << ", allocation " << at);
+    train::TrainOptions o = options("stopped");
+    o.loss = whole.loss;
+    {
+      SmallMemory memory;
+      memory.fails_at = at;
+      const auto trainer = second_step_on(memory, o, phase, train::test::answering_teacher(o));
+      const core::Error error = train::test::error_of([&] { trainer->run(); });
+      EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+      EXPECT_THAT(error.what(), AllOf(HasSubstr(std::string("step 2: out of memory in the phase ") + phase),
+                                      HasSubstr("lower update.micro_batch_tokens (here 512)")));
+      EXPECT_EQ(trainer->last_checkpoint(), fs::path(o.output) / "checkpoints" / "step-1");
+    }
+    train(o, {.resume = true});
+    train::test::expect_same_results(whole, o);
+    remove(o);
+  }
 }
 
 TEST_F(Memory, NotEvenOneSequenceStopsClearly) {

@@ -1,5 +1,7 @@
 #include "thinktune/ops/device.h"
 
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
 #include <gtest/gtest.h>
 
 #include "thinktune/core/error.h"
@@ -31,6 +33,27 @@ TEST(Device, TheCpuIsAlwaysThere) {
   EXPECT_EQ(memory_of(at::kCPU).total, 0);
   synchronize(at::kCPU);
   const ProfilerRange range("a phase");
+}
+
+TEST(Device, AWantOfMemoryIsKnownByItsTypeOrItsWords) {
+  const auto is_known = [](auto fail) {
+    try {
+      fail();
+    } catch (const std::exception& error) {
+      return is_out_of_memory(error);
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return false;
+  };
+  EXPECT_TRUE(is_known([] { throw std::bad_alloc(); }));
+  EXPECT_TRUE(
+      is_known([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried to allocate 2 GiB"); }));
+  EXPECT_TRUE(is_known([] { c10::GetCPUAllocator()->allocate(size_t{1} << 60); }));
+  EXPECT_TRUE(is_known([] { TORCH_CHECK(false, "CUDA error: out of memory\nCompile with …"); }));  // of a graph
+  EXPECT_TRUE(is_known(
+      [] { TORCH_CHECK(false, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"); }));
+  EXPECT_FALSE(is_known([] { TORCH_CHECK(false, "CUDA error: an illegal memory access was encountered"); }));
+  EXPECT_FALSE(is_known([] { throw std::runtime_error("CUDA error: out of memory"); }));
 }
 
 TEST(Device, WhatIsNotThereIsRefusedAndSaysWhy) {

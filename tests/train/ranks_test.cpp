@@ -271,6 +271,21 @@ TEST_F(RanksTest, AModelThatTeachesIsShardedToo) {
     expect_all_well(train_with_model(2, o));
     EXPECT_LT(distance(alone, o, 2), 1e-6);
     EXPECT_TRUE(words(alone, 2) == words(o, 2));
+
+    // A rank's teacher that runs out of memory begins anew among the others.
+    TrainOptions failed = o;
+    failed.output += "-failed";
+    expect_all_well(run_ranks(2, [&](comm::Communicator& comm) {
+      Trainer trainer(failed, "{}\n", nullptr, lend(comm));
+      int looks = 0;  // the first is the phase's beginning, the others rounds of sampling
+      trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+        if (comm.rank() == 1 && step == 1 && phase == "teacher" && ++looks == 4) throw std::bad_alloc();
+      };
+      trainer.run();
+      EXPECT_EQ(trainer.parts().teacher_engine->max_sequences(),
+                failed.engine.max_sequences / (comm.rank() == 1 ? 2 : 1));
+    }));
+    expect_same_results(o, failed);
   }
 }
 

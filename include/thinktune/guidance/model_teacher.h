@@ -23,7 +23,7 @@ class ModelTeacher final : public Teacher {
  public:
   // Everything but the options and `fixed` must outlive the teacher. `engine` is the teacher's own, over weights that
   // never change: the keys and values of what all prompts begin with (system text, examples) are computed here, once,
-  // and held. `fixed`: TeacherPrompt::fixed_messages.
+  // and held; anew where the engine has released it. `fixed`: TeacherPrompt::fixed_messages.
   ModelTeacher(infer::Engine& engine, const text::ChatTemplate& chat, const text::Tokenizer& tokenizer,
                std::vector<core::ChatMessage> fixed, const GuidanceOptions& options);
 

@@ -90,8 +90,10 @@ class Engine {
   Engine(const Engine& other, const model::Weights& weights);
   ~Engine();
 
-  // Keeps the keys and values of these first tokens until the next call of hold_prefix: for weights that never change.
+  // Keeps the keys and values of these first tokens until the next call of hold_prefix, or of release(): for weights
+  // that never change.
   void hold_prefix(const std::vector<TokenId>& ids);
+  bool holds_prefix() const;
 
   // Frees the held prefix and the copies of the weights; the next call makes the copies anew.
   void release();
