@@ -49,9 +49,10 @@ add_library(thinktune_fault INTERFACE)
 target_link_libraries(thinktune_fault INTERFACE thinktune_cli)
 set_property(GLOBAL APPEND PROPERTY TT_TORCH_ROOMS fault)
 tt_test_executable(fault_test fault unit ${tests})
-add_dependencies(fault_test thinktune clock_jumps)
-add_library(clock_jumps MODULE tests/fault/clock_jumps.cpp)  # to be preloaded
-target_compile_definitions(fault_test PRIVATE TT_CLOCK_JUMPS="$<TARGET_FILE:clock_jumps>")
+add_dependencies(fault_test thinktune clock_jumps shrinking_file)
+add_library(clock_jumps MODULE tests/fault/clock_jumps.cpp)  # to be preloaded, as the next one
+add_library(shrinking_file MODULE tests/fault/shrinking_file.cpp)
+target_compile_definitions(fault_test PRIVATE TT_CLOCK_JUMPS="$<TARGET_FILE:clock_jumps>" TT_SHRINKING_FILE="$<TARGET_FILE:shrinking_file>")
 
 include(KernelTests)
 

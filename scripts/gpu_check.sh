@@ -129,6 +129,9 @@ if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
   # The same on two GPUs, with everything on each rank and with everything divided, gathered in each way. With one GPU NCCL has been
   # run by a group of one rank (NcclCuda, above).
   if ((gpus >= 2)); then
+    section test ranks_doctor "doctor's sums and copies over NCCL" bash -c 'set -o pipefail
+      "$bin/thinktune" doctor --quick --nproc 2 --config configs/quickstart.json --set "model=$small" --set device=cuda | tee /dev/stderr |
+        grep -c "^ok  *ranks .* over NCCL" >/dev/null' || true
     for ranks in none gradients parameters-keep parameters-whole parameters-layer; do
       export shard="--set comm.shard=${ranks%%-*} --set comm.timeout_s=300"
       [[ $ranks == *-* ]] && shard+=" --set comm.gather=${ranks#*-}"

@@ -1,13 +1,12 @@
 // doctor: a machine, a model and a config before a run.
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "cli/ranks.h"
 #include "thinktune/cli/commands.h"
-#include "thinktune/comm/communicator.h"
-#include "thinktune/comm/launcher.h"
 #include "thinktune/core/error.h"
 #include "thinktune/train/doctor.h"
 
@@ -18,7 +17,7 @@ using nlohmann::ordered_json;
 using train::Finding;
 using train::Health;
 
-constexpr double kTimeout_s = 60;  // a rank that does not come within it is a finding
+constexpr double kLongestWait_s = 60;  // for a rank, where comm.timeout_s allows more: somebody looks on
 
 // Every line of a text behind the same indentation.
 std::string indented(const std::string& text, size_t width) {
@@ -54,17 +53,16 @@ std::string one_line(const std::string& text) {
 }  // namespace
 
 int run_doctor(const DoctorCommand& command) {
-  if (command.nproc > 0 && !comm::is_launched()) return comm::launch_local(command.nproc);
+  if (const std::optional<int> code = launch_ranks(command.nproc)) return *code;
   const bool has_config = !command.config.empty() || !command.set.empty();
-  const train::TrainOptions options = read_train_options(command.config, command.set);
-  const comm::Environment environment = comm::read_environment();
-  std::unique_ptr<comm::Communicator> ranks = comm::connect(environment, {.timeout_s = kTimeout_s});
+  train::TrainOptions options = read_train_options(command.config, command.set);
+  const std::unique_ptr<comm::Communicator> ranks =
+      join_ranks(options, std::min(options.comm.timeout_s, kLongestWait_s));
   if (!ranks->is_first()) {
-    int code = 0;
-    train::examine_ranks(*ranks, [&](const Finding& finding) {
-      if (finding.health == Health::Failed) code = core::exit_code(finding.kind);
+    train::examine_ranks(*ranks, options.device, [](const Finding& finding) {
+      if (finding.health == Health::Failed) throw core::Error(finding.kind, finding.found, finding.advice);
     });
-    return code;
+    return 0;
   }
   std::vector<Finding> findings;
   const auto on_finding = [&](const Finding& finding) {
@@ -72,7 +70,7 @@ int run_doctor(const DoctorCommand& command) {
     if (!command.json) print_line(finding);
   };
   train::examine_machine(one_line(version_text()), on_finding);
-  train::examine_ranks(*ranks, on_finding);
+  train::examine_ranks(*ranks, options.device, on_finding);
   if (has_config) train::examine_run(options, {.sampled = !command.quick, .num_ranks = ranks->size()}, on_finding);
 
   std::vector<std::string> failed;

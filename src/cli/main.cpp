@@ -11,6 +11,7 @@
 #include <new>
 
 #include "thinktune/cli/commands.h"
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/log.h"
 #include "thinktune/ops/device.h"
@@ -431,6 +432,8 @@ int main(int argc, char** argv) {
   mallopt(M_TOP_PAD, 64 << 20);
   // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
   std::signal(SIGXFSZ, SIG_IGN);
+  // And a model's file that becomes shorter while it is read.
+  thinktune::core::name_mapped_files_that_fail();
   try {
     return thinktune::cli::guarded(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -1,20 +1,17 @@
-#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
-#include <thread>
 
 #include "cli/command_line.h"
+#include "cli/ranks.h"
 #include "cli/verify_resume.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
 #include "thinktune/comm/communicator.h"
-#include "thinktune/comm/launcher.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/ops/device.h"
@@ -56,41 +53,6 @@ std::string describe_memory(const train::TrainOptions& options, int64_t num_rank
   if (!options.device.starts_with("cuda")) describe(train::Processor::Cpu, "on the CPU", false);
   if (options.device != "cpu") describe(train::Processor::Gpu, "on a GPU", true);
   return text;
-}
-
-// The ranks of a machine share its cores.
-void divide_cores(const comm::Environment& environment) {
-  if (environment.local_size == 1 || std::getenv("OMP_NUM_THREADS") != nullptr) return;
-  const int64_t cores = std::max(1U, std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(std::max<int64_t>(1, cores / environment.local_size)));
-}
-
-// A process that hangs in an operation cannot be ended by an error.
-[[noreturn]] void end_process(const std::string& message) {
-  std::fprintf(stderr, "error: %s\n", message.c_str());
-  std::fflush(nullptr);
-  std::_Exit(core::exit_code(core::ErrorKind::Device));
-}
-
-// Meets the other ranks; `options.device` becomes this rank's.
-std::unique_ptr<comm::Communicator> join_ranks(train::TrainOptions& options) {
-  const comm::Environment environment = comm::read_environment();
-  divide_cores(environment);
-  // What rank 0 says is enough.
-  if (environment.rank > 0 && std::getenv("THINKTUNE_LOG") == nullptr) spdlog::set_level(spdlog::level::err);
-  comm::ConnectOptions connect = {.timeout_s = options.comm.timeout_s, .on_stuck = end_process};
-  if (environment.size > 1) {
-    const ops::LocalRank local = {
-        .rank = environment.local_rank,
-        .size = environment.local_size,
-        .may_see_only_its_own = environment.launcher == "Slurm" || environment.launcher == "Open MPI"};
-    options.device = ops::device_of_rank(options.device, local, ops::num_gpus());
-    const at::Device device = ops::open_device(options.device);
-    if (device.is_cuda()) connect.cuda_device = device.index();
-  }
-  auto ranks = comm::connect(environment, connect);
-  if (environment.size > 1) spdlog::info("{} ranks, started by {}", environment.size, environment.launcher);
-  return ranks;
 }
 
 // The command that goes on with this run.
@@ -225,16 +187,10 @@ int run_train(const TrainCommand& command) {
           "without the launcher: --nproc N --verify-resume");
     return verify_resume(options);
   }
-  if (command.nproc > 0 && !comm::is_launched()) {
-    if (const comm::Environment e = comm::read_environment(); e.size > 1)
-      throw core::user_error(fmt::format("--nproc starts ranks itself, but this process is rank {} of {} of {}", e.rank,
-                                         e.size, e.launcher),
-                             "leave out --nproc");
-    return comm::launch_local(command.nproc);
-  }
+  if (const std::optional<int> code = launch_ranks(command.nproc)) return *code;
   core::Stopwatch watch;
   const auto of_this_rank = set_up(call, [&] {
-    std::unique_ptr<comm::Communicator> ranks = join_ranks(options);
+    std::unique_ptr<comm::Communicator> ranks = join_ranks(options, options.comm.timeout_s);
     return std::make_unique<train::Trainer>(options, resolved, nullptr, std::move(ranks));
   });
   train::Trainer& trainer = *of_this_rank;

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "mapped_ranges.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/file_layer.h"
 
@@ -215,7 +216,8 @@ std::string read_file(const fs::path& path, std::string_view what) {
   return std::move(content).str();
 }
 
-MappedFile::MappedFile(const fs::path& path) : path_(path) {
+MappedFile::MappedFile(const fs::path& path) : MappedFile() {  // so that the destructor unmaps after an exception
+  path_ = path;
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for a writer
   if (fd < 0) throw user_error(fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)));
   struct stat info {};
@@ -231,6 +233,7 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
     if (mapped == MAP_FAILED)
       throw data_error(fmt::format("cannot map {} into memory: {}", path.string(), std::strerror(code)));
     data_ = static_cast<const std::byte*>(mapped);
+    add_mapped_range(data_, size_, path_);
   } else {
     ::close(fd);
   }
@@ -247,7 +250,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  remove_mapped_range(data_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 void discard_pages(std::span<const std::byte> mapped) {

@@ -39,36 +39,77 @@ void skip(const char* name, const OnFinding& on_finding, const std::string& why)
   on_finding({.check = name, .health = Health::Skipped, .found = why, .advice = ""});
 }
 
-void examine_ranks(comm::Communicator& ranks, const OnFinding& on_finding) {
+namespace {
+
+// Every operation of a run, on numbers whose results are known: the first that gave others; "" if none did. All of them
+// are done whatever one gave, as the other ranks do them too.
+std::string wrong_operation(comm::Communicator& ranks, at::Device device) {
+  const int64_t R = ranks.size(), r = ranks.rank();
+  const at::TensorOptions f32 = at::TensorOptions(device).dtype(at::kFloat);
+  const auto blocks = [&](int64_t first, int64_t step) {  // four times each of R numbers
+    return at::arange(R, f32).mul(static_cast<double>(step)).add(static_cast<double>(first)).repeat_interleave(4);
+  };
+  const auto block = [&](int64_t number) { return at::full({4}, static_cast<double>(number), f32); };
+  std::string wrong;
+  const auto expect = [&](const char* operation, const at::Tensor& result, const at::Tensor& known) {
+    if (wrong.empty() && !at::equal(result, known)) wrong = operation;
+  };
+  const at::Tensor sum = block(r + 1), share = at::empty({4}, f32), all = at::empty({4 * R}, f32),
+                   turned = at::empty({4 * R}, f32), one = block(r);
+  ranks.all_reduce(sum, "doctor: all-reduce");
+  expect("all-reduce", sum, block(R * (R + 1) / 2));
+  ranks.start_reduce_scatter(share, blocks(0, 1), "doctor: reduce-scatter")->wait();
+  expect("reduce-scatter", share, block(r * R));
+  ranks.start_all_gather(all, block(r), "doctor: all-gather")->wait();
+  expect("all-gather", all, blocks(0, 1));
+  ranks.start_all_to_all(turned, blocks(r * R, 1), "doctor: all-to-all")->wait();
+  expect("all-to-all", turned, blocks(r, R));
+  ranks.broadcast(one, R - 1, "doctor: broadcast");
+  expect("broadcast", one, block(R - 1));
+  return wrong.empty() ? "" : fmt::format("{} over {}", wrong, device.is_cuda() ? "NCCL" : "Gloo");
+}
+
+double seconds_of_sum(comm::Communicator& ranks, at::Device device) {
+  const at::Tensor sum = at::zeros({int64_t{1} << 20}, at::TensorOptions(device).dtype(at::kFloat));
+  ranks.all_reduce(sum, "doctor: first sum");  // what is made once for a size is made here
+  ops::synchronize(device);
+  ranks.barrier("doctor: begin");
+  const core::Stopwatch watch;
+  ranks.all_reduce(sum, "doctor: timed sum");
+  ops::synchronize(device);
+  return watch.seconds();
+}
+
+}  // namespace
+
+void examine_ranks(comm::Communicator& ranks, const std::string& device_name, const OnFinding& on_finding) {
   check("ranks", on_finding, [&]() -> Verdict {
-    const int64_t R = ranks.size(), r = ranks.rank();
+    const int64_t R = ranks.size();
     if (R == 1) return {.found = "one rank: nothing travels (--nproc N tries N of them)"};
-    constexpr int64_t kNumbers = int64_t{1} << 20;
-    const auto wrong = [&](const char* what) -> Verdict {
-      return {Health::Failed, fmt::format("the {} of {} ranks gives wrong numbers", what, R),
-              "the network or its library is at fault: a run's weights would be wrong", core::ErrorKind::Device};
-    };
-    const at::Tensor sum = at::full({kNumbers}, static_cast<double>(r + 1), at::kFloat);
-    ranks.barrier("doctor: begin");
-    core::Stopwatch watch;
-    ranks.all_reduce(sum, "doctor: all-reduce");
-    const double seconds = watch.seconds();
-    if (!sum.eq(static_cast<double>(R * (R + 1) / 2)).all().item<bool>()) return wrong("all-reduce");
-    const at::Tensor ranks_4 = at::arange(R, at::kFloat).repeat_interleave(4);  // 0 0 0 0 1 1 1 1 …
-    const at::Tensor share = at::empty({4}, at::kFloat);
-    ranks.start_reduce_scatter(share, ranks_4.clone(), "doctor: reduce-scatter")->wait();
-    if (!share.eq(static_cast<double>(r * R)).all().item<bool>()) return wrong("reduce-scatter");
-    const at::Tensor all = at::empty({4 * R}, at::kFloat);
-    ranks.start_all_gather(all, at::full({4}, static_cast<double>(r), at::kFloat), "doctor: all-gather")->wait();
-    if (!at::equal(all, ranks_4)) return wrong("all-gather");
-    const at::Tensor one = at::full({4}, static_cast<double>(r), at::kFloat);
-    ranks.broadcast(one, R - 1, "doctor: broadcast");
-    if (!one.eq(static_cast<double>(R - 1)).all().item<bool>()) return wrong("broadcast");
-    const std::vector<std::string> names = ranks.all_gather_bytes(fmt::format("rank {}", r), "doctor: names");
-    for (int64_t i = 0; i < R; ++i)
-      if (names[static_cast<size_t>(i)] != fmt::format("rank {}", i)) return wrong("exchange of texts");
-    return {.found = fmt::format("{} ranks: sums and copies are right; the sum of 4 MiB took {}", R,
-                                 core::human_duration(seconds))};
+    std::vector<at::Device> devices = {at::kCPU};
+    if (const at::Device device = ops::open_device(device_name); device.is_cuda()) devices.push_back(device);
+    std::string wrong, times;
+    for (const at::Device device : devices) {
+      const std::string on_device = wrong_operation(ranks, device);
+      if (wrong.empty()) wrong = on_device;
+      times += fmt::format("{}{} over {}", times.empty() ? "" : ", ",
+                           core::human_duration(seconds_of_sum(ranks, device)), device.is_cuda() ? "NCCL" : "Gloo");
+    }
+    const std::vector<std::string> said =
+        ranks.all_gather_bytes(fmt::format("{}:{}", ranks.rank(), wrong), "doctor: what was wrong");
+    if (!ranks.is_first()) return {};
+    constexpr const char* kAdvice = "the network or its library is at fault: a run's weights would be wrong";
+    for (int64_t rank = 0; rank < R; ++rank) {
+      const std::string &text = said[static_cast<size_t>(rank)], begin = fmt::format("{}:", rank);
+      if (!text.starts_with(begin))
+        return {Health::Failed, fmt::format("the exchange of texts of {} ranks gives others", R), kAdvice,
+                core::ErrorKind::Device};
+      if (text != begin)
+        return {Health::Failed,
+                fmt::format("the {} of {} ranks gives wrong numbers on rank {}", text.substr(begin.size()), R, rank),
+                kAdvice, core::ErrorKind::Device};
+    }
+    return {.found = fmt::format("{} ranks: sums and copies are right; the sum of 4 MiB took {}", R, times)};
   });
 }
 

@@ -100,6 +100,29 @@ TEST_F(Doctor, TwoRanksTryTheirSums) {
   const Outcome outcome = doctor({"--quick", "--nproc", "2"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("ok       ranks           2 ranks: sums and copies are right"));
+  EXPECT_THAT(outcome.out, HasSubstr(" over Gloo"));
+}
+
+// As in a run: the device and the patience of the config, the launchers' environment.
+TEST_F(Doctor, RanksMeetAsThoseOfTheRun) {
+  for (const char* device : {"cuda:0", "nonsense"}) {
+    const std::vector<std::string> ranks = {"--nproc", "2", "--set", fmt::format("device={}", device)};
+    std::vector<std::string> quick = ranks;
+    quick.push_back("--quick");
+    const Outcome examined = doctor(quick), trained = train(ranks);
+    EXPECT_EQ(examined.exit_code, kUser) << examined.err;
+    const size_t error = examined.err.rfind("error: ");
+    ASSERT_NE(error, std::string::npos);
+    const std::string message = examined.err.substr(error, examined.err.find('\n', error) - error);
+    EXPECT_THAT(message, HasSubstr(device));
+    EXPECT_THAT(trained.err, HasSubstr(message));
+  }
+  const Variables second(
+      {{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "7"}});
+  expect_refused(doctor({"--nproc", "2"}), {"--nproc starts ranks itself, but this process is rank 1 of 2"});
+  const auto start = std::chrono::steady_clock::now();
+  expect_refused(doctor({"--set", "comm.timeout_s=1"}), {"rank 1 of 2 has not met the others at 127.0.0.1:7"});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
 }
 
 }  // namespace

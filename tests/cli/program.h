@@ -153,6 +153,23 @@ inline void expect_refused(const Outcome& outcome, const std::vector<std::string
     EXPECT_THAT(text, Not(HasSubstr(foreign)));
 }
 
+// Sets variables for the programs that a test starts.
+class Variables {
+ public:
+  explicit Variables(const std::map<std::string, std::string>& values) {
+    for (const auto& [name, value] : values) {
+      names_.push_back(name);
+      ::setenv(name.c_str(), value.c_str(), 1);
+    }
+  }
+  ~Variables() {
+    for (const std::string& name : names_) ::unsetenv(name.c_str());
+  }
+
+ private:
+  std::vector<std::string> names_;
+};
+
 // A folder with a model, data, and a config of two steps.
 class ProgramTest : public ::testing::Test {
  protected:

@@ -7,23 +7,6 @@
 namespace thinktune::cli {
 namespace {
 
-// Sets variables for the programs that a test starts.
-class Variables {
- public:
-  explicit Variables(const std::map<std::string, std::string>& values) {
-    for (const auto& [name, value] : values) {
-      names_.push_back(name);
-      ::setenv(name.c_str(), value.c_str(), 1);
-    }
-  }
-  ~Variables() {
-    for (const std::string& name : names_) ::unsetenv(name.c_str());
-  }
-
- private:
-  std::vector<std::string> names_;
-};
-
 // Processes whose command line names `folder`.
 std::vector<pid_t> processes_of(const fs::path& folder) {
   std::vector<pid_t> found;

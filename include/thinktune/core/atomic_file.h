@@ -93,7 +93,8 @@ void remove_tree(const std::filesystem::path& path);
 // in the message ("config", "manifest").
 std::string read_file(const std::filesystem::path& path, std::string_view what);
 
-// A file mapped read-only into memory; the mapping lives as long as the object. Move-only.
+// A file mapped read-only into memory; the mapping lives as long as the object. Move-only. Where the file becomes
+// shorter meanwhile, or its disk fails, reading the bytes is a SIGBUS: see name_mapped_files_that_fail.
 class MappedFile {
  public:
   // Throws Error{User} if the file cannot be opened or is no regular file.
@@ -109,6 +110,8 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
+  MappedFile() = default;
+
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
@@ -117,5 +120,9 @@ class MappedFile {
 // Frees the memory of the pages that lie wholly inside `mapped`, a part of a MappedFile. They may be read again, and
 // come from the disk, or the system's cache of it, then.
 void discard_pages(std::span<const std::byte> mapped);
+
+// For a program's main, once: from here on a SIGBUS from the bytes of a MappedFile ends the process with the exit code
+// of Error{Data} and a message that names the file. Every other SIGBUS does what it would have done.
+void name_mapped_files_that_fail();
 
 }  // namespace thinktune::core

@@ -35,8 +35,10 @@ using OnFinding = std::function<void(const Finding& finding)>;
 // libraries and threads: what needs no config. `versions` names program and libraries.
 void examine_machine(const std::string& versions, const OnFinding& on_finding);
 
-// Whether sums and copies between the ranks come out right, and how fast. Every rank calls it.
-void examine_ranks(comm::Communicator& ranks, const OnFinding& on_finding);
+// Whether sums and copies between the ranks come out right, and how fast: of host tensors, and of those of `device`,
+// this rank's, if it is a GPU. Every rank calls it. Numbers that are wrong on any rank are rank 0's finding; an
+// operation that fails is one of every rank that it fails on.
+void examine_ranks(comm::Communicator& ranks, const std::string& device, const OnFinding& on_finding);
 
 // settings, device, memory, disk, model files, tokenizer, end of turn, chat template, data, reward; with `sampled` also
 // what the base model earns: pass@n and groups with a signal on the first `num_problems` problems of the run, for which
