@@ -22,6 +22,11 @@ endif()
 option(THINKTUNE_FUZZ "Only the fuzz targets, with clang's libFuzzer (preset fuzz)" OFF)
 if(THINKTUNE_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)  # counts the edges that an input reaches; only the targets link the engine
+elseif(THINKTUNE_SANITIZE)
+  # What the sanitizers are told, in every program.
+  string(REGEX MATCH "address|thread" _sanitizer "${THINKTUNE_SANITIZE}")
+  add_library(thinktune_sanitizer OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/sanitizers/${_sanitizer}.cpp")
+  link_libraries(thinktune_sanitizer)
 endif()
 
 find_program(MOLD mold)

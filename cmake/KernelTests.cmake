@@ -21,7 +21,8 @@ function(tt_kernel_test target prefix label)
   target_link_libraries(${target} PRIVATE "$<TARGET_FILE:thinktune_kernels>" GTest::gmock GTest::gtest GTest::gtest_main fmt::fmt-header-only
                         -l:libxxhash.a)
   add_dependencies(${target} thinktune_kernels)
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT 900)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout})
+  tt_tests_of(kernels ${target})
 endfunction()
 
 add_library(simt_kernels OBJECT ${simt})

