@@ -129,19 +129,25 @@ TT_PAIRS void multiply_pairs(const Bf16* left, const TileRows& rows, int64_t dep
 }
 
 // Rows in groups of equally many, up to eight: 16 sums of 32 registers, enough to hide how long an instruction takes.
+// Each group asks for its share of what comes next.
 void multiply_by_pairs(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, const Ahead& ahead,
                        bool adds, float* out, int64_t out_stride) {
   using Multiply = decltype(&multiply_pairs<1>);
   constexpr Multiply kMultiply[] = {multiply_pairs<1>, multiply_pairs<2>, multiply_pairs<3>, multiply_pairs<4>,
                                     multiply_pairs<5>, multiply_pairs<6>, multiply_pairs<7>, multiply_pairs<8>};
+  const int64_t num_groups = (num_rows + 7) / 8;
+  Ahead share = ahead;
+  share.lines_a_step = (ahead.lines_a_step + num_groups - 1) / num_groups;
   const Bf16* left = rows.at;
   for (int64_t first = 0; first < num_rows; first += 16, left += rows.tile_step) {
-    const int64_t in_tile = num_rows - first < 16 ? num_rows - first : 16,
-                  group = in_tile > 8 ? (in_tile + 1) / 2 : in_tile;
+    const int64_t in_tile = num_rows - first < 16 ? num_rows - first : 16;
+    const int64_t group = in_tile > 8 ? (in_tile + 1) / 2 : in_tile;
     for (int64_t r = 0; r < in_tile; r += group) {
       const int64_t n = in_tile - r < group ? in_tile - r : group;
-      kMultiply[n - 1](left + r * rows.row_step, rows, depth, panel, first + r == 0 ? ahead : Ahead(), adds,
-                       out + (first + r) * out_stride, out_stride);
+      kMultiply[n - 1](left + r * rows.row_step, rows, depth, panel, share, adds, out + (first + r) * out_stride,
+                       out_stride);
+      share.lines = static_cast<const char*>(share.lines) + depth / kTileDepth * share.lines_a_step * 64;
+      share.num_rows = 0;
     }
   }
 }

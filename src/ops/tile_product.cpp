@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "element.h"
+#include "kernels/instruction_set.h"
 #include "kernels/matrix_tiles.h"
 #include "kernels/round_rows.h"
 
@@ -138,7 +139,7 @@ void store(const Product& p, const Blocks& blocks, int64_t block, int64_t column
     kernels::round_rows<float>(sums, kTilePanel, nullptr, rows, columns, p.N, p.sums + place);
 }
 
-// Few rows: a thread takes some of the panels, which pass by once.
+// Few rows by the processor's tiles, which wait for memory: a thread takes some of the panels, which pass by once.
 void multiply_few(const Product& p, const Blocks& blocks) {
   at::parallel_for(0, kernels::num_panels(p.N), 1, [&](int64_t begin, int64_t end) {
     const MatrixTiles tiles(blocks.rows);
@@ -160,10 +161,14 @@ void multiply_few(const Product& p, const Blocks& blocks) {
 // its share of the stretch that comes next, and in the end for the lines that its sums go to.
 void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
   const int64_t threads = at::get_num_threads(), panels = kernels::num_panels(p.N);
-  const int64_t most = std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
+  const bool few = blocks.count <= kFew;  // all of them are a part
+  const int64_t most =
+      few ? blocks.count
+          : std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
   const int64_t num_parts = ceil_div(blocks.count, most), per_part = ceil_div(blocks.count, num_parts);
+  const int64_t group = few ? ceil_div(panels, 4 * threads) : kGroup;
   const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, kStretch)));
-  const int64_t num_groups = ceil_div(panels, kGroup), num_tasks = num_parts * num_groups;
+  const int64_t num_groups = ceil_div(panels, group), num_tasks = num_parts * num_groups;
   std::atomic<int64_t> next = 0;  // threads are not equally fast: each takes the next task
   at::parallel_for(0, std::min(threads, num_tasks), 1, [&](int64_t, int64_t) {
     const MatrixTiles tiles(blocks.rows);
@@ -172,7 +177,7 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
     for (int64_t task = next++; task < num_tasks; task = next++) {
       const int64_t first_block = task / num_groups * per_part,
                     num_blocks = std::min(blocks.count - first_block, per_part);
-      const int64_t first_panel = task % num_groups * kGroup, end_panel = std::min(panels, first_panel + kGroup);
+      const int64_t first_panel = task % num_groups * group, end_panel = std::min(panels, first_panel + group);
       for (int64_t panel = first_panel; panel < end_panel; ++panel)
         for (int64_t i = 0; i < p.depth; i += stretch) {
           const int64_t depth = std::min(stretch, p.depth - i), end = i + depth;
@@ -282,7 +287,10 @@ void tile_product(const at::Tensor& out_TF, const at::Tensor& x_TD, const TiledW
                         .bias_N = bias.defined() ? data<Bf16>(bias) : nullptr,
                         .rounded = mutable_data<Bf16>(out_TF)};
   const Blocks blocks(T, /*in_tiles=*/false);
-  blocks.count <= kFew ? multiply_few(product, blocks) : multiply_many(product, blocks, /*in_tiles=*/false);
+  if (blocks.count <= kFew && kernels::instruction_set() == kernels::InstructionSet::Amx)
+    multiply_few(product, blocks);
+  else
+    multiply_many(product, blocks, /*in_tiles=*/false);
 }
 
 bool has_tile_products(const at::Tensor& a_MK, const at::Tensor& b_KN) {
