@@ -191,7 +191,7 @@ TEST(TokenLogprob, MemoryDoesNotGrowWithTokensTimesVocabulary) {
   const at::Tensor hidden = leaf(in.hidden_TD), head = leaf(in.head_VD);
   const test::PeakMemory meter;
   { at::ones({64 * kMega}, at::kByte); }
-  if (!meter.rise()) GTEST_SKIP() << "the system does not tell how much memory is resident";
+  if (!meter.rise()) GTEST_SKIP() << "it cannot be told how much memory is resident";
   ASSERT_GE(*meter.rise(), 60 * kMega) << "the meter does not see what is allocated";
 
   const test::PeakMemory peak;

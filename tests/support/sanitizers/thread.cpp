@@ -1,10 +1,10 @@
 // What ThreadSanitizer is told, in every program of the preset "tsan".
 //
-// LibTorch and libgomp are built without it. What LibTorch does by itself is not seen but where it copies or frees memory. How
-// libgomp's threads wait for each other is not seen either: every loop on several threads would look like a race. So the call
-// that g++ makes of `#pragma omp parallel`, and so of at::parallel_for, goes through this file, which states what it promises:
-// the threads see what was written before it, and its caller sees what they have written. Two threads of one loop that meet are
-// found as ever.
+// LibTorch and libgomp are built without it. What LibTorch does by itself is not seen but where it copies or frees
+// memory. How libgomp's threads wait for each other is not seen either: every loop on several threads would look like a
+// race. So the call that g++ makes of `#pragma omp parallel`, and so of at::parallel_for, goes through this file, which
+// states what it promises: the threads see what was written before it, and its caller sees what they have written. Two
+// threads of one loop that meet are found as ever.
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -37,7 +37,11 @@ void GOMP_parallel(void (*body)(void*), void* argument, unsigned num_threads, un
 
 const char* __tsan_default_options() { return "die_after_fork=0"; }
 
-// Who is the last to let go of an object of LibTorch's, and frees it, is settled by counts in its own code, which are not seen:
-// Gloo's operations, which end on its threads. Only stacks with a call from that library match, which are its frees and copies.
-const char* __tsan_default_suppressions() { return "race:libtorch_cpu.so"; }
+// Who is the last to let go of one of Gloo's operations, and frees it and its tensors, is settled by counts in
+// LibTorch's own code, which are not seen.
+const char* __tsan_default_suppressions() {
+  return "race:c10d::ProcessGroupGloo::runLoop\n"
+         "race:c10d::*Async*Work::~Async\n"
+         "race:std::vector<std::vector<at::Tensor*::~vector\n";
+}
 }
