@@ -6,9 +6,9 @@
 
 #include "composite.h"
 #include "element.h"
-#include "kernels/tile_layout.h"
 #include "kernels/packed_attention.h"
 #include "kernels/rms_norm.h"
+#include "kernels/tile_layout.h"
 #include "packed_tiles.h"
 
 namespace thinktune::ops {
