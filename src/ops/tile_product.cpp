@@ -158,10 +158,11 @@ void multiply_few(const Product& p, const Blocks& blocks) {
 
 // Many rows: a thread takes a part of the rows, which stays in the second cache while panels pass by, and of what is
 // summed over a stretch at a time: the panel's and a block's then stay in the first. On the way each product asks for
-// its share of the stretch that comes next, and in the end for the lines that its sums go to.
+// its share of the stretch that comes next, and in the end for the lines that its sums go to. Few rows are one part,
+// whose panels the threads divide: each is read once.
 void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
   const int64_t threads = at::get_num_threads(), panels = kernels::num_panels(p.N);
-  const bool few = blocks.count <= kFew;  // all of them are a part
+  const bool few = blocks.count <= kFew;
   const int64_t most =
       few ? blocks.count
           : std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
