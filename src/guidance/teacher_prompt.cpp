@@ -123,7 +123,7 @@ TeacherPrompt TeacherPrompt::parse(std::string_view text, const std::string& whe
 }
 
 TeacherPrompt TeacherPrompt::read(const std::filesystem::path& file) {
-  return parse(core::read_file(file, "teacher prompt"), file.string());
+  return parse(core::read_file(file, "teacher prompt", {.max_bytes = core::kMaxSideFileBytes}), file.string());
 }
 
 TeacherPrompt TeacherPrompt::built_in() { return parse(built_in_prompt_json(), "the built-in teacher prompt"); }

@@ -1,6 +1,8 @@
 // Model folders, checkpoints and runs made to do harm: nothing outside of them is read, nothing hangs, nothing crashes.
 #include <sys/stat.h>
 
+#include <thread>
+
 #include "program.h"
 
 namespace thinktune::cli {
@@ -57,6 +59,30 @@ TEST_F(Hostile, APipeInPlaceOfAFileDoesNotHang) {
     fs::remove(model_ / name);
     if (fs::exists(kept)) fs::rename(kept, model_ / name);
   }
+}
+
+TEST_F(Hostile, APipeOrADeviceInPlaceOfWhatAConfigNames) {
+  const fs::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const char* field : {"data.train_file", "data.heldout_file", "guidance.prompt_file", "chat_template"})
+    for (const std::string& path : {pipe.string(), std::string("/dev/zero")}) {
+      SCOPED_TRACE(field);
+      expect_refused(train({"--set", std::string(field) + "=" + path}, {.time_limit = std::chrono::seconds(30)}),
+                     {path, "is not a regular file"});
+    }
+}
+
+TEST_F(Hostile, AConfigMayComeThroughAPipeAndHasAnEnd) {
+  const fs::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&, text = read_text(config_)] { std::ofstream(pipe) << text; });
+  const Outcome outcome = run_program({"train", "--config", pipe.string(), "--dry-run"}, {.folder = folder_.path()});
+  const int unread = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);  // if nobody has opened it, the writer still waits
+  writer.join();
+  ::close(unread);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_refused(run_program({"train", "--config", "/dev/zero"}, {.folder = folder_.path()}),
+                 {"the config /dev/zero has more than 268435456 bytes"}, kData);
 }
 
 TEST_F(Hostile, FilesOfATerabyteAreNotRead) {  // holes: they take no space on the disk
