@@ -27,8 +27,6 @@ using nlohmann::json;
 constexpr const char* kPrefix = "step-";
 constexpr const char* kTemporaryPrefix = ".tmp-step-";
 constexpr const char* kAsidePrefix = "set-aside-";
-constexpr const char* kStateName = "state.json";
-constexpr const char* kTensorsName = "training_state.safetensors";
 
 // Step of a checkpoint's folder name, -1 for any other name.
 int64_t step_of(const fs::path& path) {
@@ -140,8 +138,21 @@ RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config
   }
 }
 
+// For a message: whoever wrote the files chose their names.
+std::string shown_names(std::vector<std::string> names) {
+  constexpr size_t kMost = 10;
+  const size_t more = names.size() - std::min(names.size(), kMost);
+  names.resize(names.size() - more);
+  std::string text = fmt::format("{}{}", fmt::join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text;
+}
+
 Found open_checkpoint(const fs::path& path, const model::ModelConfig& config) {
-  verify(path);
+  if (const std::vector<std::string> unlisted = verify(path); !unlisted.empty())
+    spdlog::warn("{} holds files that its manifest does not list; they are not read: {}", path.string(),
+                 shown_names(unlisted));
   return {path, read_state(path, config)};
 }
 
@@ -319,6 +330,6 @@ void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {
   }
 }
 
-void verify(const fs::path& checkpoint) { verify_manifest(checkpoint); }
+std::vector<std::string> verify(const fs::path& checkpoint) { return verify_manifest(checkpoint); }
 
 }  // namespace thinktune::checkpoint

@@ -110,7 +110,9 @@ std::vector<std::filesystem::path> set_aside_later(const std::filesystem::path& 
 // Fills master weights and moments in place. Throws Error{Data} for a tensor that is missing or of another shape.
 void load_tensors(const std::filesystem::path& checkpoint, const RunTensors& tensors);
 
-// Size and checksum of every file against the manifest; throws Error{Data} naming the first that differs.
-void verify(const std::filesystem::path& checkpoint);
+// Size and checksum of every file against the manifest; throws Error{Data} naming the first that differs, or one that a
+// checkpoint has and the manifest does not list. Returns the names of other files that it does not list, which no
+// resume reads; hidden ones, which file systems and file managers leave, are left out.
+std::vector<std::string> verify(const std::filesystem::path& checkpoint);
 
 }  // namespace thinktune::checkpoint
