@@ -168,7 +168,20 @@ TEST_F(DamageTest, AStateThatIsNone) {
   nlohmann::json state = nlohmann::json::parse(core::read_file(folder_ / "step-3" / "state.json", "state"));
   state["step"] = "five";
   write_with_manifest(newest_ / "state.json", state.dump());
-  expect_fallback("state.json cannot be read");
+  expect_fallback("state.json cannot be read: step is no integer");
+  state["step"] = 3;
+  write_with_manifest(newest_ / "state.json", state.dump());
+  expect_fallback("step is 3, the folder's name says 5");
+}
+
+TEST_F(DamageTest, EachFieldOfTheStateIsMissed) {
+  const nlohmann::json state = nlohmann::json::parse(core::read_file(newest_ / "state.json", "state"));
+  for (const auto& [name, value] : state.items()) {
+    nlohmann::json without = state;
+    without.erase(name);
+    write_with_manifest(newest_ / "state.json", without.dump());
+    expect_fallback("state.json cannot be read: " + name + " is missing");
+  }
 }
 
 TEST_F(DamageTest, NoStateAtAll) {

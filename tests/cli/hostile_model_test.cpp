@@ -1,9 +1,12 @@
 // Model folders, checkpoints and runs made to do harm: nothing outside of them is read, nothing hangs, nothing crashes.
+#include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <span>
 #include <thread>
 
 #include "program.h"
+#include "thinktune/core/atomic_file.h"
 
 namespace thinktune::cli {
 namespace {
@@ -16,6 +19,15 @@ class Hostile : public ProgramTest {
     json content = json::parse(read_text(file));
     edit(content);
     write_text(file, content.dump());
+  }
+
+  // The manifest of a checkpoint after a change of one of its files.
+  void list_anew(const fs::path& checkpoint, const char* name) {
+    const std::string content = read_text(checkpoint / name);
+    edit_json(checkpoint / "manifest.json", [&](json& manifest) {
+      const uint64_t checksum = core::xxh3_of(std::as_bytes(std::span(content)));
+      manifest["files"][name] = {{"bytes", content.size()}, {"xxh3", fmt::format("{:016x}", checksum)}};
+    });
   }
 
   // "{…}" → "{"extra": [[[…]]], …}", as text: a JSON library could not print it.
@@ -124,8 +136,51 @@ TEST_F(Hostile, DeeplyNestedJsonInARunsFolder) {
     EXPECT_THAT(outcome.err, HasSubstr("there is no whole checkpoint to resume from"));
     write_text(checkpoint / name, before);
   }
+  // Whoever makes a checkpoint also makes its manifest: one that is in order gets as far as what the state holds as
+  // text.
+  for (const char* field : {"config", "guard"}) {
+    SCOPED_TRACE(field);
+    const std::string before = read_text(checkpoint / "state.json"), manifest = read_text(checkpoint / "manifest.json");
+    edit_json(checkpoint / "state.json", [&](json& state) {
+      std::string value;
+      for (size_t level = 0; level < 200'000; ++level) value += "{\"a\":";
+      state[field] = value + "1" + std::string(200'000, '}');
+    });
+    list_anew(checkpoint, "state.json");
+    expect_refused(train({"--resume=2", "--set", "steps=3"}),
+                   {(checkpoint / "state.json").string() + ": " + field + ": nested deeper than 64 levels"}, kData);
+    write_text(checkpoint / "state.json", before);
+    write_text(checkpoint / "manifest.json", manifest);
+  }
   write_text(output_ / "eval.jsonl", "{\"step\": 0, \"accuracy\": " + deep(200'000) + "}\n");
   expect_refused(run_program({"compare", output_.string()}), {"eval.jsonl:1: nested deeper than 64 levels"}, kData);
+}
+
+TEST_F(Hostile, ACheckpointWithNumbersThatCannotBe) {
+  expect_success(train());
+  const fs::path checkpoint = output_ / "checkpoints" / "step-2", state = checkpoint / "state.json";
+  const std::string before = read_text(state);
+  const auto refused = [&](const char* field, const json& value, const std::string& message) {
+    SCOPED_TRACE(message);
+    edit_json(state, [&](json& fields) { fields[field] = value; });
+    list_anew(checkpoint, "state.json");
+    expect_refused(train({"--resume=2", "--set", "steps=3"}), {state.string(), message}, kData);
+    write_text(state, before);
+  };
+  refused("step", -1, "step is -1, not from 0 to");
+  refused("step", 1, "step is 1, the folder's name says 2");
+  refused("num_updates", -1, "num_updates is -1, not from 0 to");
+  refused("num_updates", 1 << 25, "num_updates is 33554432, at most 16777216 are counted");
+  refused("num_updates", 2.5, "num_updates is no integer");
+  refused("data_position", UINT64_MAX, "data_position is 18446744073709551615, not from 0 to");
+  refused("metrics_rows", -3, "metrics_rows is -3, not from 0 to");
+  refused("evaluation_rows", nullptr, "evaluation_rows is no integer");
+  refused("config", "[1]", "config holds no JSON object");
+  refused("config", 7, "config is no text");
+  refused("guard", "nonsense", "guard holds no JSON object");
+  refused("versions", {{"thinktune", 1}}, "versions is no object of texts");
+  list_anew(checkpoint, "state.json");
+  expect_refused(train({"--resume=2"}), {"is finished: 2 of 2 steps are done"});
 }
 
 TEST_F(Hostile, ACheckpointThatNamesFilesElsewhere) {

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "thinktune/checkpoint/run_state.h"
 #include "thinktune/core/options.h"
 #include "thinktune/model/decoder.h"
 #include "thinktune/model/pretrained.h"
@@ -53,21 +54,6 @@ struct CheckpointOptions {
 };
 void describe(core::Fields& fields, CheckpointOptions& options);
 void validate(const CheckpointOptions& options);
-
-// The run's state beside the tensors.
-struct RunState {
-  int64_t step = 0;            // steps done
-  int64_t num_steps = 0;       // of the run: with `step` the place in every schedule
-  uint64_t seed = 0;           // with `step` the position of every random stream
-  uint64_t data_position = 0;  // problems handed out
-  std::string data_checksum;   // of the problems in their order, as prompts
-  int64_t num_updates = 0;     // of the optimiser
-  int64_t metrics_rows = 0;    // rows of metrics.jsonl, and of eval.jsonl, at this moment
-  int64_t evaluation_rows = 0;
-  std::string guard;                            // guidance's guard, as it writes itself; may be empty
-  std::string config;                           // the resolved config, JSON
-  std::map<std::string, std::string> versions;  // of program and LibTorch
-};
 
 // What is saved and restored, by reference.
 struct RunTensors {
