@@ -45,6 +45,9 @@ class StateReader {
     return value.get<std::string>();
   }
 
+  // Absent in a checkpoint that is older than the field.
+  std::string newer_text(const char* name) const { return object_.contains(name) ? text(name) : ""; }
+
   // A text that is JSON itself: what reads it later may go down into it.
   std::string object_text(const char* name) const {
     std::string inner = text(name);
@@ -82,6 +85,8 @@ std::string to_json_text(const SavedState& saved) {
                        {"seed", state.seed},
                        {"data_position", state.data_position},
                        {"data_checksum", state.data_checksum},
+                       {"initial_model_checksum", state.initial_model_checksum},
+                       {"teacher_prompt_checksum", state.teacher_prompt_checksum},
                        {"num_updates", state.num_updates},
                        {"metrics_rows", state.metrics_rows},
                        {"evaluation_rows", state.evaluation_rows},
@@ -102,6 +107,8 @@ SavedState parse_state(const std::string& text, const std::string& where) {
   state.seed = static_cast<uint64_t>(reader.integer("seed"));
   state.data_position = static_cast<uint64_t>(reader.count("data_position"));
   state.data_checksum = reader.text("data_checksum");
+  state.initial_model_checksum = reader.newer_text("initial_model_checksum");
+  state.teacher_prompt_checksum = reader.newer_text("teacher_prompt_checksum");
   state.num_updates = reader.count("num_updates");
   state.metrics_rows = reader.count("metrics_rows");
   state.evaluation_rows = reader.count("evaluation_rows");

@@ -4,7 +4,7 @@
 //                               the policy as a Hugging Face folder: transformers loads it as it is
 //   training_state.safetensors  f32 master weights and both AdamW moments
 //   state.json                  step, seed, data position, update count, rows of the metrics, guard, the resolved
-//                               config, versions
+//                               config and checksums of what it names, versions
 //   manifest.json               size and checksum (XXH3, 64 bits) of every other file, written last
 //
 // It is written under a temporary name, file and folder are flushed, and it is renamed: whatever ends the process or
