@@ -175,15 +175,23 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
     const MatrixTiles tiles(blocks.rows);
     constexpr int64_t kSums = kTileBlock * kTilePanel;
     const at::Tensor sums = at::empty({per_part * kSums}, at::kFloat);
-    for (int64_t task = next++; task < num_tasks; task = next++) {
+    const Bf16* asked_for = nullptr;
+    for (int64_t task = next++, following = 0; task < num_tasks; task = following) {
       const int64_t first_block = task / num_groups * per_part,
                     num_blocks = std::min(blocks.count - first_block, per_part);
       const int64_t first_panel = task % num_groups * group, end_panel = std::min(panels, first_panel + group);
-      for (int64_t panel = first_panel; panel < end_panel; ++panel)
+      for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+        const Bf16* next_panel = p.panels + (panel + 1) * p.depth * kTilePanel;
+        if (panel + 1 == end_panel) {  // the next task is taken early enough to ask for its first panel
+          following = next++;
+          next_panel =
+              following < num_tasks ? p.panels + following % num_groups * group * p.depth * kTilePanel : nullptr;
+        }
         for (int64_t i = 0; i < p.depth; i += stretch) {
           const int64_t depth = std::min(stretch, p.depth - i), end = i + depth;
-          const Bf16 *at = p.panels + (panel * p.depth + i) * kTilePanel, *behind = at + depth * kTilePanel;
-          const int64_t lines = end < p.depth ? std::min(stretch, p.depth - end) : panel + 1 < panels ? stretch : 0;
+          const Bf16 *at = p.panels + (panel * p.depth + i) * kTilePanel,
+                     *behind = end < p.depth ? at + depth * kTilePanel : next_panel;
+          const int64_t lines = end < p.depth ? std::min(stretch, p.depth - end) : behind != nullptr ? stretch : 0;
           const int64_t share = ceil_div(ceil_div(lines, num_blocks), depth / kTileDepth);
           for (int64_t b = 0; b < num_blocks; ++b) {
             const int64_t block = first_block + b, row = blocks.first_row(block);
@@ -193,12 +201,14 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
             if (end == p.depth) ahead = p.written(row, panel * kTilePanel, blocks.rows);
             if (const int64_t asked = b * share * depth / kTileDepth; asked < lines)
               ahead.lines = behind + asked * kTileDepth, ahead.lines_a_step = share;
-            if (panel == first_panel && i == 0 && b == 0) ahead = kernels::Ahead::streamed(at);  // nobody has asked
+            if (b == 0 && asked_for != at) ahead = kernels::Ahead::streamed(at);  // a thread's first panel
             float* its_sums = mutable_data<float>(sums) + b * kSums;
             tiles.multiply(rows, depth, at, ahead, /*adds=*/i > 0, its_sums, kTilePanel);
             if (end == p.depth) store(p, blocks, block, panel * kTilePanel, its_sums);
           }
+          asked_for = behind;
         }
+      }
     }
   });
 }
