@@ -2,6 +2,7 @@
 
 #include <ATen/OpaqueTensorImpl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -26,7 +27,6 @@ using Opaque = at::OpaqueTensorImpl<Handle>;
 
 constexpr int64_t kFew = 8;         // blocks of rows that stay in a cache while a weight passes by
 constexpr int64_t kPart = 1 << 19;  // elements of rows that stay in the second cache: 1 MiB
-constexpr int64_t kStretch = 288;   // numbers summed over: 18 KiB of a panel, as much of a block
 constexpr int64_t kGroup = 6;       // panels of a task
 
 // Weights are read from end to end in each product: in pages of 2 MiB, where the system has them, the processor looks
@@ -75,6 +75,15 @@ at::Tensor empty_panels(int64_t elements, const at::TensorOptions& options) {
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Numbers summed over before the next block of rows: what the first cache holds of a panel and of the rows at work,
+// which are a whole block for the processor's tiles, eight for its vectors.
+int64_t longest_stretch() {
+  if (kernels::instruction_set() == kernels::InstructionSet::Amx) return 288;
+  constexpr int64_t kRows = 8, kSmallest = 32 << 10;
+  static const int64_t cache = std::max<int64_t>(kSmallest, sysconf(_SC_LEVEL1_DCACHE_SIZE));
+  return cache / ((kTilePanel + kRows) * static_cast<int64_t>(sizeof(Bf16)));
+}
 
 // A matrix as it lies in memory: rows `stride` elements apart, or (turned) columns.
 struct Side {
@@ -168,7 +177,7 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
           : std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
   const int64_t num_parts = ceil_div(blocks.count, most), per_part = ceil_div(blocks.count, num_parts);
   const int64_t group = few ? ceil_div(panels, 4 * threads) : kGroup;
-  const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, kStretch)));
+  const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, longest_stretch())));
   const int64_t num_groups = ceil_div(panels, group), num_tasks = num_parts * num_groups;
   std::atomic<int64_t> next = 0;  // threads are not equally fast: each takes the next task
   at::parallel_for(0, std::min(threads, num_tasks), 1, [&](int64_t, int64_t) {
