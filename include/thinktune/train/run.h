@@ -73,6 +73,7 @@ struct Run {
   std::vector<rollout::Prompt> heldout;
   std::unique_ptr<DataParallel> parallel;
   std::unique_ptr<optim::AdamW> optimiser;
+  bool sampler_is_proved = false;  // its log-probabilities were compared with the policy's, and are the same
 };
 
 // What one step did.
