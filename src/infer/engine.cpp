@@ -164,6 +164,42 @@ struct Engine::State {
   // Adds a token to the slot's sequence; true if the sequence ends with it.
   bool append(Slot& slot, const Request& request, const SampledToken& token) const {
     slot.generation.ids.push_back(token.id);
+  // Scores the continuations from `next` on that go into one prefill, and into memory, and moves `next` behind them.
+  void score_some(const std::vector<std::vector<TokenId>>& prompts,
+                  const std::vector<std::vector<TokenId>>& continuations, size_t& next,
+                  std::vector<std::vector<float>>& scores) {
+    std::vector<std::shared_ptr<KvSequence>> sequences;
+    std::vector<std::vector<TokenId>> tokens;
+    std::vector<size_t> scored;
+    const Prefix none;
+    int64_t rows = 0;
+    for (; next < prompts.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
+      const std::vector<TokenId>&prompt = prompts[next], &continuation = continuations[next];
+      if (continuation.empty()) continue;
+      const Prefix& prefix = prefix_of(prompt, none);
+      const int64_t own = std::ssize(prompt) - std::ssize(prefix.ids) + std::ssize(continuation);
+      if (rows > 0 && !has_room(runner->sizes().rows(own))) break;
+      sequences.push_back(begin(prompt, prefix, std::ssize(continuation), tokens.emplace_back()));
+      // Nothing is predicted by the last one.
+      tokens.back().insert(tokens.back().end(), continuation.begin(), continuation.end() - 1);
+      rows += std::ssize(tokens.back());
+      scored.push_back(next);
+    }
+    if (sequences.empty()) return;
+    const at::Tensor hidden_TD = prefill(sequences, tokens);
+    int64_t end = 0;
+    for (size_t i = 0; i < scored.size(); ++i) {
+      end += std::ssize(tokens[i]);
+      const std::vector<TokenId>& continuation = continuations[scored[i]];
+      const auto count = std::ssize(continuation);
+      const std::vector<int64_t> targets(continuation.begin(), continuation.end());
+      const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
+      const at::Tensor logprobs = decoder.token_logprob(weights, hidden_TD.narrow(0, end - count, count), targets_T, {})
+                                      .logprob_T.to(at::kCPU, at::kFloat);
+      scores[scored[i]].assign(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
+    }
+  }
+
     slot.generation.logprobs.push_back(token.logprob);
     if (request.on_token) request.on_token(slot.sample, token.id);
     if (ends_turn(token.id)) {
@@ -416,6 +452,7 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   if (!state.has_room_beside(common, requests)) common = {};
 
   core::Stopwatch prefill_watch;
+  for (const Request& request : requests) state.check_memory(request);
   state.runner->prepare();
   state.compute(common);
   state.stats.prefill_s += prefill_watch.seconds();
@@ -439,26 +476,10 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
   state.runner->prepare();
   TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
            continuations.size());
-  std::vector<std::vector<float>> scores;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto count = std::ssize(continuations[i]);
-    if (count == 0) {
-      scores.emplace_back();
-      continue;
-    }
-    std::vector<std::vector<TokenId>> tokens(1);
-    const auto sequence = state.begin(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]);
-    tokens[0].insert(tokens[0].end(), continuations[i].begin(),
-                     continuations[i].end() - 1);  // nothing is predicted by the last one
-    const at::Tensor hidden_TD = state.prefill({sequence}, tokens);
-    const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
-  for (const Request& request : requests) state.check_memory(request);
-    const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
-    const at::Tensor logprobs =
-        state.decoder.token_logprob(state.weights, hidden_TD.narrow(0, hidden_TD.size(0) - count, count), targets_T, {})
-            .logprob_T.to(at::kCPU, at::kFloat);
-    scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
-  }
+  core::Stopwatch watch;
+  std::vector<std::vector<float>> scores(prompts.size());
+  for (size_t next = 0; next < prompts.size();) state.score_some(prompts, continuations, next, scores);
+  state.stats.prefill_s += watch.seconds();
   return scores;
 }
 

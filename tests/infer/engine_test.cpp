@@ -362,6 +362,30 @@ TEST_F(EngineTest, WhatPromptsHaveInCommonGivesWayToMemory) {
   EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
 }
 
+TEST_F(EngineTest, ScoresTheSameTogetherAsAlone) {
+  for (const bool in_bf16 : {false, true}) {
+    SCOPED_TRACE(in_bf16 ? "bf16" : "f32");
+    if (in_bf16) use_tiles();
+    std::vector<std::vector<TokenId>> prompts, continuations;
+    for (int i = 0; i < 9; ++i) {
+      prompts.emplace_back(static_cast<size_t>(20 + 7 * i), static_cast<TokenId>(60 + i));
+      continuations.emplace_back(static_cast<size_t>(i % 4), static_cast<TokenId>(100 + i));
+    }
+    Engine alone = make(), together = make(), few_at_a_time = make({.prefill_tokens = 100});
+    std::vector<std::vector<float>> expected;
+    for (size_t i = 0; i < prompts.size(); ++i) expected.push_back(alone.score({prompts[i]}, {continuations[i]})[0]);
+    for (Engine* engine : {&together, &few_at_a_time}) {
+      const auto scores = engine->score(prompts, continuations);
+      ASSERT_EQ(scores.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_EQ(scores[i].size(), expected[i].size());
+        for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(scores[i][t], expected[i][t], 1e-5);
+      }
+    }
+    EXPECT_EQ(together.stats().prompt_tokens, alone.stats().prompt_tokens);
+  }
+}
+
 TEST_F(EngineTest, TooLongAndNotFiniteAreErrors) {
   EXPECT_THROW(make().generate({{.prompt_ids = {1, 2}, .max_new_tokens = 4095}}, {}, {}), core::Error);
   EXPECT_THROW(validate(SamplingOptions{.temperature = -1}), core::Error);

@@ -114,7 +114,8 @@ class Engine {
   std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
                                                 const core::RandomKey& key);
 
-  // Log-probabilities (temperature 1) of each continuation token behind its prompt.
+  // Log-probabilities (temperature 1) of each continuation token behind its prompt. As many at a time as go into a
+  // prefill: in f32 a last bit may depend on that.
   std::vector<std::vector<float>> score(const std::vector<std::vector<TokenId>>& prompts,
                                         const std::vector<std::vector<TokenId>>& continuations);
 
