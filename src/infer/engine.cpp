@@ -82,7 +82,10 @@ struct Engine::State {
   at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
                      const std::vector<std::vector<TokenId>>& tokens) {
     const ops::ProfilerRange range("prefill");
-    for (const std::vector<TokenId>& ids : tokens) stats.prompt_tokens += std::ssize(ids);
+    int64_t rows = 0;
+    for (const std::vector<TokenId>& ids : tokens) rows += std::ssize(ids);
+    stats.prompt_tokens += rows;
+    ++stats.prefill_passes[rows];
     return runner->prefill(sequences, tokens);
   }
 
@@ -161,9 +164,6 @@ struct Engine::State {
     }
   }
 
-  // Adds a token to the slot's sequence; true if the sequence ends with it.
-  bool append(Slot& slot, const Request& request, const SampledToken& token) const {
-    slot.generation.ids.push_back(token.id);
   // Scores the continuations from `next` on that go into one prefill, and into memory, and moves `next` behind them.
   void score_some(const std::vector<std::vector<TokenId>>& prompts,
                   const std::vector<std::vector<TokenId>>& continuations, size_t& next,
@@ -200,6 +200,9 @@ struct Engine::State {
     }
   }
 
+  // Adds a token to the slot's sequence; true if the sequence ends with it.
+  bool append(Slot& slot, const Request& request, const SampledToken& token) const {
+    slot.generation.ids.push_back(token.id);
     slot.generation.logprobs.push_back(token.logprob);
     if (request.on_token) request.on_token(slot.sample, token.id);
     if (ends_turn(token.id)) {
@@ -358,6 +361,7 @@ class Engine::Call {
     }
     if (rows.empty()) return false;
     const ops::ProfilerRange range("decode step");
+    ++state_.stats.decode_passes[std::ssize(rows)];
     step.tokens = state_.runner->decode(rows, sampling_);
     for (size_t i = 0; i < step.slots.size(); ++i) step.slots[i]->row = static_cast<int64_t>(i);
     started_.push_back(std::move(step));
@@ -448,11 +452,11 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
     state.check(request);
     prompts.push_back(&request.prompt_ids);
   }
+  for (const Request& request : requests) state.check_memory(request);
   Prefix common = state.common_prefix(prompts);
   if (!state.has_room_beside(common, requests)) common = {};
 
   core::Stopwatch prefill_watch;
-  for (const Request& request : requests) state.check_memory(request);
   state.runner->prepare();
   state.compute(common);
   state.stats.prefill_s += prefill_watch.seconds();

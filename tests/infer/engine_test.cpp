@@ -362,6 +362,25 @@ TEST_F(EngineTest, WhatPromptsHaveInCommonGivesWayToMemory) {
   EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
 }
 
+TEST_F(EngineTest, CountsTheRowsOfItsPasses) {
+  const std::vector<Request> all = requests(3);
+  Engine engine = make({.max_sequences = 4, .prefill_tokens = 30});
+  engine.generate(all, {}, {.seed = 1});
+  const auto rows_of = [](const RowCounts& passes) {
+    int64_t rows = 0;
+    for (const auto& [rows_of_one, count] : passes) rows += rows_of_one * count;
+    return rows;
+  };
+  const EngineStats& stats = engine.stats();
+  EXPECT_EQ(rows_of(stats.prefill_passes), stats.prompt_tokens);
+  // The first token of a sample is drawn from its prompt's logits.
+  EXPECT_EQ(rows_of(stats.decode_passes), stats.generated_tokens - 15);
+  EXPECT_EQ(stats.decode_passes.rbegin()->first, 4);
+  EXPECT_GT(stats.decode_passes.size(), 1U) << "in the end slots are free";
+  engine.reset_stats();
+  EXPECT_TRUE(engine.stats().decode_passes.empty());
+}
+
 TEST_F(EngineTest, ScoresTheSameTogetherAsAlone) {
   for (const bool in_bf16 : {false, true}) {
     SCOPED_TRACE(in_bf16 ? "bf16" : "f32");
@@ -382,6 +401,8 @@ TEST_F(EngineTest, ScoresTheSameTogetherAsAlone) {
         for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(scores[i][t], expected[i][t], 1e-5);
       }
     }
+    EXPECT_EQ(together.stats().prefill_passes.size(), 1U);
+    EXPECT_GT(few_at_a_time.stats().prefill_passes.size(), 1U);
     EXPECT_EQ(together.stats().prompt_tokens, alone.stats().prompt_tokens);
   }
 }
