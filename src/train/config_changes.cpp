@@ -8,6 +8,7 @@
 #include <set>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::train {
 namespace {
@@ -44,6 +45,7 @@ void flatten(const json& section, const std::string& prefix, std::map<std::strin
 }
 
 std::map<std::string, json> fields_of(const std::string& config, const char* whose) {
+  core::check_json_depth(config, fmt::format("the config of the {}", whose));
   const json parsed = json::parse(config, nullptr, false);
   if (!parsed.is_object()) throw core::data_error(fmt::format("the config of the {} cannot be read", whose));
   std::map<std::string, json> fields;
