@@ -473,6 +473,7 @@ void Trainer::evaluate() {
   const int64_t max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
   std::vector<rollout::Group> own =
       sample_own_part(run_, run_.heldout, {o.eval.samples, max_new_tokens, o.eval.sampling, key});
+  run_.stops->begin("evaluation");  // a reward command that a stop has cut short has judged nothing
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
   if (reporter_ != nullptr) {

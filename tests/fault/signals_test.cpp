@@ -1,4 +1,6 @@
 // Signals that ask the program to stop or to save, and what it says when it stops.
+#include <fmt/format.h>
+
 #include "fault/process.h"
 
 namespace thinktune::cli {
@@ -89,6 +91,30 @@ TEST_F(Signals, ASecondOneEndsAtOnceAndLosesNothingSaved) {
   EXPECT_THAT(process.wait(), ::testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
   expect_success(train({"--resume"}));
   expect_equal_to_undisturbed();
+}
+
+// In an evaluation and in a step, of one rank and of two.
+TEST_F(Signals, AStopDoesNotWaitForARewardCommand) {
+  const fs::path asked = folder_.path() / "asked";
+  const std::string hangs = "read line; trap '' TERM; touch " + asked.string() + "; while :; do sleep 1; done";
+  for (const bool in_evaluation : {true, false})
+    for (const char* ranks : {"1", "2"}) {
+      SCOPED_TRACE(fmt::format("in evaluation: {}, {} ranks", in_evaluation, ranks));
+      write_config({{"steps", 2},
+                    {"eval", {{"at_start", in_evaluation}}},
+                    {"reward", {{"command", {{"weight", 1}, {"time_limit_s", 60}, {"argv", {"sh", "-c", hangs}}}}}}});
+      Process process(command({"--nproc", ranks}), folder_.path());
+      ASSERT_TRUE(process.wait_until([&] { return fs::exists(asked); })) << process.err();
+      const auto start = std::chrono::steady_clock::now();
+      process.send(SIGTERM);
+      EXPECT_EQ(process.wait(), 128 + SIGTERM) << process.err();
+      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+      EXPECT_THAT(process.err(), HasSubstr("stopped by SIGTERM after step 0 of 2\n  nothing was saved"));
+      EXPECT_EQ(num_rows(), 0);
+      EXPECT_TRUE(!fs::exists(output_ / "eval.jsonl") || read_rows(output_ / "eval.jsonl").empty());
+      fs::remove_all(output_);
+      fs::remove(asked);
+    }
 }
 
 TEST_F(Signals, UserSignalSavesAndTheRunGoesOn) {
