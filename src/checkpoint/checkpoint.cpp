@@ -254,6 +254,16 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   return target;
 }
 
+std::string what_was_saved(const fs::path& checkpoint) {
+  return checkpoint.empty() ? "nothing was saved: no step was done, or no checkpoint was due"
+                            : "saved, and whole: " + checkpoint.string();
+}
+
+fs::path newest_in(const fs::path& folder) {
+  const std::vector<fs::path> found = list(folder);
+  return found.empty() ? fs::path() : found.front();
+}
+
 std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfig& config,
                                  std::vector<std::string>& skipped) {
   for (const fs::path& path : list(folder)) {

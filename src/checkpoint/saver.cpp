@@ -10,6 +10,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 
 namespace thinktune::checkpoint {
 namespace {
@@ -145,6 +146,7 @@ void Saver::write(const RunState& state, const RunTensors& tensors, const Scores
     const std::lock_guard lock(mutex_);
     newest_ = path;
   }
+  core::set_saved(what_was_saved(path));
   if (held_up_s < 0)
     spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
   else

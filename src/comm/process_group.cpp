@@ -36,9 +36,7 @@ constexpr std::chrono::milliseconds kHeartbeat{500};
 constexpr std::chrono::milliseconds kTwoHeartbeats{1200};
 constexpr std::chrono::seconds kStorePatience{3};
 constexpr std::chrono::seconds kGrace{10};  // after the time-out, for the operation's own error
-constexpr const char* kHint =
-    "what a rank says before it ends is the cause, if another rank says more than this one; the last checkpoint is "
-    "whole: go on with --resume";
+constexpr const char* kHint = "what a rank says before it ends is the cause, if another rank says more than this one";
 
 struct Operation {
   std::string name;  // "all-reduce of the gradients"

@@ -17,6 +17,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 #include "thinktune/core/log.h"
 #include "thinktune/core/signals.h"
 #include "thinktune/infer/sample_groups.h"
@@ -179,6 +180,11 @@ core::Error out_of_memory(const Run& run) {
                   o.micro_batch_tokens, o.gradient_checkpointing ? "" : ", or set update.gradient_checkpointing"));
 }
 
+// What the other ranks know of it.
+std::string what_first_saves(const TrainOptions& options) {
+  return fmt::format("rank 0 writes the checkpoints: the newest in {} is whole", checkpoint_folder(options).string());
+}
+
 // A run has begun here, and nothing that it has done can be gone on from.
 bool has_results(const TrainOptions& options) { return fs::exists(fs::path(options.output) / "metrics.jsonl"); }
 
@@ -268,6 +274,7 @@ void Trainer::start(const RunRequest& request) {
   if (found) {
     steps_done_ = saved_step_ = found->state.step;
     resumed_from_ = found->path;
+    core::set_saved("where: " + before_first_step(resumed_from_));
     check_changes(*found, request.allow_changed);
     if (steps_done_ >= o.steps && (run_.heldout.empty() || has_evaluation(steps_done_)))
       throw core::user_error(
@@ -368,6 +375,8 @@ TrainSummary Trainer::run(const RunRequest& request) {
   const TrainOptions& o = run_.options;
   start(request);
   const core::SignalWatch signals;
+  core::set_saved(checkpoint::what_was_saved(resumed_from_));
+  if (!request.way_on.empty()) core::set_way_on(request.way_on);
   const int64_t last = request.max_steps > 0 ? std::min(o.steps, steps_done_ + request.max_steps) : o.steps;
   bool goes_on = true;
   try {
@@ -403,13 +412,29 @@ void Trainer::finish() {
 }
 
 fs::path Trainer::last_checkpoint() {
-  if (saver_ == nullptr) return resumed_from_;
+  if (saver_ == nullptr) {  // rank 0 writes; it was done with the one before when it began the last
+    std::error_code ignored;
+    for (const fs::path& path : {saving_, saved_before_it_})
+      if (!path.empty() && fs::exists(path, ignored)) return path;
+    return saving_.empty() ? resumed_from_ : fs::path();
+  }
   try {
     saver_->wait();
   } catch (const std::exception& error) {
     spdlog::error("a checkpoint was not saved: {}", error.what());
   }
   return saver_->newest().empty() ? resumed_from_ : saver_->newest();
+}
+
+std::string Trainer::what_was_saved() {
+  const fs::path checkpoint = last_checkpoint();
+  const bool only_first_knows = saver_ == nullptr && checkpoint.empty() && !saving_.empty();
+  return only_first_knows ? what_first_saves(run_.options) : checkpoint::what_was_saved(checkpoint);
+}
+
+std::string before_first_step(const fs::path& checkpoint) {
+  return fmt::format("{}, before the first step; {}", StopPoints::kSetUp,
+                     checkpoint.empty() ? "nothing was saved" : checkpoint::what_was_saved(checkpoint));
 }
 
 void Trainer::restore(const checkpoint::Found& found) {
@@ -449,7 +474,11 @@ void Trainer::save(bool goes_on) {
       .first_moments = parallel.gather(run_.optimiser->first_moments(), "the first moments for a checkpoint"),
       .second_moments = parallel.gather(run_.optimiser->second_moments(), "the second moments for a checkpoint")};
   saved_step_ = steps_done_;
-  if (saver_ == nullptr) return;
+  saved_before_it_ = std::exchange(saving_, checkpoint::folder_of(checkpoint_folder(run_.options), saved_step_));
+  if (saver_ == nullptr) {
+    core::set_saved(what_first_saves(run_.options));
+    return;
+  }
   reporter_->sync();
   const report::RowCounts rows = reporter_->row_counts();
   const model::Weights gathered = run_.sharded != nullptr ? gathered_weights(run_, tensors.master) : model::Weights{};
@@ -486,6 +515,7 @@ void Trainer::evaluate() {
   const int64_t max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
   std::vector<rollout::Group> own =
       sample_own_part(run_, run_.heldout, {o.eval.samples, max_new_tokens, o.eval.sampling, key});
+  run_.stops->begin("evaluation");  // a reward command that a stop has cut short has judged nothing
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
   if (reporter_ != nullptr) {

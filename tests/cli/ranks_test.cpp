@@ -93,7 +93,10 @@ TEST_F(RanksProgram, AKilledRankEndsTheOthersAndIsNamedLast) {
   const Outcome outcome = train_while({"--nproc", "2"}, [&] { ::kill(process_of_rank("1"), SIGKILL); });
   EXPECT_EQ(outcome.exit_code, 128 + SIGKILL) << outcome.err;
   EXPECT_THAT(outcome.err.substr(outcome.err.rfind("error: ")),
-              StartsWith("error: rank 1 of 2 was killed by signal 9"));
+              AllOf(StartsWith("error: rank 1 of 2 was killed by signal 9"),
+                    HasSubstr("\n  saved, and whole: " + (output_ / "checkpoints" / "step-").string()),
+                    HasSubstr("\n  to go on: " + std::string(TT_BINARY) + " train --config " + config_.string() +
+                              " --nproc 2 --resume\n")));
   EXPECT_TRUE(processes_of(folder_.path()).empty());
   expect_whole_checkpoint();
 }
@@ -108,6 +111,8 @@ TEST_F(RanksProgram, AStoppedRankEndsTheRunWithinTheTimeOut) {
   const std::string last = outcome.err.substr(outcome.err.rfind("error: "));
   EXPECT_THAT(last, StartsWith("error: rank 1, step "));
   EXPECT_THAT(last, HasSubstr("has not completed after 4 s; rank 0 does not answer"));
+  EXPECT_THAT(last, HasSubstr("\n  saved, and whole: " + (output_ / "checkpoints" / "step-").string()));
+  EXPECT_THAT(last, Not(HasSubstr("nothing was saved")));
   EXPECT_TRUE(processes_of(folder_.path()).empty());
   expect_whole_checkpoint();
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
@@ -47,6 +48,16 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void send(int signal) const { ::kill(pid_, signal); }
+
+  // Whether it has a handler of its own for the signal.
+  bool catches(int signal) const {
+    std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+    const std::string name = "SigCgt:";
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with(name))
+        return ((std::stoull(line.substr(name.size()), nullptr, 16) >> (signal - 1)) & 1) != 0;
+    return false;
+  }
 
   // The exit code, 128 + N for a process that signal N killed.
   int wait() {

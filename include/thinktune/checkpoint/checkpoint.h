@@ -74,6 +74,12 @@ std::filesystem::path folder_of(const std::filesystem::path& folder, int64_t ste
 std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,
                            const Retention& retention, const Scores& scores = {});
 
+// "saved, and whole: runs/a/checkpoints/step-4"; of no path that nothing was.
+std::string what_was_saved(const std::filesystem::path& checkpoint);
+
+// The newest one that is there under its name, not checked; empty: none.
+std::filesystem::path newest_in(const std::filesystem::path& folder);
+
 // A checkpoint that passed its manifest, not yet loaded.
 struct Found {
   std::filesystem::path path;
