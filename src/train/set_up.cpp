@@ -2,14 +2,17 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <span>
 
 #include "exchange.h"
 #include "stages.h"
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
@@ -57,6 +60,7 @@ std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   run.teacher_engine = std::make_unique<infer::Engine>(*run.engine, *run.initial_weights);
   run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
+  run.teacher_prompt_checksum = prompt.checksum();
   return std::make_unique<PatientTeacher>(
       run, guidance::ModelTeacher(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
                                   prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance));
@@ -158,6 +162,24 @@ void check_same_kind_of_device(const Run& run) {
     if (kinds[r] != kinds[0])
       throw core::user_error(fmt::format("rank {} computes on {}, rank 0 on {}", r, kinds[r], kinds[0]),
                              "set device to cuda, and every rank says why it has none; or to cpu");
+}
+
+// XXH3 of all tensors' names, types, shapes and bytes, however they are divided into files. The disk is read once for
+// it: loading finds the bytes in the system's cache.
+std::string checksum_of(const weights::TensorSource& source) {
+  const std::vector<weights::TensorInfo>& tensors = source.tensors();
+  std::vector<std::string> facts(tensors.size());
+  at::parallel_for(0, std::ssize(tensors), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const weights::TensorInfo& t = tensors[static_cast<size_t>(i)];
+      facts[static_cast<size_t>(i)] = fmt::format("{}:{} {} [{}] {:016x}\n", t.name.size(), t.name, name_of(t.dtype),
+                                                  fmt::join(t.shape, ","), core::xxh3_of(t.bytes));
+      source.release(t);
+    }
+  });
+  std::sort(facts.begin(), facts.end());
+  const std::string all = fmt::format("{}", fmt::join(facts, ""));
+  return fmt::format("{:016x}", core::xxh3_of(std::as_bytes(std::span(all))));
 }
 
 void set_up_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
@@ -269,6 +291,11 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
 
   run.decoder = std::make_unique<model::Decoder>(run.config, run.device);
   const bool needs_initial = model_teaches || o.loss.kl_coefficient != 0;
+  if (needs_initial)
+    run.initial_model_checksum = run.comm
+                                     ->all_gather_bytes(run.comm->is_first() ? checksum_of(pretrained.source()) : "",
+                                                        "the initial model's checksum")
+                                     .front();
   if (run.comm->size() > 1 && o.comm.shard == comm::Shard::Parameters)
     set_up_sharded_policy(run, pretrained, needs_initial);
   else
