@@ -79,7 +79,28 @@ std::vector<NamedTensor> named(const RunTensors& tensors) {
   return all;
 }
 
-core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors) {
+// Numbers that are not finite have an exponent of ones only.
+bool all_finite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof bits);
+    found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+  }
+  return found == 0;
+}
+
+void check_finite(const NamedTensor& t, int64_t step) {
+  const at::Tensor on_host = t.tensor.cpu();
+  if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
+    throw core::device_error(
+        fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
+        "the last checkpoint is whole: resume from it with a lower learning rate, or with "
+        "precision f32");
+}
+
+core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors, int64_t step) {
   std::vector<weights::TensorToWrite> writes;
   for (const NamedTensor& t : named(tensors)) {
     TT_CHECK(t.tensor.scalar_type() == at::kFloat && t.tensor.is_contiguous(), "{} must be f32 and contiguous", t.name);
@@ -87,8 +108,9 @@ core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors)
     if (t.tensor.is_cpu())
       write.data = t.tensor.const_data_ptr();
     else  // the host holds one of them at a time
-      write.produce = [tensor = t.tensor](std::byte* out) {
-        const at::Tensor on_host = tensor.cpu();
+      write.produce = [t, &tensors, step](std::byte* out) {
+        const at::Tensor on_host = t.tensor.is_meta() ? tensors.next() : t.tensor.cpu();
+        if (t.tensor.is_meta()) check_finite({t.name, on_host}, step);
         std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
       };
   }
@@ -127,29 +149,6 @@ Found open_checkpoint(const fs::path& path, const model::ModelConfig& config) {
     spdlog::warn("{} holds files that its manifest does not list; they are not read: {}", path.string(),
                  shown_names(unlisted));
   return {path, read_state(path, config)};
-}
-
-// Numbers that are not finite have an exponent of ones only.
-bool all_finite(const float* values, int64_t count) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  uint32_t found = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, values + i, sizeof bits);
-    found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
-  }
-  return found == 0;
-}
-
-void check_finite(const RunTensors& tensors, int64_t step) {
-  for (const NamedTensor& t : named(tensors)) {
-    const at::Tensor on_host = t.tensor.cpu();
-    if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
-      throw core::device_error(
-          fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
-          "the last checkpoint is whole: resume from it with a lower learning rate, or with "
-          "precision f32");
-  }
 }
 
 // What a crash left half written. Only one process at a time writes into a run's folder, so nobody is at work there.
@@ -233,13 +232,14 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
               const Scores& scores) {
   const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
-  check_finite(tensors, state.step);
+  for (const NamedTensor& t : named(tensors))
+    if (!t.tensor.is_meta()) check_finite(t, state.step);
   remove_leftovers(folder);
   try {
     core::make_folder(temporary);
     std::vector<core::WrittenFile> written =
         model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
-    written.push_back(write_tensors(temporary / kTensorsName, tensors));
+    written.push_back(write_tensors(temporary / kTensorsName, tensors, state.step));
     written.push_back(
         core::write_file_atomically(temporary / kStateName, to_json_text({state, identity(*tensors.config)})));
     write_manifest(temporary, written);

@@ -33,6 +33,9 @@ struct Snapshot {
 
   Snapshot(const RunState& run_state, const RunTensors& run) : state(run_state), tensors(run) {
     at::NoGradGuard no_grad;
+    policy = *run.policy;
+    tensors.policy = &policy;
+    if (run.are_copies) return;
     tensors.master = copies_of(run.master);
     tensors.first_moments = copies_of(run.first_moments);
     tensors.second_moments = copies_of(run.second_moments);
@@ -41,7 +44,6 @@ struct Snapshot {
       const size_t i = number++;
       return weight.is_alias_of(run.master[i]) ? tensors.master[i] : copy_of(weight);
     });
-    tensors.policy = &policy;
   }
 };
 

@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -42,8 +43,17 @@ struct Operation {
   std::string name;  // "all-reduce of the gradients"
   int64_t number = 0;
   int64_t step = -1;
+  bool on_host = true;
   Clock::time_point started;
-  c10::intrusive_ptr<c10d::Work> work;
+  std::function<void()> finish;  // what is left to do when the work is over; may be empty
+
+  std::mutex mutex;                     // of the work, for the watchdog's thread
+  c10::intrusive_ptr<c10d::Work> work;  // null: over, and its tensors are let go
+
+  bool is_over() {
+    const std::lock_guard lock(mutex);
+    return work == nullptr || work->isCompleted();
+  }
 };
 using OperationPtr = std::shared_ptr<Operation>;
 
@@ -165,9 +175,20 @@ class ProcessGroup final : public Communicator {
     });
   }
 
+  // Gloo's own is an all-reduce of a copy, which is kept, in a work that never says that it is over.
   PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) override {
-    return start("reduce-scatter", what, sum_C,
-                 [&](c10d::Backend& b) { return b.reduce_scatter_single(sum_C, input_RC); });
+    if (!sum_C.is_cpu())
+      return start("reduce-scatter", what, sum_C,
+                   [&](c10d::Backend& b) { return b.reduce_scatter_single(sum_C, input_RC); });
+    return start(
+        "reduce-scatter", what, input_RC,
+        [&](c10d::Backend& b) {
+          std::vector<at::Tensor> tensors = {input_RC};
+          return b.allreduce(tensors);
+        },
+        [sum_C, input_RC, rank = rank_] {
+          sum_C.copy_(input_RC.view({-1}).narrow(0, rank * sum_C.numel(), sum_C.numel()).view_as(sum_C));
+        });
   }
 
   PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) override {
@@ -203,15 +224,18 @@ class ProcessGroup final : public Communicator {
   };
 
   template <class Begin>
-  PendingPtr start(const char* kind, const char* what, const at::Tensor& tensor, Begin begin) {
+  PendingPtr start(const char* kind, const char* what, const at::Tensor& tensor, Begin begin,
+                   std::function<void()> finish = nullptr) {
     TT_CHECK(tensor.is_contiguous(), "{} of {}: not contiguous", kind, what);
     const bool on_host = tensor.is_cpu();
     TT_CHECK(on_host || device_ != nullptr, "{} of {}: a tensor on {} without NCCL", kind, what, tensor.device().str());
     auto operation = std::make_shared<Operation>();
     operation->name = fmt::format("{} of {}", kind, what);
     operation->step = step_;
+    operation->on_host = on_host;
     operation->started = Clock::now();
     operation->number = ++count_;
+    operation->finish = std::move(finish);
     signs_->at(*operation);
     try {
       c10::NoGradGuard no_grad;
@@ -219,17 +243,24 @@ class ProcessGroup final : public Communicator {
     } catch (const std::exception& error) {
       throw failure(*operation, error);
     }
-    watchdog_->watch({[operation] { return operation->work->isCompleted(); },
-                      [this, operation] { on_late(*operation); }, operation->started});
+    watchdog_->watch(
+        {[operation] { return operation->is_over(); }, [this, operation] { on_late(*operation); }, operation->started});
     return std::make_unique<Started>(*this, std::move(operation));
   }
 
   void wait(const OperationPtr& operation) {
+    if (operation->work == nullptr) return;  // waited for already
     try {
       operation->work->wait();
     } catch (const std::exception& error) {
       throw failure(*operation, error);
     }
+    if (!operation->on_host) return;  // only the stream waits: the watchdog goes on looking
+    c10::NoGradGuard no_grad;
+    if (operation->finish) operation->finish();
+    operation->finish = nullptr;
+    const std::lock_guard lock(operation->mutex);
+    operation->work.reset();
   }
 
   core::Error failure(const Operation& operation, const std::exception& error) {

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -63,6 +64,10 @@ struct RunTensors {
   std::vector<at::Tensor> master;          // f32, in the order of model::tensor_list
   std::vector<at::Tensor> first_moments;
   std::vector<at::Tensor> second_moments;
+  // Of save(): where no process holds these tensors whole, they have only shapes (on the device meta), and each call
+  // gives the next one's values: all of master, then all first moments, then all second moments.
+  std::function<at::Tensor()> next;
+  bool are_copies = false;  // of Saver::start(): nothing changes them, so that none is copied
 };
 
 // <folder>/step-N.
