@@ -157,15 +157,27 @@ bool all_finite(const float* values, int64_t count) {
   return found == 0;
 }
 
+// The model's name of the first of these tensors, in the order of model::tensor_list, that is not finite.
+std::string name_of_not_finite(const model::ModelConfig& config, const std::vector<at::Tensor>& tensors) {
+  size_t next = 0;
+  return model::first_not_finite(config,
+                                 model::map_weights(model::empty_weights(config, at::kFloat, at::kMeta),
+                                                    [&](const at::Tensor&) { return tensors[next++].detach(); }));
+}
+
 void check_finite(const RunTensors& tensors, int64_t step) {
-  for (const NamedTensor& t : named(tensors)) {
-    const at::Tensor on_host = t.tensor.cpu();
-    if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
-      throw core::device_error(
-          fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
-          "the last checkpoint is whole: resume from it with a lower learning rate, or with "
-          "precision f32");
-  }
+  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {{"weight", &tensors.master},
+                                                                          {"first moment", &tensors.first_moments},
+                                                                          {"second moment", &tensors.second_moments}};
+  for (const auto& [kind, list] : kinds)
+    for (const at::Tensor& tensor : *list) {
+      const at::Tensor on_host = tensor.detach().cpu();
+      if (all_finite(on_host.const_data_ptr<float>(), on_host.numel())) continue;
+      throw core::device_error(fmt::format("after step {}: a {} of {} is not finite; it was not saved", step, kind,
+                                           name_of_not_finite(*tensors.config, *list)),
+                               "the last checkpoint is whole: resume from it with a lower learning rate, or with "
+                               "precision f32");
+    }
 }
 
 // What a crash left half written. Only one process at a time writes into a run's folder, so nobody is at work there.
