@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tiny_model.h"
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/kv_sizes.h"
 
 namespace thinktune::train {
 namespace {
@@ -124,6 +124,26 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
   EXPECT_EQ(gpus_that_hold(81'000'000'000), "fits none of 24, 48 and 80 GB");
+}
+
+// On the CPU samples read a copy of their prompt in bf16, where heads are as wide as products of them need.
+TEST(Memory, PromptsThatAreThereTwiceAreCountedTwice) {
+  model::ModelConfig config = test::tiny_config();
+  config.head_dim = 32;
+  TrainOptions options;
+  options.guidance.enabled = false;
+  options.eval.max_new_tokens = 1;
+  const char* cache = "keys and values of the sampler, at most";
+  const int64_t tokens =
+      options.engine.max_sequences * (2 * options.prompt.max_prompt_tokens + options.rollout.max_new_tokens);
+  EXPECT_GE(bytes_of(memory_of_training(config, options), cache), infer::kv_bytes(config, at::kBFloat16, tokens));
+  options.precision = Precision::F32;
+  EXPECT_LT(bytes_of(memory_of_training(config, options), cache), infer::kv_bytes(config, at::kFloat, tokens));
+  // Evaluations sample too.
+  const int64_t before = bytes_of(memory_of_training(config, options), cache);
+  options.eval.max_new_tokens = options.rollout.max_new_tokens + 100;
+  EXPECT_EQ(bytes_of(memory_of_training(config, options), cache) - before,
+            infer::kv_bytes(config, at::kFloat, 100 * options.engine.max_sequences));
 }
 
 TEST(Memory, ThePeakIsTheLargerOfSamplingAndUpdate) {
