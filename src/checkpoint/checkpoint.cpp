@@ -67,15 +67,18 @@ std::string differences(const json& there, const json& here) {
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
+  const char* kind = nullptr;  // for a message
+  size_t place = 0;            // in the order of model::tensor_list
 };
 
 std::vector<NamedTensor> named(const RunTensors& tensors) {
   std::vector<NamedTensor> all;
-  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {{"master", &tensors.master},
-                                                                          {"first_moment", &tensors.first_moments},
-                                                                          {"second_moment", &tensors.second_moments}};
-  for (const auto& [kind, list] : kinds)
-    for (size_t i = 0; i < list->size(); ++i) all.push_back({fmt::format("{}.{}", kind, i), (*list)[i].detach()});
+  const auto add = [&](const char* name, const char* kind, const std::vector<at::Tensor>& list) {
+    for (size_t i = 0; i < list.size(); ++i) all.push_back({fmt::format("{}.{}", name, i), list[i].detach(), kind, i});
+  };
+  add("master", "weight", tensors.master);
+  add("first_moment", "first moment", tensors.first_moments);
+  add("second_moment", "second moment", tensors.second_moments);
   return all;
 }
 
@@ -91,13 +94,21 @@ bool all_finite(const float* values, int64_t count) {
   return found == 0;
 }
 
-void check_finite(const NamedTensor& t, int64_t step) {
-  const at::Tensor on_host = t.tensor.cpu();
+// The model's name of a tensor that is not finite: a fused one has several, of its parts.
+std::string name_of_not_finite(const model::ModelConfig& config, size_t place, const at::Tensor& values) {
+  size_t next = 0;
+  return model::first_not_finite(
+      config, model::map_weights(model::empty_weights(config, at::kFloat, at::kMeta), [&](const at::Tensor& other) {
+        return next++ == place ? values : at::zeros({}).expand(other.sizes());
+      }));
+}
+
+void check_finite(const NamedTensor& t, const at::Tensor& on_host, const model::ModelConfig& config, int64_t step) {
   if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
-    throw core::device_error(
-        fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
-        "the last checkpoint is whole: resume from it with a lower learning rate, or with "
-        "precision f32");
+    throw core::device_error(fmt::format("after step {}: a {} of {} is not finite; it was not saved", step, t.kind,
+                                         name_of_not_finite(config, t.place, on_host)),
+                             "the last checkpoint is whole: resume from it with a lower learning rate, or with "
+                             "precision f32");
 }
 
 core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors, int64_t step) {
@@ -110,7 +121,7 @@ core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors,
     else  // the host holds one of them at a time
       write.produce = [t, &tensors, step](std::byte* out) {
         const at::Tensor on_host = t.tensor.is_meta() ? tensors.next() : t.tensor.cpu();
-        if (t.tensor.is_meta()) check_finite({t.name, on_host}, step);
+        if (t.tensor.is_meta()) check_finite(t, on_host, *tensors.config, step);
         std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
       };
   }
@@ -233,7 +244,7 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
   for (const NamedTensor& t : named(tensors))
-    if (!t.tensor.is_meta()) check_finite(t, state.step);
+    if (!t.tensor.is_meta()) check_finite(t, t.tensor.cpu(), *tensors.config, state.step);
   remove_leftovers(folder);
   try {
     core::make_folder(temporary);

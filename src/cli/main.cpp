@@ -1,5 +1,3 @@
-#include <malloc.h>
-
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
@@ -11,6 +9,7 @@
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/heap.h"
 #include "thinktune/core/log.h"
 #include "thinktune/ops/device.h"
 #include "usage.h"
@@ -58,8 +57,10 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
       ->type_name("");
   sub->add_flag("--allow-changed", command.allow_changed,
                 "With --resume: go on although settings have changed that change the mathematics");
-  sub->add_flag("--verify-resume", command.verify_resume,
-                "Train 3 steps twice beside the output folder, once killed and resumed, and compare every byte");
+  sub->add_flag(
+      "--verify-resume", command.verify_resume,
+      "Train 3 steps twice beside the output folder, once killed in a step and in a save and resumed, and compare "
+      "every byte");
   sub->add_flag("--dry-run", command.dry_run, "Check the settings, print them all and what the sizes mean, and stop");
   sub->add_option("--stop-after", command.stop_after, "Save and stop after N steps of this call; --resume goes on")
       ->type_name("N")
@@ -380,11 +381,7 @@ int run(int argc, char** argv) {
 }  // namespace thinktune::cli
 
 int main(int argc, char** argv) {
-  // Freed memory stays ours for the next operation: given back to the system, each large tensor would come back as
-  // pages to be cleared (a tenth of an update's time).
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-  mallopt(M_TOP_PAD, 64 << 20);
+  thinktune::core::keep_freed_memory();
   // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
   std::signal(SIGXFSZ, SIG_IGN);
   // And a model's file that becomes shorter while it is read.

@@ -56,27 +56,10 @@ class Signals : public ProgramTest {
     return names;
   }
 
-  static json without_times(const json& row) {
-    json kept;
-    for (const auto& [key, value] : row.items())
-      if (!key.starts_with("time/")) kept[key] = value;
-    return kept;
-  }
-
-  // The results of the run in `output`, but for times.
-  std::map<std::string, std::string> results(const fs::path& output) const {
-    std::map<std::string, std::string> all = snapshot(output / "rollouts");
-    for (const char* name : {"metrics.jsonl", "eval.jsonl"})
-      for (const json& row : read_rows(output / name)) all[name] += without_times(row).dump() + "\n";
-    for (const char* name : {"model.safetensors", "training_state.safetensors"})
-      all[name] = read_text(output / "checkpoints" / "step-40" / name);
-    return all;
-  }
-
   void expect_equal_to_undisturbed() {
     const fs::path undisturbed = folder_.path() / "undisturbed";
     expect_success(train({"--set", "output=" + undisturbed.string()}));
-    EXPECT_TRUE(results(undisturbed) == results(output_));
+    fault::expect_same_results(undisturbed, output_, 40);
   }
 };
 

@@ -462,9 +462,39 @@ TEST_F(RanksTest, NumbersThatAreNotFiniteNameTheRank) {
     });
     SCOPED_TRACE(ends[1].error);
     EXPECT_EQ(ends[1].exit_code, 3);
-    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 1: "));
+    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 1: a weight of model.norm.weight is not finite"));
     EXPECT_EQ(ends[0].exit_code, 3);
     EXPECT_FALSE(fs::exists(fs::path(o.output) / "checkpoints" / "step-1"));
+  }
+}
+
+// Weights that rank 1's sampler reads in the second step, and its loss: its own message names it, and the checkpoint of
+// the first step stays whole.
+TEST_F(RanksTest, LogitsAndLossesThatAreNotFiniteNameTheRank) {
+  for (const bool in_sampling : {true, false}) {
+    TrainOptions o = options(in_sampling ? "logits" : "loss");
+    o.checkpoint.background = false;
+    const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
+      Trainer trainer(o, "{}\n", answering_teacher(o), lend(comm));
+      trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+        if (comm.rank() != 1 || step != 1) return;
+        const Run& run = trainer.parts();
+        const at::NoGradGuard no_grad;
+        if (in_sampling && phase == "sampling") run.policy->compute_weights().layers[0].gate_up.fill_(NAN);
+        if (!in_sampling && phase == "old log-probs") run.initial_weights->layers[1].mlp_norm.fill_(NAN);
+      };
+      trainer.run();
+    });
+    SCOPED_TRACE(ends[1].error);
+    EXPECT_EQ(ends[1].exit_code, 3);
+    EXPECT_THAT(ends[1].error,
+                in_sampling ? HasSubstr("(a weight of model.layers.0.mlp.gate_proj.weight is not finite)")
+                            : HasSubstr("rank 1, step 2: the loss is not finite (a weight of the frozen first model's "
+                                        "model.layers.1.post_attention_layernorm.weight is not finite)"));
+    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 2: the lo"));
+    EXPECT_EQ(ends[0].exit_code, 3) << "it waits for rank 1, which is gone";
+    EXPECT_NO_THROW(checkpoint::verify(fs::path(o.output) / "checkpoints" / "step-1"));
+    EXPECT_FALSE(fs::exists(fs::path(o.output) / "checkpoints" / "step-2"));
   }
 }
 
