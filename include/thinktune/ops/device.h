@@ -64,7 +64,9 @@ void synchronize(at::Device device);
 struct DeviceMemory {
   int64_t total = 0;
   int64_t free = 0;
-  int64_t peak = 0;  // most that tensors took together since the program began or reset_peak_memory
+  // The most since the program began or reset_peak_memory: that tensors took together, and that LibTorch held for them,
+  // with what it keeps to give again.
+  int64_t peak = 0, peak_reserved = 0;
 };
 DeviceMemory memory_of(at::Device device);
 void reset_peak_memory(at::Device device);
