@@ -377,6 +377,7 @@ int64_t Engine::max_sequences() const { return state_->options.max_sequences; }
 void Engine::set_max_sequences(int64_t count) {
   TT_CHECK(count >= 1, "{} sequences at a time", count);
   state_->options.max_sequences = count;
+  state_->runner->free_steps();  // steps of another size come now
 }
 
 int64_t Engine::kept_bytes() const { return state_->runner->used_bytes(); }

@@ -32,6 +32,13 @@ struct Sizes {
 // What all of the teacher's prompts begin with, at most.
 int64_t kept_kv_tokens(const TrainOptions& o) { return o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens : 0; }
 
+// Of one sequence that is sampled, the student's or the teacher's.
+int64_t longest_tokens(const TrainOptions& o) {
+  const int64_t student = o.prompt.max_prompt_tokens + std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens);
+  return o.guidance.enabled ? std::max(student, o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens)
+                            : student;
+}
+
 // Weights, gradients and optimiser.
 void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOptions& o, int64_t num_ranks) {
   using comm::Shard;
@@ -112,6 +119,9 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
   if (on_gpu) {
     // Of a decode step, and of the samples that enter together; drawing takes none.
     parts.push_back({"logits", 2 * element * options.engine.max_sequences * config.vocab_size, MemoryPhase::Sampling});
+    parts.push_back({"partial results of attention in a decode step",
+                     infer::decode_scratch_bytes(config, options.engine, longest_tokens(options)),
+                     MemoryPhase::Sampling});
     parts.push_back({"CUDA's own, about", int64_t{700} << 20});
   }
   parts.push_back(
