@@ -51,8 +51,8 @@ if(TT_CUDA)
   tt_kernel_test(kernels_cuda_test kernels_cuda device tests/support/simt/device_buffer_cuda.cpp)
   tt_bare_executable(kernels_cuda_test)
 
-  # Times, built only on request: ninja -C build/cuda kernels_benchmark.
-  add_executable(kernels_benchmark EXCLUDE_FROM_ALL tests/bench/kernels_benchmark.cpp kernels/cuda/arguments.cpp src/core/error.cpp)
+  # Times, to be taken by hand: build/cuda/bin/kernels_benchmark.
+  add_executable(kernels_benchmark tests/bench/kernels_benchmark.cpp kernels/cuda/arguments.cpp src/core/error.cpp)
   target_include_directories(kernels_benchmark PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include")
   target_link_libraries(kernels_benchmark PRIVATE fmt::fmt-header-only)
   tt_bare_executable(kernels_benchmark)

@@ -104,14 +104,14 @@ foreach(check IN LISTS checks)
   set_tests_properties(house.${name} PROPERTIES LABELS unit)
 endforeach()
 
-# Measurements, built only on request: ninja tokenizer_benchmark.
-add_executable(tokenizer_benchmark EXCLUDE_FROM_ALL tests/bench/tokenizer_benchmark.cpp)
+# Measurements: built with the tests, so that they stay programs; run by hand.
+add_executable(tokenizer_benchmark tests/bench/tokenizer_benchmark.cpp)
 target_link_libraries(tokenizer_benchmark PRIVATE thinktune_text)
-add_executable(reward_benchmark EXCLUDE_FROM_ALL tests/bench/reward_benchmark.cpp)
+add_executable(reward_benchmark tests/bench/reward_benchmark.cpp)
 target_link_libraries(reward_benchmark PRIVATE thinktune_reward nlohmann_json::nlohmann_json)
 find_package(benchmark QUIET)
 if(benchmark_FOUND)
-  add_executable(operations_benchmark EXCLUDE_FROM_ALL tests/bench/operations_benchmark.cpp)
+  add_executable(operations_benchmark tests/bench/operations_benchmark.cpp)
   target_link_libraries(operations_benchmark PRIVATE thinktune_infer thinktune_optim thinktune_test_support benchmark::benchmark)
   tt_use_torch_headers(operations_benchmark)
 else()

@@ -11,7 +11,7 @@ source scripts/lib.sh
 
 [ -x /usr/local/cuda/bin/nvcc ] || command -v nvcc >/dev/null || { say "no CUDA build: nvcc is not here (CUDA 13.0 toolkit)"; exit 77; }
 scripts/setup.sh --cuda --tests
-build cuda thinktune kernels_cuda_test ops_test ops_simt_test comm_test infer_test train_test cli_test algo_test optim_test
+build cuda thinktune kernels_cuda_test kernels_benchmark ops_test ops_simt_test comm_test infer_test train_test cli_test algo_test optim_test
 build/cuda/bin/thinktune --version
 say "running tests of the CUDA build"
 ctest --preset cuda --no-tests=error -R '^(ops|comm|infer)\.|^(train|algo|optim)\..*Cuda|^kernels_cuda\.CudaLaunch|^cli\.(Commands|BadRun)\.'

@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "manifest.h"
+#include "state_file.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
-#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 #include "thinktune/model/family.h"
 #include "thinktune/model/save.h"
@@ -27,8 +27,6 @@ using nlohmann::json;
 constexpr const char* kPrefix = "step-";
 constexpr const char* kTemporaryPrefix = ".tmp-step-";
 constexpr const char* kAsidePrefix = "set-aside-";
-constexpr const char* kStateName = "state.json";
-constexpr const char* kTensorsName = "training_state.safetensors";
 
 // Step of a checkpoint's folder name, -1 for any other name.
 int64_t step_of(const fs::path& path) {
@@ -97,51 +95,37 @@ core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors)
   return weights::write_safetensors(file, writes);
 }
 
-json to_json(const RunState& state, const model::ModelConfig& config) {
-  return {{"step", state.step},
-          {"num_steps", state.num_steps},
-          {"seed", state.seed},
-          {"data_position", state.data_position},
-          {"data_checksum", state.data_checksum},
-          {"num_updates", state.num_updates},
-          {"metrics_rows", state.metrics_rows},
-          {"evaluation_rows", state.evaluation_rows},
-          {"guard", state.guard},
-          {"config", state.config},
-          {"versions", state.versions},
-          {"model", identity(config)}};
-}
-
 RunState read_state(const fs::path& checkpoint, const model::ModelConfig& config) {
   const fs::path file = core::inner_file(checkpoint, kStateName, core::kMaxSideFileBytes);
-  const std::string text = core::read_file(file, "run state");
-  core::check_json_depth(text, file.string());
-  const json parsed = json::parse(text, nullptr, false);
-  try {
-    if (parsed.at("model") != identity(config))
-      throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
-                                         differences(parsed.at("model"), identity(config))));
-    RunState state;
-    state.step = core::json_integer(parsed.at("step"));
-    state.num_steps = core::json_integer(parsed.at("num_steps"));
-    state.seed = static_cast<uint64_t>(core::json_integer(parsed.at("seed")));
-    state.data_position = core::json_integer(parsed.at("data_position"));
-    state.data_checksum = parsed.at("data_checksum");
-    state.num_updates = core::json_integer(parsed.at("num_updates"));
-    state.metrics_rows = core::json_integer(parsed.at("metrics_rows"));
-    state.evaluation_rows = core::json_integer(parsed.at("evaluation_rows"));
-    state.guard = parsed.at("guard");
-    state.config = parsed.at("config");
-    state.versions = parsed.at("versions");
-    return state;
-  } catch (const json::exception& e) {
+  const SavedState saved = parse_state(core::read_file(file, "run state"), file.string());
+  if (saved.model != identity(config))
+    throw core::data_error(fmt::format("the checkpoint {} belongs to another model: {}", checkpoint.string(),
+                                       differences(saved.model, identity(config))));
+  if (const int64_t named = step_of(checkpoint); named >= 0 && named != saved.state.step)
     throw core::data_error(
-        fmt::format("the checkpoint {} is damaged: {} cannot be read ({})", checkpoint.string(), kStateName, e.what()));
-  }
+        fmt::format("{}: step is {}, the folder's name says {}", file.string(), saved.state.step, named),
+        "a checkpoint keeps the name that it was given");
+  if (saved.state.num_updates > optim::AdamW::kMaxUpdates)
+    throw core::data_error(fmt::format("{}: num_updates is {}, at most {} are counted", file.string(),
+                                       saved.state.num_updates, optim::AdamW::kMaxUpdates));
+  return saved.state;
+}
+
+// For a message: whoever wrote the files chose their names.
+std::string shown_names(std::vector<std::string> names) {
+  constexpr size_t kMost = 10;
+  const size_t more = names.size() - std::min(names.size(), kMost);
+  names.resize(names.size() - more);
+  std::string text = fmt::format("{}{}", fmt::join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text;
 }
 
 Found open_checkpoint(const fs::path& path, const model::ModelConfig& config) {
-  verify(path);
+  if (const std::vector<std::string> unlisted = verify(path); !unlisted.empty())
+    spdlog::warn("{} holds files that its manifest does not list; they are not read: {}", path.string(),
+                 shown_names(unlisted));
   return {path, read_state(path, config)};
 }
 
@@ -257,7 +241,7 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
         model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
     written.push_back(write_tensors(temporary / kTensorsName, tensors));
     written.push_back(
-        core::write_file_atomically(temporary / kStateName, to_json(state, *tensors.config).dump(2) + "\n"));
+        core::write_file_atomically(temporary / kStateName, to_json_text({state, identity(*tensors.config)})));
     write_manifest(temporary, written);
     clear_target(target);
     core::rename_and_sync(temporary, target);
@@ -319,6 +303,6 @@ void load_tensors(const fs::path& checkpoint, const RunTensors& tensors) {
   }
 }
 
-void verify(const fs::path& checkpoint) { verify_manifest(checkpoint); }
+std::vector<std::string> verify(const fs::path& checkpoint) { return verify_manifest(checkpoint); }
 
 }  // namespace thinktune::checkpoint

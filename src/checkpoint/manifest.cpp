@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include <algorithm>
+#include <climits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -19,6 +21,30 @@ std::string shown(uint64_t xxh3) { return fmt::format("{:016x}", xxh3); }
   throw core::data_error(fmt::format("the checkpoint {} is damaged: {}", folder.string(), why));
 }
 
+// Of a file in this folder, and fit for a message.
+bool is_name(const std::string& name) {
+  return !name.empty() && name.size() <= NAME_MAX &&
+         std::none_of(name.begin(), name.end(), [](unsigned char c) { return c == '/' || c < 0x20 || c == 0x7f; });
+}
+
+// Without these there is nothing to go on from; what else a model's folder has depends on the model.
+void check_listed(const json& files, const fs::path& folder) {
+  for (const char* name : {kStateName, kTensorsName, "config.json"})
+    if (!files.contains(name)) damaged(folder, fmt::format("its manifest does not list {}", name));
+  if (!files.contains("model.safetensors") && !files.contains("model.safetensors.index.json"))
+    damaged(folder, "its manifest does not list model.safetensors, nor the index of its parts");
+}
+
+std::vector<std::string> unlisted_in(const fs::path& folder, const json& files) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name != kManifestName && !name.starts_with('.') && !files.contains(name)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace
 
 void write_manifest(const fs::path& folder, const std::vector<core::WrittenFile>& files) {
@@ -28,7 +54,7 @@ void write_manifest(const fs::path& folder, const std::vector<core::WrittenFile>
   core::write_file_atomically(folder / kManifestName, json{{"format", 1}, {"files", by_name}}.dump(2) + "\n");
 }
 
-void verify_manifest(const fs::path& folder) {
+std::vector<std::string> verify_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   if (!fs::exists(path)) damaged(folder, "it has no manifest, so it was never completed");
   const std::string text =
@@ -39,10 +65,10 @@ void verify_manifest(const fs::path& folder) {
       !manifest["files"].is_object())
     damaged(folder, "its manifest cannot be read");
   for (const auto& [name, facts] : manifest["files"].items()) {
-    if (name.empty() || name.find('/') != std::string::npos || !facts.is_object() ||
-        !facts.value("bytes", json()).is_number_unsigned())
+    if (!is_name(name) || !facts.is_object() || !facts.value("bytes", json()).is_number_unsigned())
       damaged(folder, "its manifest cannot be read");
-    if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
+    std::error_code absent;
+    if (!fs::is_regular_file(folder / name, absent)) damaged(folder, fmt::format("{} is missing", name));
     const core::MappedFile file(core::inner_file(folder, name));
     if (file.size() != facts["bytes"].get<uint64_t>())
       damaged(folder,
@@ -50,6 +76,8 @@ void verify_manifest(const fs::path& folder) {
     if (facts.value("xxh3", json()) != shown(core::xxh3_of({file.data(), file.size()})))
       damaged(folder, fmt::format("the checksum of {} is wrong", name));
   }
+  check_listed(manifest["files"], folder);
+  return unlisted_in(folder, manifest["files"]);
 }
 
 }  // namespace thinktune::checkpoint

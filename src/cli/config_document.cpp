@@ -8,6 +8,7 @@
 #include "thinktune/cli/config.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::cli {
 namespace {
@@ -191,7 +192,8 @@ class Builder final : public nlohmann::json_sax<json> {
 }  // namespace
 
 ConfigDocument ConfigDocument::from_file(const std::filesystem::path& file) {
-  return from_text(core::read_file(file, "config"), file.filename().string());
+  return from_text(core::read_file(file, "config", {.max_bytes = core::kMaxSideFileBytes, .pipes = true}),
+                   file.filename().string());
 }
 
 ConfigDocument ConfigDocument::from_text(std::string_view text, std::string name) {

@@ -288,7 +288,8 @@ int run_score(const ScoreCommand& command) {
   Scorer scorer(command);
   const bool from_input = command.file == "-";
   const std::string name = from_input ? "standard input" : command.file;
-  const std::string content = core::read_file(from_input ? "/dev/stdin" : command.file, "file of rows");
+  const std::string content =
+      core::read_file(from_input ? "/dev/stdin" : command.file, "file of rows", {.pipes = true});
   core::Stopwatch watch;
   std::string_view rest = content;
   if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);

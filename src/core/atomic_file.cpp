@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -37,6 +35,20 @@ namespace {
     hint = "the disk reports an error: what was saved before is untouched, but should be copied elsewhere";
   throw user_error(fmt::format("cannot {} {}: {}", verb, path.string(), std::strerror(code)), hint);
 }
+
+Error cannot_read(const fs::path& path, std::string_view what) {
+  return data_error(fmt::format("cannot read the {} {}: {}", what, path.string(), std::strerror(errno)));
+}
+
+struct Descriptor {
+  explicit Descriptor(int number) : fd(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+  const int fd;
+};
 
 // O_DIRECT asks for addresses, lengths and places that are multiples of the disk's blocks: 512 or 4096 bytes.
 constexpr size_t kBlockBytes = 4096, kBufferBytes = size_t{4} << 20;
@@ -204,16 +216,34 @@ void remove_tree(const fs::path& path) {
   if (files().remove(path) != 0 && errno != ENOENT) fail_writing(path, "remove");
 }
 
-std::string read_file(const fs::path& path, std::string_view what) {
-  std::error_code code;
-  if (fs::is_directory(path, code))
-    throw user_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw user_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
-  std::ostringstream content;
-  content << in.rdbuf();
-  if (in.bad()) throw data_error(fmt::format("cannot read the {} {}", what, path.string()));
-  return std::move(content).str();
+std::string read_file(const fs::path& path, std::string_view what, const ReadLimits& limits) {
+  const int waits = limits.pipes ? 0 : O_NONBLOCK;  // opening a pipe waits for a writer
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | waits));
+  if (file.fd < 0)
+    throw user_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) throw cannot_read(path, what);
+  if (S_ISDIR(info.st_mode)) throw user_error(fmt::format("the {} {} is a folder, not a file", what, path.string()));
+  const bool is_stream = limits.pipes && (S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode));
+  if (!S_ISREG(info.st_mode) && !is_stream)
+    throw user_error(fmt::format("the {} {} is not a regular file", what, path.string()));
+  const auto size = static_cast<uint64_t>(info.st_size);
+  if (size > limits.max_bytes)
+    throw data_error(
+        fmt::format("the {} {} has {} bytes; at most {} are read", what, path.string(), size, limits.max_bytes));
+  std::string content;
+  content.reserve(size);
+  std::vector<char> part(size_t{1} << 16);
+  for (;;) {
+    const ssize_t num_bytes = ::read(file.fd, part.data(), part.size());
+    if (num_bytes < 0 && errno == EINTR) continue;
+    if (num_bytes < 0) throw cannot_read(path, what);
+    if (num_bytes == 0) return content;
+    if (content.size() + static_cast<size_t>(num_bytes) > limits.max_bytes)
+      throw data_error(fmt::format("the {} {} has more than {} bytes, which is the most that is read", what,
+                                   path.string(), limits.max_bytes));
+    content.append(part.data(), static_cast<size_t>(num_bytes));
+  }
 }
 
 MappedFile::MappedFile(const fs::path& path) : MappedFile() {  // so that the destructor unmaps after an exception

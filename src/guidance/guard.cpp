@@ -14,6 +14,25 @@ double mean(const std::vector<double>& values) {
   return values.empty() ? 0.0 : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+constexpr const char* kWhat = "the guidance guard's saved state";
+
+std::vector<double> read_shares(const nlohmann::json& json, const char* name) {
+  const auto shares = json.at(name).get<std::vector<double>>();
+  for (const double share : shares)
+    if (!(share >= 0 && share <= 1))
+      throw core::data_error(fmt::format("{} cannot be read: {} holds {}, which is no share", kWhat, name, share));
+  return shares;
+}
+
+// Far beyond any run's steps, and so that nothing that is added to it overflows.
+int64_t read_count(const nlohmann::json& json, const char* name) {
+  constexpr int64_t kMost = int64_t{1} << 53;
+  const int64_t count = core::json_integer(json.at(name));
+  if (count < 0 || count > kMost)
+    throw core::data_error(fmt::format("{} cannot be read: {} is {}, not from 0 to {}", kWhat, name, count, kMost));
+  return count;
+}
+
 }  // namespace
 
 std::string to_json(const GuardState& state) {
@@ -26,18 +45,18 @@ std::string to_json(const GuardState& state) {
 }
 
 GuardState guard_state_from_json(const std::string& text) {
-  core::check_json_depth(text, "the guidance guard's saved state");
+  core::check_json_depth(text, kWhat);
   try {
     const nlohmann::json json = nlohmann::json::parse(text);
     GuardState state;
-    json.at("first").get_to(state.first);
-    json.at("recent").get_to(state.recent);
-    state.paused_until = core::json_integer(json.at("paused_until"));
-    state.num_pauses = core::json_integer(json.at("num_pauses"));
+    state.first = read_shares(json, "first");
+    state.recent = read_shares(json, "recent");
+    state.paused_until = read_count(json, "paused_until");
+    state.num_pauses = read_count(json, "num_pauses");
     json.at("warned").get_to(state.warned);
     return state;
   } catch (const nlohmann::json::exception& error) {
-    throw core::data_error(fmt::format("the guidance guard's saved state cannot be read: {}", error.what()));
+    throw core::data_error(fmt::format("{} cannot be read: {}", kWhat, error.what()));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
 #include "guidance/built_in_prompt.h"
@@ -123,7 +124,7 @@ TeacherPrompt TeacherPrompt::parse(std::string_view text, const std::string& whe
 }
 
 TeacherPrompt TeacherPrompt::read(const std::filesystem::path& file) {
-  return parse(core::read_file(file, "teacher prompt"), file.string());
+  return parse(core::read_file(file, "teacher prompt", {.max_bytes = core::kMaxSideFileBytes}), file.string());
 }
 
 TeacherPrompt TeacherPrompt::built_in() { return parse(built_in_prompt_json(), "the built-in teacher prompt"); }
@@ -141,6 +142,16 @@ std::vector<core::ChatMessage> TeacherPrompt::fixed_messages(const PromptView& v
     messages.push_back({"assistant", format_reply(example.opinion, example.reason, example.phrase)});
   }
   return messages;
+}
+
+std::string TeacherPrompt::checksum() const {
+  std::string all;
+  const auto add = [&](const std::string& text) { all += fmt::format("{}:{}", text.size(), text); };
+  add(system_);
+  for (const TeacherExample& e : examples_)
+    for (const std::string* text : {&e.question, &e.response, &e.answer, &e.solution, &e.opinion, &e.reason, &e.phrase})
+      add(*text);
+  return fmt::format("{:016x}", core::xxh3_of(std::as_bytes(std::span(all))));
 }
 
 core::ChatMessage TeacherPrompt::request_message(const Exercise& exercise, const PromptView& view) {

@@ -36,7 +36,7 @@ class CpuRunner final : public ModelRunner {
   }
   void release() override { packed_ = {}; }
 
-  int64_t bytes_of(int64_t tokens) const override { return kv_bytes(decoder_.config(), dtype(), tokens); }
+  KvSizes sizes() const override { return {decoder_.config(), dtype(), /*in_pages=*/false}; }
   int64_t used_bytes() const override { return memory_->used_bytes; }
 
   std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) override {
@@ -53,9 +53,6 @@ class CpuRunner final : public ModelRunner {
   void complete(KvSequence& sequence) override {
     const KvContext& context = context_of(sequence);
     context.own->complete(context.before);
-  }
-  int64_t complete_bytes(int64_t tokens) const override {
-    return KvBlock::complete_bytes(decoder_.config(), dtype(), tokens);
   }
 
   at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,

@@ -70,16 +70,7 @@ struct Engine::State {
     return sequence;
   }
 
-  // Of new sequences with room for so many tokens each.
-  int64_t bytes_of(std::initializer_list<int64_t> sequences) const {
-    int64_t bytes = 0;
-    for (const int64_t tokens : sequences) bytes += tokens > 0 ? runner->bytes_of(tokens) : 0;
-    return bytes;
-  }
-
-  bool has_room(std::initializer_list<int64_t> sequences, int64_t more_bytes = 0) const {
-    return runner->used_bytes() + bytes_of(sequences) + more_bytes <= limit_bytes();
-  }
+  bool has_room(int64_t bytes) const { return runner->used_bytes() + bytes <= limit_bytes(); }
 
   bool ends_turn(TokenId id) const {
     if (options.ignore_eos) return false;
@@ -91,7 +82,10 @@ struct Engine::State {
   at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,
                      const std::vector<std::vector<TokenId>>& tokens) {
     const ops::ProfilerRange range("prefill");
-    for (const std::vector<TokenId>& ids : tokens) stats.prompt_tokens += std::ssize(ids);
+    int64_t rows = 0;
+    for (const std::vector<TokenId>& ids : tokens) rows += std::ssize(ids);
+    stats.prompt_tokens += rows;
+    ++stats.prefill_passes[rows];
     return runner->prefill(sequences, tokens);
   }
 
@@ -144,14 +138,15 @@ struct Engine::State {
     std::vector<std::vector<TokenId>> tokens;
     std::vector<int64_t> last_rows;
     const size_t first = next_request;
-    int64_t rows = 0, longest_sample = 0, complete_bytes = 0;
+    const KvSizes sizes = runner->sizes();
+    int64_t rows = 0, longest_sample = 0, tiles_bytes = 0;
     while (next_request < requests.size() && wanted > 0 && (rows == 0 || rows < options.prefill_tokens)) {
       const Request& request = requests[next_request];
       longest_sample = std::max(longest_sample, request.max_new_tokens);
       const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-      const int64_t more_bytes = complete_bytes + runner->complete_bytes(std::ssize(request.prompt_ids));
-      if (!has_room({own, longest_sample}, more_bytes)) break;
-      complete_bytes = more_bytes;
+      const int64_t all_tiles_bytes = tiles_bytes + sizes.tiles(std::ssize(request.prompt_ids));
+      if (!has_room(sizes.rows(own) + sizes.rows(longest_sample) + all_tiles_bytes)) break;
+      tiles_bytes = all_tiles_bytes;
       sequences.push_back(begin(request.prompt_ids, prefix_of(request.prompt_ids, common), 0, tokens.emplace_back()));
       rows += std::ssize(tokens.back());
       last_rows.push_back(rows - 1);
@@ -166,6 +161,42 @@ struct Engine::State {
       prompt.request = first + i;
       prompt.computed = sequences[i];
       prompt.logits_V = logits[static_cast<int64_t>(i)];
+    }
+  }
+
+  // Scores the continuations from `next` on that go into one prefill, and into memory, and moves `next` behind them.
+  void score_some(const std::vector<std::vector<TokenId>>& prompts,
+                  const std::vector<std::vector<TokenId>>& continuations, size_t& next,
+                  std::vector<std::vector<float>>& scores) {
+    std::vector<std::shared_ptr<KvSequence>> sequences;
+    std::vector<std::vector<TokenId>> tokens;
+    std::vector<size_t> scored;
+    const Prefix none;
+    int64_t rows = 0;
+    for (; next < prompts.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
+      const std::vector<TokenId>&prompt = prompts[next], &continuation = continuations[next];
+      if (continuation.empty()) continue;
+      const Prefix& prefix = prefix_of(prompt, none);
+      const int64_t own = std::ssize(prompt) - std::ssize(prefix.ids) + std::ssize(continuation);
+      if (rows > 0 && !has_room(runner->sizes().rows(own))) break;
+      sequences.push_back(begin(prompt, prefix, std::ssize(continuation), tokens.emplace_back()));
+      // Nothing is predicted by the last one.
+      tokens.back().insert(tokens.back().end(), continuation.begin(), continuation.end() - 1);
+      rows += std::ssize(tokens.back());
+      scored.push_back(next);
+    }
+    if (sequences.empty()) return;
+    const at::Tensor hidden_TD = prefill(sequences, tokens);
+    int64_t end = 0;
+    for (size_t i = 0; i < scored.size(); ++i) {
+      end += std::ssize(tokens[i]);
+      const std::vector<TokenId>& continuation = continuations[scored[i]];
+      const auto count = std::ssize(continuation);
+      const std::vector<int64_t> targets(continuation.begin(), continuation.end());
+      const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
+      const at::Tensor logprobs = decoder.token_logprob(weights, hidden_TD.narrow(0, end - count, count), targets_T, {})
+                                      .logprob_T.to(at::kCPU, at::kFloat);
+      scores[scored[i]].assign(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
     }
   }
 
@@ -208,11 +239,21 @@ struct Engine::State {
           "lower rollout.max_new_tokens (generate: --max-new-tokens), eval.max_new_tokens or prompt.max_prompt_tokens");
   }
 
-  void check_memory(const Request& request, const Prefix& common) const {
-    const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix_of(request.prompt_ids, common).ids);
-    const int64_t kept_bytes = runner->used_bytes();
-    const int64_t bytes = kept_bytes + bytes_of({std::ssize(common.ids), own, request.max_new_tokens}) +
-                          runner->complete_bytes(std::ssize(request.prompt_ids));
+  int64_t bytes_of_one(const Request& request) const {
+    const int64_t held_tokens = uses_held(request.prompt_ids) ? std::ssize(held.ids) : 0;
+    return runner->sizes().sample(std::ssize(request.prompt_ids), request.max_new_tokens, held_tokens);
+  }
+
+  // What the others have in common lies there too while prompts are computed that begin with the held prefix.
+  bool has_room_beside(const Prefix& common, const std::vector<Request>& requests) const {
+    const int64_t common_bytes = runner->sizes().rows(std::ssize(common.ids));
+    return std::all_of(requests.begin(), requests.end(), [&](const Request& request) {
+      return !uses_held(request.prompt_ids) || has_room(common_bytes + bytes_of_one(request));
+    });
+  }
+
+  void check_memory(const Request& request) const {
+    const int64_t kept_bytes = runner->used_bytes(), bytes = kept_bytes + bytes_of_one(request);
     if (bytes > limit_bytes())
       throw core::user_error(
           fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB ({} of them kept for "
@@ -249,7 +290,7 @@ class Engine::Call {
         }
         ReadyPrompt& prompt = ready_.front();
         const Request& request = requests_[prompt.request];
-        if (!state_.has_room({request.max_new_tokens})) break;
+        if (!state_.has_room(state_.runner->sizes().rows(request.max_new_tokens))) break;
         const SlotPtr& slot = entering.emplace_back(std::make_shared<Slot>());
         slot->request = prompt.request;
         slot->sample = prompt.next_sample++;
@@ -323,6 +364,7 @@ class Engine::Call {
     }
     if (rows.empty()) return false;
     const ops::ProfilerRange range("decode step");
+    ++state_.stats.decode_passes[std::ssize(rows)];
     step.tokens = state_.runner->decode(rows, sampling_);
     for (size_t i = 0; i < step.slots.size(); ++i) step.slots[i]->row = static_cast<int64_t>(i);
     started_.push_back(std::move(step));
@@ -414,8 +456,9 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
     state.check(request);
     prompts.push_back(&request.prompt_ids);
   }
+  for (const Request& request : requests) state.check_memory(request);
   Prefix common = state.common_prefix(prompts);
-  for (const Request& request : requests) state.check_memory(request, common);
+  if (!state.has_room_beside(common, requests)) common = {};
 
   core::Stopwatch prefill_watch;
   state.runner->prepare();
@@ -441,25 +484,10 @@ std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<Toke
   state.runner->prepare();
   TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
            continuations.size());
-  std::vector<std::vector<float>> scores;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const auto count = std::ssize(continuations[i]);
-    if (count == 0) {
-      scores.emplace_back();
-      continue;
-    }
-    std::vector<std::vector<TokenId>> tokens(1);
-    const auto sequence = state.begin(prompts[i], state.prefix_of(prompts[i], {}), count, tokens[0]);
-    tokens[0].insert(tokens[0].end(), continuations[i].begin(),
-                     continuations[i].end() - 1);  // nothing is predicted by the last one
-    const at::Tensor hidden_TD = state.prefill({sequence}, tokens);
-    const std::vector<int64_t> targets(continuations[i].begin(), continuations[i].end());
-    const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
-    const at::Tensor logprobs =
-        state.decoder.token_logprob(state.weights, hidden_TD.narrow(0, hidden_TD.size(0) - count, count), targets_T, {})
-            .logprob_T.to(at::kCPU, at::kFloat);
-    scores.emplace_back(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
-  }
+  core::Stopwatch watch;
+  std::vector<std::vector<float>> scores(prompts.size());
+  for (size_t next = 0; next < prompts.size();) state.score_some(prompts, continuations, next, scores);
+  state.stats.prefill_s += watch.seconds();
   return scores;
 }
 

@@ -12,11 +12,6 @@
 
 namespace thinktune::infer {
 
-int64_t kv_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens) {
-  return 2 * config.num_layers * tokens * config.num_kv_heads * config.head_dim *
-         static_cast<int64_t>(c10::elementSize(dtype));
-}
-
 KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t capacity, KvMemory& memory)
     : storage_(at::empty({config.num_layers, 2, capacity, config.num_kv_heads, config.head_dim}, dtype)),
       base_(static_cast<char*>(storage_.mutable_data_ptr())),
@@ -30,17 +25,11 @@ KvBlock::KvBlock(const model::ModelConfig& config, at::ScalarType dtype, int64_t
 
 KvBlock::~KvBlock() { memory_.used_bytes -= static_cast<int64_t>(storage_.nbytes()) + tiles_bytes_; }
 
-int64_t KvBlock::complete_bytes(const model::ModelConfig& config, at::ScalarType dtype, int64_t tokens) {
-  // A layer that looks at a window sees another part of what is shared with each token.
-  if (std::any_of(config.windows.begin(), config.windows.end(), [](int64_t window) { return window > 0; })) return 0;
-  return config.num_layers * ops::tiled_kv_bytes(tokens, config.num_kv_heads, config.head_dim, dtype);
-}
-
 void KvBlock::complete(const std::vector<std::shared_ptr<const KvBlock>>& before) {
   if (!tiles_.empty() || size_ == 0) return;
   int64_t tokens = size_;
   for (const auto& block : before) tokens += block->size();
-  const int64_t bytes = complete_bytes(config_, storage_.scalar_type(), tokens);
+  const int64_t bytes = KvSizes(config_, storage_.scalar_type(), /*in_pages=*/false).tiles(tokens);
   if (bytes == 0) return;
   std::vector<ops::KvSegment> segments;
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {

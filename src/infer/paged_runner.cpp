@@ -142,13 +142,10 @@ class PagedRunner final : public ModelRunner {
   void prepare() override {}
   void release() override {}
 
-  int64_t bytes_of(int64_t tokens) const override {
-    return (PagePool::pages_for(tokens) + 1) * pool_.page_bytes();  // the first may begin with another's tokens
-  }
+  KvSizes sizes() const override { return {decoder_.config(), weights_.embedding.scalar_type(), /*in_pages=*/true}; }
   int64_t used_bytes() const override { return pool_.num_used() * pool_.page_bytes(); }
 
   void complete(KvSequence&) override {}  // attention reads the pages
-  int64_t complete_bytes(int64_t) const override { return 0; }
 
   std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) override {
     return std::make_shared<PagedSequence>(pool_, static_cast<const PagedSequence*>(before.get()), capacity);

@@ -181,7 +181,8 @@ Vocabulary Pretrained::load_vocabulary(const VocabularyRequest& request) const {
     throw core::data_error(fmt::format("{}: the tokenizer has {} tokens, the embedding only {}", path_.string(),
                                        vocabulary.tokenizer->vocab_size(), config_.vocab_size),
                            "config, weights and tokenizer must be those of one model: fetch them again together");
-  if (!request.chat_template.empty()) source = core::read_file(request.chat_template, "chat template");
+  if (!request.chat_template.empty())
+    source = core::read_file(request.chat_template, "chat template", {.max_bytes = core::kMaxSideFileBytes});
   if (source.empty() && request.needs_chat)
     throw core::user_error(fmt::format("{}: there is no chat template", path_.string()),
                            "take the instruct version of the model, or give a template: chat_template=FILE.jinja in a "

@@ -2,6 +2,7 @@
 
 #include <ATen/OpaqueTensorImpl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -26,7 +27,6 @@ using Opaque = at::OpaqueTensorImpl<Handle>;
 
 constexpr int64_t kFew = 8;         // blocks of rows that stay in a cache while a weight passes by
 constexpr int64_t kPart = 1 << 19;  // elements of rows that stay in the second cache: 1 MiB
-constexpr int64_t kStretch = 288;   // numbers summed over: 18 KiB of a panel, as much of a block
 constexpr int64_t kGroup = 6;       // panels of a task
 
 // Weights are read from end to end in each product: in pages of 2 MiB, where the system has them, the processor looks
@@ -75,6 +75,15 @@ at::Tensor empty_panels(int64_t elements, const at::TensorOptions& options) {
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Numbers summed over before the next block of rows: what the first cache holds of a panel and of the rows at work,
+// which are a whole block for the processor's tiles, eight for its vectors.
+int64_t longest_stretch() {
+  if (kernels::instruction_set() == kernels::InstructionSet::Amx) return 288;
+  constexpr int64_t kRows = 8, kSmallest = 32 << 10;
+  static const int64_t cache = std::max<int64_t>(kSmallest, sysconf(_SC_LEVEL1_DCACHE_SIZE));
+  return cache / ((kTilePanel + kRows) * static_cast<int64_t>(sizeof(Bf16)));
+}
 
 // A matrix as it lies in memory: rows `stride` elements apart, or (turned) columns.
 struct Side {
@@ -168,22 +177,30 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
           : std::max<int64_t>(1, std::min(kPart / (kTileBlock * p.depth), ceil_div(blocks.count, threads)));
   const int64_t num_parts = ceil_div(blocks.count, most), per_part = ceil_div(blocks.count, num_parts);
   const int64_t group = few ? ceil_div(panels, 4 * threads) : kGroup;
-  const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, kStretch)));
+  const int64_t stretch = kernels::tile_depth(ceil_div(p.depth, ceil_div(p.depth, longest_stretch())));
   const int64_t num_groups = ceil_div(panels, group), num_tasks = num_parts * num_groups;
   std::atomic<int64_t> next = 0;  // threads are not equally fast: each takes the next task
   at::parallel_for(0, std::min(threads, num_tasks), 1, [&](int64_t, int64_t) {
     const MatrixTiles tiles(blocks.rows);
     constexpr int64_t kSums = kTileBlock * kTilePanel;
     const at::Tensor sums = at::empty({per_part * kSums}, at::kFloat);
-    for (int64_t task = next++; task < num_tasks; task = next++) {
+    const Bf16* asked_for = nullptr;
+    for (int64_t task = next++, following = 0; task < num_tasks; task = following) {
       const int64_t first_block = task / num_groups * per_part,
                     num_blocks = std::min(blocks.count - first_block, per_part);
       const int64_t first_panel = task % num_groups * group, end_panel = std::min(panels, first_panel + group);
-      for (int64_t panel = first_panel; panel < end_panel; ++panel)
+      for (int64_t panel = first_panel; panel < end_panel; ++panel) {
+        const Bf16* next_panel = p.panels + (panel + 1) * p.depth * kTilePanel;
+        if (panel + 1 == end_panel) {  // the next task is taken early enough to ask for its first panel
+          following = next++;
+          next_panel =
+              following < num_tasks ? p.panels + following % num_groups * group * p.depth * kTilePanel : nullptr;
+        }
         for (int64_t i = 0; i < p.depth; i += stretch) {
           const int64_t depth = std::min(stretch, p.depth - i), end = i + depth;
-          const Bf16 *at = p.panels + (panel * p.depth + i) * kTilePanel, *behind = at + depth * kTilePanel;
-          const int64_t lines = end < p.depth ? std::min(stretch, p.depth - end) : panel + 1 < panels ? stretch : 0;
+          const Bf16 *at = p.panels + (panel * p.depth + i) * kTilePanel,
+                     *behind = end < p.depth ? at + depth * kTilePanel : next_panel;
+          const int64_t lines = end < p.depth ? std::min(stretch, p.depth - end) : behind != nullptr ? stretch : 0;
           const int64_t share = ceil_div(ceil_div(lines, num_blocks), depth / kTileDepth);
           for (int64_t b = 0; b < num_blocks; ++b) {
             const int64_t block = first_block + b, row = blocks.first_row(block);
@@ -193,12 +210,14 @@ void multiply_many(const Product& p, const Blocks& blocks, bool in_tiles) {
             if (end == p.depth) ahead = p.written(row, panel * kTilePanel, blocks.rows);
             if (const int64_t asked = b * share * depth / kTileDepth; asked < lines)
               ahead.lines = behind + asked * kTileDepth, ahead.lines_a_step = share;
-            if (panel == first_panel && i == 0 && b == 0) ahead = kernels::Ahead::streamed(at);  // nobody has asked
+            if (b == 0 && asked_for != at) ahead = kernels::Ahead::streamed(at);  // a thread's first panel
             float* its_sums = mutable_data<float>(sums) + b * kSums;
             tiles.multiply(rows, depth, at, ahead, /*adds=*/i > 0, its_sums, kTilePanel);
             if (end == p.depth) store(p, blocks, block, panel * kTilePanel, its_sums);
           }
+          asked_for = behind;
         }
+      }
     }
   });
 }

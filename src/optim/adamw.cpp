@@ -54,8 +54,7 @@ void AdamW::step(const std::vector<at::Tensor>& gradients, double lr) {
 }
 
 void AdamW::restore(int64_t num_updates) {
-  // f32 counts exactly up to 2^24, sixteen million updates.
-  TT_CHECK(num_updates >= 0 && num_updates <= (int64_t{1} << 24), "num_updates is {}", num_updates);
+  TT_CHECK(num_updates >= 0 && num_updates <= kMaxUpdates, "num_updates is {}", num_updates);
   at::NoGradGuard no_grad;
   num_updates_ = num_updates;
   for (at::Tensor& step : steps_) step.fill_(num_updates);

@@ -6,8 +6,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::train {
 namespace {
@@ -44,6 +46,7 @@ void flatten(const json& section, const std::string& prefix, std::map<std::strin
 }
 
 std::map<std::string, json> fields_of(const std::string& config, const char* whose) {
+  core::check_json_depth(config, fmt::format("the config of the {}", whose));
   const json parsed = json::parse(config, nullptr, false);
   if (!parsed.is_object()) throw core::data_error(fmt::format("the config of the {} cannot be read", whose));
   std::map<std::string, json> fields;
@@ -81,10 +84,11 @@ std::vector<ConfigChange> compare_configs(const std::string& before, const std::
   for (const std::string& key : keys) {
     const json old_value = value_of(old_fields, key), new_value = value_of(new_fields, key);
     if (old_value == new_value) continue;
-    ConfigChange& change = changes.emplace_back(key, shown(old_value), shown(new_value));
+    ConfigChange change = {.key = key, .before = shown(old_value), .after = shown(new_value)};
     const bool harmless = is_in(kHarmless, key) || (key == "steps" && !steps_count);
     change.may_change_last_bits = !harmless && is_in(kLastBits, key);
     change.changes_mathematics = !harmless && !change.may_change_last_bits;
+    changes.push_back(std::move(change));
   }
   return changes;
 }

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/kv_sizes.h"
 
 namespace thinktune::train {
 namespace {
@@ -75,17 +75,25 @@ void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOpt
 // many as all sequences can fill.
 void add_cache(std::vector<MemoryPart>& parts, const model::ModelConfig& config, const TrainOptions& o,
                Processor processor) {
-  const int64_t row = infer::kv_bytes(config, o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat, 1);
+  const at::ScalarType dtype = o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
   const int64_t limit = o.engine.kv_cache_mib << 20;
-  if (processor == Processor::Cpu) {
-    const int64_t student = o.prompt.max_prompt_tokens + o.rollout.max_new_tokens;
-    const int64_t teacher = o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens : 0;
-    parts.push_back({"keys and values of the sampler, at most",
-                     std::min((o.engine.max_sequences * std::max(student, teacher) + kept_kv_tokens(o)) * row, limit),
-                     MemoryPhase::Sampling});
+  if (processor == Processor::Gpu) {
+    parts.push_back({"keys and values of the sampler", std::min(infer::kv_bytes(config, dtype, kv_tokens(o)), limit)});
     return;
   }
-  parts.push_back({"keys and values of the sampler", std::min(kv_tokens(o) * row, limit)});
+  const infer::KvSizes sizes(config, dtype, /*in_pages=*/false);
+  // Each sample of another prompt, and one prompt that waits.
+  const auto most = [&](int64_t prompt_tokens, int64_t new_tokens) {
+    return o.engine.max_sequences * sizes.sample(prompt_tokens, new_tokens) + sizes.sample(prompt_tokens, 0);
+  };
+  const guidance::GuidanceOptions& g = o.guidance;
+  const bool in_parts = g.format == guidance::Format::Constrained;  // the reason is in the prompt of the phrase
+  const int64_t student = most(o.prompt.max_prompt_tokens, std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens));
+  const int64_t teacher = !g.enabled ? 0
+                          : in_parts ? most(g.max_teacher_prompt_tokens + g.max_reason_tokens, g.max_phrase_tokens)
+                                     : most(g.max_teacher_prompt_tokens, g.max_reply_tokens);
+  parts.push_back({"keys and values of the sampler, at most",
+                   std::min(std::max(student, teacher) + sizes.rows(kept_kv_tokens(o)), limit), MemoryPhase::Sampling});
 }
 
 }  // namespace

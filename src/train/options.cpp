@@ -13,7 +13,12 @@ void describe(core::Fields& f, RolloutOptions& o) {
   f.group("sampling", o.sampling, "how rollouts are drawn");
 }
 
+SamplerTolerance sampler_tolerance(Precision precision) {
+  return precision == Precision::F32 ? SamplerTolerance{1e-4, 1e-2} : SamplerTolerance{0.02, 2};
+}
+
 void describe(core::Fields& f, UpdateOptions& o) {
+  const SamplerTolerance f32 = sampler_tolerance(Precision::F32), bf16 = sampler_tolerance(Precision::Bf16);
   f.integer("mini_batch_prompts", o.mini_batch_prompts, {1, 1 << 20},
             "prompts of one optimiser update; a step makes prompts_per_step / mini_batch_prompts updates, rounded up");
   f.integer("micro_batch_tokens", o.micro_batch_tokens, {1, 1 << 24},
@@ -23,8 +28,11 @@ void describe(core::Fields& f, UpdateOptions& o) {
       "keep only the input of each of the model's blocks, and compute the blocks again in the backward pass: less "
       "memory for about a third more time. Does not change the result");
   f.choice("old_logprobs", o.old_logprobs, kOldLogprobsNames,
-           "old log-probabilities of the ratio: policy (its forward pass at the start of the step) or sampler (as "
-           "recorded while sampling)");
+           fmt::format("old log-probabilities of the ratio: policy (its forward pass at the start of the step) or "
+                       "sampler (as recorded while sampling). The first step of a run compares the two, and the run "
+                       "stops where tokens differ by more than {} on average or {} at most in f32, {} and {} in bf16 "
+                       "(nats)",
+                       f32.mean, f32.largest, bf16.mean, bf16.largest));
   f.number("mismatch_warning", o.mismatch_warning, core::above(0.0),
            "warn when sampler and trainer differ by more than this in a token's log-probability (nats)");
 }

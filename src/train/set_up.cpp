@@ -2,19 +2,22 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <span>
 
 #include "exchange.h"
 #include "stages.h"
+#include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
 #include "thinktune/guidance/teacher_prompt.h"
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/kv_sizes.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/train/memory.h"
 
@@ -57,6 +60,7 @@ std::unique_ptr<guidance::Teacher> make_model_teacher(Run& run) {
   run.teacher_engine = std::make_unique<infer::Engine>(*run.engine, *run.initial_weights);
   run.teacher_engine->before_each_round([&stops = *run.stops] { stops.poll(); });
   const guidance::TeacherPrompt prompt = guidance::TeacherPrompt::from(o.guidance);
+  run.teacher_prompt_checksum = prompt.checksum();
   return std::make_unique<PatientTeacher>(
       run, guidance::ModelTeacher(*run.teacher_engine, *run.vocabulary.chat, *run.vocabulary.tokenizer,
                                   prompt.fixed_messages(guidance::prompt_view(o.guidance)), o.guidance));
@@ -106,19 +110,36 @@ at::ScalarType compute_dtype(const TrainOptions& o) {
   return o.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat;
 }
 
+// A prompt, and what is generated behind it, at most.
+struct Lengths {
+  int64_t prompt_tokens = 0, new_tokens = 0;
+};
+
+Lengths student_lengths(const TrainOptions& o) {
+  return {o.prompt.max_prompt_tokens, std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens)};
+}
+
+// Of the last of a reply's parts: what was written before it is its prompt's end.
+Lengths teacher_lengths(const Run& run) {
+  const guidance::GuidanceOptions& g = run.options.guidance;
+  const int64_t last = g.format == guidance::Format::Constrained ? g.max_phrase_tokens : g.max_reply_tokens;
+  return {g.max_teacher_prompt_tokens + longest_reply(run) - last, last};
+}
+
 // One sequence at least must fit into the sampler's bound, beside what is kept there.
-void check_memory(const Run& run, int64_t tokens, const char* what, int64_t kept_bytes = 0) {
+void check_memory(const Run& run, Lengths lengths, const char* what, int64_t kept_bytes = 0) {
   const int64_t limit = run.options.engine.kv_cache_mib << 20;
-  const int64_t bytes = kept_bytes + infer::kv_bytes(run.config, compute_dtype(run.options), tokens);
+  const infer::KvSizes sizes(run.config, compute_dtype(run.options), run.device.is_cuda());
+  const int64_t bytes = kept_bytes + sizes.sample(lengths.prompt_tokens, lengths.new_tokens);
   if (bytes > limit)
     throw core::user_error(
         fmt::format("the keys and values of {}, up to {} tokens, take {} MiB; engine.kv_cache_mib is "
                     "{}",
-                    what, tokens, (bytes + (1 << 20) - 1) >> 20, limit >> 20),
+                    what, lengths.prompt_tokens + lengths.new_tokens, (bytes + (1 << 20) - 1) >> 20, limit >> 20),
         "raise it, or lower the limits of prompts and responses");
 }
 
-// Of the student: a prompt and what is sampled behind it, or trained on.
+// Of the student, in positions: a prompt and what is sampled behind it, or trained on.
 int64_t longest_sequence(const TrainOptions& o) {
   return o.prompt.max_prompt_tokens +
          std::max({o.rollout.max_new_tokens, o.guidance.response_limit, o.eval.max_new_tokens});
@@ -132,7 +153,7 @@ void check_lengths(const Run& run, bool model_teaches) {
         fmt::format("prompts of up to {} tokens and responses of up to {} exceed the model's {} positions",
                     o.prompt.max_prompt_tokens, longest - o.prompt.max_prompt_tokens, model::max_tokens(run.config)),
         "lower prompt.max_prompt_tokens or rollout.max_new_tokens");
-  check_memory(run, longest, "a prompt and its response");
+  check_memory(run, student_lengths(o), "a prompt and its response");
   if (model_teaches && o.guidance.max_teacher_prompt_tokens + longest_reply(run) > model::max_tokens(run.config))
     throw core::user_error(
         fmt::format("teacher prompts of up to {} tokens and replies of up to {} exceed the model's {} positions",
@@ -140,8 +161,7 @@ void check_lengths(const Run& run, bool model_teaches) {
         o.guidance.format == guidance::Format::Constrained
             ? "lower guidance.max_teacher_prompt_tokens, guidance.max_reason_tokens or guidance.max_phrase_tokens"
             : "lower guidance.max_teacher_prompt_tokens or guidance.max_reply_tokens");
-  if (model_teaches)
-    check_memory(run, o.guidance.max_teacher_prompt_tokens + longest_reply(run), "a teacher's prompt and its reply");
+  if (model_teaches) check_memory(run, teacher_lengths(run), "a teacher's prompt and its reply");
 }
 
 // Memory that this rank may fill: the GPU's, or its part of the machine's.
@@ -158,6 +178,24 @@ void check_same_kind_of_device(const Run& run) {
     if (kinds[r] != kinds[0])
       throw core::user_error(fmt::format("rank {} computes on {}, rank 0 on {}", r, kinds[r], kinds[0]),
                              "set device to cuda, and every rank says why it has none; or to cpu");
+}
+
+// XXH3 of all tensors' names, types, shapes and bytes, however they are divided into files. The disk is read once for
+// it: loading finds the bytes in the system's cache.
+std::string checksum_of(const weights::TensorSource& source) {
+  const std::vector<weights::TensorInfo>& tensors = source.tensors();
+  std::vector<std::string> facts(tensors.size());
+  at::parallel_for(0, std::ssize(tensors), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const weights::TensorInfo& t = tensors[static_cast<size_t>(i)];
+      facts[static_cast<size_t>(i)] = fmt::format("{}:{} {} [{}] {:016x}\n", t.name.size(), t.name, name_of(t.dtype),
+                                                  fmt::join(t.shape, ","), core::xxh3_of(t.bytes));
+      source.release(t);
+    }
+  });
+  std::sort(facts.begin(), facts.end());
+  const std::string all = fmt::format("{}", fmt::join(facts, ""));
+  return fmt::format("{:016x}", core::xxh3_of(std::as_bytes(std::span(all))));
 }
 
 void set_up_policy(Run& run, const model::Pretrained& pretrained, bool needs_initial) {
@@ -269,6 +307,11 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
 
   run.decoder = std::make_unique<model::Decoder>(run.config, run.device);
   const bool needs_initial = model_teaches || o.loss.kl_coefficient != 0;
+  if (needs_initial)
+    run.initial_model_checksum = run.comm
+                                     ->all_gather_bytes(run.comm->is_first() ? checksum_of(pretrained.source()) : "",
+                                                        "the initial model's checksum")
+                                     .front();
   if (run.comm->size() > 1 && o.comm.shard == comm::Shard::Parameters)
     set_up_sharded_policy(run, pretrained, needs_initial);
   else
@@ -281,8 +324,12 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   run.reward = reward::make_reward(o.reward);
   run.optimiser = std::make_unique<optim::AdamW>(run.parallel->parameters(), o.optim);
   set_up_guide(run, std::move(teacher));
-  check_memory(run, longest_sequence(o), "a prompt and its response beside the beginning of the teacher's prompts",
-               run.engine->kept_bytes());
+  const int64_t kept_bytes = run.engine->kept_bytes();
+  check_memory(run, student_lengths(o), "a prompt and its response beside the beginning of the teacher's prompts",
+               kept_bytes);
+  if (model_teaches)  // a prompt that is cut to its limit does not begin so
+    check_memory(run, teacher_lengths(run), "a teacher's prompt and its reply beside the beginning of the others",
+                 kept_bytes);
 }
 
 }  // namespace thinktune::train

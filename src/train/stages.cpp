@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bytes.h"
 #include "exchange.h"
 #include "thinktune/core/error.h"
 #include "thinktune/infer/sample_groups.h"
@@ -50,6 +51,53 @@ bool has_teacher_tokens(const MicroBatch& micro) {
     for (const rollout::TrainSequence& sequence : group.sequences)
       if (std::find(sequence.sampled.begin(), sequence.sampled.end(), 0) != sequence.sampled.end()) return true;
   return false;
+}
+
+// Between the sampler and the policy, over the tokens that were sampled.
+struct Differences {
+  int64_t num_tokens = 0;
+  double sum = 0, largest = 0;
+
+  void add(const MicroBatch& micro) {
+    for (const rollout::TrainGroup& group : micro.groups)
+      for (const rollout::TrainSequence& sequence : group.sequences)
+        for (size_t i = 0; i < sequence.ids.size(); ++i)
+          if (sequence.sampled[i])
+            add(std::abs(static_cast<double>(sequence.sampler_logprobs[i] - sequence.old_logprobs[i])));
+  }
+
+  void add(double difference) {
+    ++num_tokens;
+    sum += difference;
+    largest = std::max(largest, difference);  // a NaN is in the sum
+  }
+};
+
+template <class Archive>
+void serialize(Archive& archive, Differences& d) {
+  archive(d.num_tokens, d.sum, d.largest);
+}
+
+// False: no rank had a token.
+bool prove_sampler(const Run& run, const Differences& own) {
+  Differences all;
+  for (const std::string& bytes : run.comm->all_gather_bytes(to_bytes(own), "how far sampler and policy differ")) {
+    const auto of_rank = from_bytes<Differences>(bytes);
+    all.num_tokens += of_rank.num_tokens;
+    all.sum += of_rank.sum;
+    all.largest = std::max(all.largest, of_rank.largest);
+  }
+  if (all.num_tokens == 0) return false;
+  const SamplerTolerance most = sampler_tolerance(run.options.precision);
+  const double mean = all.sum / static_cast<double>(all.num_tokens);
+  if (mean <= most.mean && all.largest <= most.largest) return true;
+  throw core::user_error(
+      fmt::format("{}: update.old_logprobs is sampler, but what the sampler recorded is not what the policy says: the "
+                  "log-probabilities of {} tokens differ by up to {:.3g} nats, {:.3g} on average; {} allows {} and {}. "
+                  "Nothing was updated in this step",
+                  run.comm->place(run.stops->step()), all.num_tokens, all.largest, mean,
+                  core::name_of(kPrecisionNames, run.options.precision), most.largest, most.mean),
+      "set update.old_logprobs to policy: one pass more where a step has several updates");
 }
 
 // What the sampler recorded replaces the policy's value of every token that was sampled.
@@ -134,20 +182,24 @@ ops::TokenLogprobOptions logprob_options(const TrainOptions& options) {
           .entropy_gradient = options.loss.entropy_coefficient != 0};
 }
 
-void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {
+void add_old_logprobs(Run& run, std::vector<MiniBatch>& mini_batches) {
   const bool from_sampler = run.options.update.old_logprobs == OldLogprobs::Sampler;
   if (mini_batches.size() == 1 && !from_sampler) return;
+  const bool is_to_prove = from_sampler && !run.sampler_is_proved;
+  Differences differences;
   const ops::ProfilerRange range("old log-probs");
   const auto old = [](rollout::TrainSequence& s) -> std::vector<float>& { return s.old_logprobs; };
   passes_through(run.sharded.get(), [&] {
     for (MiniBatch& mini : mini_batches)
       for (MicroBatch& micro : mini.micro_batches) {
         run.stops->poll();
-        if (!from_sampler || has_teacher_tokens(micro))
+        if (!from_sampler || is_to_prove || has_teacher_tokens(micro))
           fill(*run.decoder, run.policy->compute_weights(), run.options, micro, old);
+        if (is_to_prove) differences.add(micro);
         if (from_sampler) take_from_sampler(micro);
       }
   });
+  if (is_to_prove) run.sampler_is_proved = prove_sampler(run, differences);
 }
 
 void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches) {

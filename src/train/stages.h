@@ -63,8 +63,10 @@ void assign_advantages(std::vector<rollout::Group>& groups, const algo::Advantag
 ops::TokenLogprobOptions logprob_options(const TrainOptions& options);
 
 // Fills old_logprobs of every sequence from the policy as it is now, or from the sampler. With one update a step they
-// are left empty: that update's own forward pass is the policy at the start of the step.
-void add_old_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches);
+// are left empty: that update's own forward pass is the policy at the start of the step. From the sampler: the first
+// call with any token compares it with the policy, and throws Error{User} if they differ by more than
+// sampler_tolerance(), on all ranks. Every rank calls it.
+void add_old_logprobs(Run& run, std::vector<MiniBatch>& mini_batches);
 
 // Fills reference_logprobs from the initial weights, if the loss has a KL term.
 void add_reference_logprobs(const Run& run, std::vector<MiniBatch>& mini_batches);

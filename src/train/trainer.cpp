@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cereal/types/map.hpp>
+#include <tuple>
 #include <utility>
 
 #include "bytes.h"
@@ -26,8 +27,8 @@ namespace thinktune::checkpoint {
 
 template <class Archive>
 void serialize(Archive& archive, RunState& s) {
-  archive(s.step, s.num_steps, s.seed, s.data_position, s.data_checksum, s.num_updates, s.metrics_rows,
-          s.evaluation_rows, s.guard, s.config, s.versions);
+  archive(s.step, s.num_steps, s.seed, s.data_position, s.data_checksum, s.initial_model_checksum,
+          s.teacher_prompt_checksum, s.num_updates, s.metrics_rows, s.evaluation_rows, s.guard, s.config, s.versions);
 }
 
 }  // namespace thinktune::checkpoint
@@ -221,6 +222,16 @@ void Trainer::check_changes(const checkpoint::Found& found, bool allow_changed) 
   }
   if (found.state.data_checksum != run_.prompts->checksum())
     refused.push_back("the training problems, as prompts, are others than those of the checkpoint");
+  for (const auto& [what, before, now] :
+       {std::tuple("the initial model's weights", &found.state.initial_model_checksum, &run_.initial_model_checksum),
+        std::tuple("the teacher's instructions and examples (guidance.prompt_file)",
+                   &found.state.teacher_prompt_checksum, &run_.teacher_prompt_checksum)}) {
+    if (now->empty() || *now == *before) continue;
+    if (before->empty())
+      spdlog::warn("cannot compare {} with those of the checkpoint, which has no checksum of them", what);
+    else
+      refused.push_back(fmt::format("{} are others than those of the checkpoint", what));
+  }
   for (const auto& [name, version] : versions())
     if (const auto before = found.state.versions.find(name);
         before == found.state.versions.end() || before->second != version)
@@ -449,6 +460,8 @@ void Trainer::save(bool goes_on) {
       .seed = static_cast<uint64_t>(run_.options.seed),
       .data_position = run_.prompts->position(),
       .data_checksum = run_.prompts->checksum(),
+      .initial_model_checksum = run_.initial_model_checksum,
+      .teacher_prompt_checksum = run_.teacher_prompt_checksum,
       .num_updates = run_.optimiser->num_updates(),
       .metrics_rows = rows.metrics,
       .evaluation_rows = rows.evaluations,

@@ -63,10 +63,11 @@ void linear_gradients(State& state) {
 }
 BENCHMARK(linear_gradients)->ArgNames({"inputs", "outputs"})->Args({D, 2 * F})->Args({F, D})->Args({D, D});
 
-// 64 sequences, or as many as asked: a prompt of 190 tokens for each 8 of them, and 64 of their own.
+// Sequences with a prompt of 190 tokens, which so many samples have in common, and 64 tokens of their own; with a copy
+// of the prompt laid out for products (1), or laid out in each call (0).
 void decode_attention(State& state) {
   const c10::InferenceMode inference;
-  const int64_t sequences = state.range(0);
+  const int64_t sequences = state.range(0), samples = state.range(1);
   const at::Tensor q_BNH = normals({sequences, N, H}, at::kBFloat16);
   std::vector<at::Tensor> rows;
   std::vector<std::vector<ops::KvSegment>> segments;
@@ -76,15 +77,19 @@ void decode_attention(State& state) {
   };
   ops::KvSegment prompt;
   for (int64_t b = 0; b < sequences; ++b) {
-    if (b % 8 == 0) prompt = segment(190);
+    if (b % samples == 0) {
+      prompt = segment(190);
+      prompt.shared = true;
+      if (state.range(2) != 0)
+        prompt.tiles = rows.emplace_back(ops::tile_kv(std::span(&prompt, 1), K, H, at::kBFloat16)).const_data_ptr();
+    }
     segments.push_back({prompt, segment(64)});
-    segments.back()[0].shared = true;
   }
   for (auto _ : state)
     benchmark::DoNotOptimize(ops::decode_attention(q_BNH, segments, {.num_kv_heads = K, .scale = 0.125}));
   rate(state, "FLOP/s", 4.0 * static_cast<double>(sequences * 254 * N * H));
 }
-BENCHMARK(decode_attention)->ArgName("sequences")->Arg(1)->Arg(8)->Arg(64);
+BENCHMARK(decode_attention)->ArgNames({"sequences", "samples", "tiles"})->ArgsProduct({{1, 8, 64}, {1, 8}, {0, 1}});
 
 // A group of 8 responses of 74 tokens to a prompt of 190, forward and (1) backward.
 void packed_attention(State& state) {

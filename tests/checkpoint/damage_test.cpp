@@ -128,13 +128,38 @@ TEST_F(DamageTest, AManifestThatIsNone) {
         std::string(R"({"format": 1, "files": []})"), std::string(R"({"format": 1, "files": {"state.json": 5}})"),
         std::string(R"({"format": 1, "files": {"state.json": {"bytes": -1}}})"),
         std::string(R"({"format": 1, "files": {"../step-3/state.json": {"bytes": 1, "xxh3": "0"}}})"),
+        R"({"format": 1, "files": {")" + std::string(300, 'a') + R"(": {"bytes": 1, "xxh3": "0"}}})",
+        std::string(R"({"format": 1, "files": {"a\u001b[2J": {"bytes": 1, "xxh3": "0"}}})"),
         good.substr(0, good.size() / 2)}) {
     write(newest_ / "manifest.json", text);
     expect_fallback("manifest cannot be read");
   }
-  write(newest_ / "manifest.json", R"({"format": 1, "files": {"state.json": {"bytes": )" +
-                                       std::to_string(fs::file_size(newest_ / "state.json")) + "}}}");
+  nlohmann::json manifest = nlohmann::json::parse(good);
+  manifest["files"]["state.json"].erase("xxh3");
+  write(newest_ / "manifest.json", manifest.dump());
   expect_fallback("the checksum of state.json");
+}
+
+TEST_F(DamageTest, AManifestThatListsTooLittle) {
+  const std::string good = core::read_file(newest_ / "manifest.json", "manifest");
+  write(newest_ / "manifest.json", R"({"files": {}, "format": 1})");
+  expect_fallback("its manifest does not list state.json");
+  for (const char* name : {"state.json", "training_state.safetensors", "config.json", "model.safetensors"}) {
+    nlohmann::json manifest = nlohmann::json::parse(good);
+    manifest["files"].erase(name);
+    write(newest_ / "manifest.json", manifest.dump());
+    expect_fallback(std::string("its manifest does not list ") + name);
+  }
+}
+
+TEST_F(DamageTest, FilesThatTheManifestDoesNotListAreNamed) {
+  EXPECT_THAT(verify(newest_), testing::IsEmpty()) << "all that is saved is listed";
+  write(newest_ / "notes.txt", "mine");
+  write(newest_ / "added_tokens.json", "{}");
+  write(newest_ / ".nfs0001", "left by a file system");
+  EXPECT_THAT(verify(newest_), ElementsAre("added_tokens.json", "notes.txt"));
+  std::vector<std::string> skipped;
+  EXPECT_EQ(find_newest(folder_, run_.config, skipped)->state.step, 5);
 }
 
 TEST_F(DamageTest, AStateThatIsNone) {
@@ -145,7 +170,25 @@ TEST_F(DamageTest, AStateThatIsNone) {
   nlohmann::json state = nlohmann::json::parse(core::read_file(folder_ / "step-3" / "state.json", "state"));
   state["step"] = "five";
   write_with_manifest(newest_ / "state.json", state.dump());
-  expect_fallback("state.json cannot be read");
+  expect_fallback("state.json cannot be read: step is no integer");
+  state["step"] = 3;
+  write_with_manifest(newest_ / "state.json", state.dump());
+  expect_fallback("step is 3, the folder's name says 5");
+}
+
+TEST_F(DamageTest, EachFieldOfTheStateIsMissed) {
+  const nlohmann::json state = nlohmann::json::parse(core::read_file(newest_ / "state.json", "state"));
+  for (const auto& [name, value] : state.items()) {
+    nlohmann::json without = state;
+    without.erase(name);
+    write_with_manifest(newest_ / "state.json", without.dump());
+    if (name == "initial_model_checksum" || name == "teacher_prompt_checksum") {  // checkpoints once had none
+      std::vector<std::string> skipped;
+      EXPECT_EQ(find_newest(folder_, run_.config, skipped)->state.step, 5) << name;
+    } else {
+      expect_fallback("state.json cannot be read: " + name + " is missing");
+    }
+  }
 }
 
 TEST_F(DamageTest, NoStateAtAll) {

@@ -1,7 +1,12 @@
 // Model folders, checkpoints and runs made to do harm: nothing outside of them is read, nothing hangs, nothing crashes.
+#include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <span>
+#include <thread>
+
 #include "program.h"
+#include "thinktune/core/atomic_file.h"
 
 namespace thinktune::cli {
 namespace {
@@ -14,6 +19,15 @@ class Hostile : public ProgramTest {
     json content = json::parse(read_text(file));
     edit(content);
     write_text(file, content.dump());
+  }
+
+  // The manifest of a checkpoint after a change of one of its files.
+  void list_anew(const fs::path& checkpoint, const char* name) {
+    const std::string content = read_text(checkpoint / name);
+    edit_json(checkpoint / "manifest.json", [&](json& manifest) {
+      const uint64_t checksum = core::xxh3_of(std::as_bytes(std::span(content)));
+      manifest["files"][name] = {{"bytes", content.size()}, {"xxh3", fmt::format("{:016x}", checksum)}};
+    });
   }
 
   // "{…}" → "{"extra": [[[…]]], …}", as text: a JSON library could not print it.
@@ -59,6 +73,30 @@ TEST_F(Hostile, APipeInPlaceOfAFileDoesNotHang) {
   }
 }
 
+TEST_F(Hostile, APipeOrADeviceInPlaceOfWhatAConfigNames) {
+  const fs::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const char* field : {"data.train_file", "data.heldout_file", "guidance.prompt_file", "chat_template"})
+    for (const std::string& path : {pipe.string(), std::string("/dev/zero")}) {
+      SCOPED_TRACE(field);
+      expect_refused(train({"--set", std::string(field) + "=" + path}, {.time_limit = std::chrono::seconds(30)}),
+                     {path, "is not a regular file"});
+    }
+}
+
+TEST_F(Hostile, AConfigMayComeThroughAPipeAndHasAnEnd) {
+  const fs::path pipe = folder_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&, text = read_text(config_)] { std::ofstream(pipe) << text; });
+  const Outcome outcome = run_program({"train", "--config", pipe.string(), "--dry-run"}, {.folder = folder_.path()});
+  const int unread = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);  // if nobody has opened it, the writer still waits
+  writer.join();
+  ::close(unread);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_refused(run_program({"train", "--config", "/dev/zero"}, {.folder = folder_.path()}),
+                 {"the config /dev/zero has more than 268435456 bytes"}, kData);
+}
+
 TEST_F(Hostile, FilesOfATerabyteAreNotRead) {  // holes: they take no space on the disk
   for (const char* name : {"config.json", "tokenizer.json", "LICENSE"}) {
     const std::string before = fs::exists(model_ / name) ? read_text(model_ / name) : "";
@@ -98,8 +136,51 @@ TEST_F(Hostile, DeeplyNestedJsonInARunsFolder) {
     EXPECT_THAT(outcome.err, HasSubstr("there is no whole checkpoint to resume from"));
     write_text(checkpoint / name, before);
   }
+  // Whoever makes a checkpoint also makes its manifest: one that is in order gets as far as what the state holds as
+  // text.
+  for (const char* field : {"config", "guard"}) {
+    SCOPED_TRACE(field);
+    const std::string before = read_text(checkpoint / "state.json"), manifest = read_text(checkpoint / "manifest.json");
+    edit_json(checkpoint / "state.json", [&](json& state) {
+      std::string value;
+      for (size_t level = 0; level < 200'000; ++level) value += "{\"a\":";
+      state[field] = value + "1" + std::string(200'000, '}');
+    });
+    list_anew(checkpoint, "state.json");
+    expect_refused(train({"--resume=2", "--set", "steps=3"}),
+                   {(checkpoint / "state.json").string() + ": " + field + ": nested deeper than 64 levels"}, kData);
+    write_text(checkpoint / "state.json", before);
+    write_text(checkpoint / "manifest.json", manifest);
+  }
   write_text(output_ / "eval.jsonl", "{\"step\": 0, \"accuracy\": " + deep(200'000) + "}\n");
   expect_refused(run_program({"compare", output_.string()}), {"eval.jsonl:1: nested deeper than 64 levels"}, kData);
+}
+
+TEST_F(Hostile, ACheckpointWithNumbersThatCannotBe) {
+  expect_success(train());
+  const fs::path checkpoint = output_ / "checkpoints" / "step-2", state = checkpoint / "state.json";
+  const std::string before = read_text(state);
+  const auto refused = [&](const char* field, const json& value, const std::string& message) {
+    SCOPED_TRACE(message);
+    edit_json(state, [&](json& fields) { fields[field] = value; });
+    list_anew(checkpoint, "state.json");
+    expect_refused(train({"--resume=2", "--set", "steps=3"}), {state.string(), message}, kData);
+    write_text(state, before);
+  };
+  refused("step", -1, "step is -1, not from 0 to");
+  refused("step", 1, "step is 1, the folder's name says 2");
+  refused("num_updates", -1, "num_updates is -1, not from 0 to");
+  refused("num_updates", 1 << 25, "num_updates is 33554432, at most 16777216 are counted");
+  refused("num_updates", 2.5, "num_updates is no integer");
+  refused("data_position", UINT64_MAX, "data_position is 18446744073709551615, not from 0 to");
+  refused("metrics_rows", -3, "metrics_rows is -3, not from 0 to");
+  refused("evaluation_rows", nullptr, "evaluation_rows is no integer");
+  refused("config", "[1]", "config holds no JSON object");
+  refused("config", 7, "config is no text");
+  refused("guard", "nonsense", "guard holds no JSON object");
+  refused("versions", {{"thinktune", 1}}, "versions is no object of texts");
+  list_anew(checkpoint, "state.json");
+  expect_refused(train({"--resume=2"}), {"is finished: 2 of 2 steps are done"});
 }
 
 TEST_F(Hostile, ACheckpointThatNamesFilesElsewhere) {

@@ -274,6 +274,41 @@ TEST(ReadFile, NamesWhatIsMissing) {
               HasSubstr("is a folder, not a file"));
 }
 
+TEST(ReadFile, PipesAndDevicesAreNoFiles) {
+  const test::TempFolder folder;
+  const fs::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const fs::path& path : {pipe, fs::path("/dev/zero"), fs::path("/dev/null")})
+    EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { read_file(path, "data file"); }),
+                AllOf(HasSubstr(path.string()), HasSubstr("is not a regular file")));
+}
+
+TEST(ReadFile, APipeWhereItMayBe) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  ASSERT_EQ(::write(ends[1], "one two", 7), 7);
+  ::close(ends[1]);
+  const fs::path path = fs::path("/dev/fd") / std::to_string(ends[0]);  // what a shell makes of <(…)
+  EXPECT_EQ(read_file(path, "config", {.pipes = true}), "one two");
+  ::close(ends[0]);
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data,
+                                     [] { read_file("/dev/zero", "config", {.max_bytes = 1 << 20, .pipes = true}); }),
+              HasSubstr("the config /dev/zero has more than 1048576 bytes"));
+}
+
+TEST(ReadFile, LargerThanItMayBe) {
+  const test::TempFolder folder;
+  const fs::path path = folder.path() / "data";
+  write_file_atomically(path, "12345");
+  EXPECT_EQ(read_file(path, "config", {.max_bytes = 5}), "12345");
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(path, "config", {.max_bytes = 4}); }),
+              HasSubstr("has 5 bytes; at most 4 are read"));
+  fs::resize_file(path, uint64_t{1} << 40);  // a hole
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { read_file(path, "data file"); }),
+              HasSubstr("has 1099511627776 bytes"));
+  EXPECT_EQ(read_file("/proc/self/comm", "file of the system").empty(), false) << "its size is said to be 0";
+}
+
 TEST(MappedFile, HoldsTheContent) {
   const test::TempFolder folder;
   const fs::path path = folder.path() / "data";

@@ -1,7 +1,11 @@
 // Which checkpoint a run goes on from, with which settings, and which checkpoints stay.
+#include <fmt/format.h>
+
 #include <set>
+#include <span>
 
 #include "fault/process.h"
+#include "thinktune/core/atomic_file.h"
 
 namespace thinktune::cli {
 namespace {
@@ -79,6 +83,67 @@ TEST_F(ResumeRules, OtherProblemsUnderTheSameNameAreAChange) {
   write_text(data_, text);
   expect_refused(train({"--resume"}), {"the training problems, as prompts, are others than those of the checkpoint"});
   expect_success(train({"--resume", "--allow-changed"}));
+}
+
+// What the settings name may become something else under its name.
+TEST_F(ResumeRules, AnotherInitialModelIsAChange) {
+  expect_success(train({"--stop-after", "2"}));
+  fs::remove_all(model_);
+  test::write_tiny_model(model_, 8);
+  const Outcome refused = train({"--resume"});
+  expect_refused(refused, {"the initial model's weights are others than those of the checkpoint", "--allow-changed"});
+  EXPECT_THAT(refused.err, Not(HasSubstr("prompt_file")));
+  expect_success(train({"--resume", "--allow-changed"}));
+}
+
+TEST_F(ResumeRules, AnotherTextOfTheTeachersPromptIsAChange) {
+  const fs::path prompt = folder_.path() / "teacher.json";
+  const auto write_prompt = [&](const char* phrase, int indent) {
+    const json example = {
+        {"question", "1+1?"}, {"response", "3"}, {"opinion", "incorrect"}, {"reason", "No."}, {"phrase", phrase}};
+    write_text(prompt, json{{"system", "Judge."}, {"examples", {example}}}.dump(indent));
+  };
+  write_prompt("It is 2.", 1);
+  write_config({{"steps", 4}, {"guidance", {{"prompt_file", prompt.string()}}}});
+  expect_success(train({"--stop-after", "2"}));
+  write_prompt("It is two.", 1);
+  const Outcome refused = train({"--resume"});
+  expect_refused(refused,
+                 {"the teacher's instructions and examples (guidance.prompt_file) are others than those of the "
+                  "checkpoint"});
+  EXPECT_THAT(refused.err, Not(HasSubstr("the initial model's weights")));
+  write_prompt("It is 2.", 4);  // laid out otherwise
+  expect_success(train({"--resume"}));
+}
+
+// Nobody sees the initial model's weights without a teacher and a reference.
+TEST_F(ResumeRules, AnotherInitialModelThatIsNotInUseIsNone) {
+  write_config({{"steps", 4}, {"guidance", {{"enabled", false}}}});
+  expect_success(train({"--stop-after", "2"}));
+  fs::remove_all(model_);
+  test::write_tiny_model(model_, 8);
+  expect_success(train({"--resume"}));
+}
+
+// A checkpoint from before there were these checksums.
+TEST_F(ResumeRules, WhatAnOldCheckpointDoesNotTellIsSaid) {
+  expect_success(train({"--stop-after", "2"}));
+  const fs::path checkpoint = output_ / "checkpoints" / "step-2";
+  json state = json::parse(read_text(checkpoint / "state.json"));
+  for (const char* name : {"initial_model_checksum", "teacher_prompt_checksum"})
+    EXPECT_EQ(state[name].get<std::string>().size(), 16U) << name;
+  state.erase("initial_model_checksum");
+  state.erase("teacher_prompt_checksum");
+  const std::string content = state.dump();
+  write_text(checkpoint / "state.json", content);
+  json manifest = json::parse(read_text(checkpoint / "manifest.json"));
+  const uint64_t checksum = core::xxh3_of(std::as_bytes(std::span(content)));
+  manifest["files"]["state.json"] = {{"bytes", content.size()}, {"xxh3", fmt::format("{:016x}", checksum)}};
+  write_text(checkpoint / "manifest.json", manifest.dump());
+  const Outcome outcome = train({"--resume"});
+  expect_success(outcome);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("cannot compare the initial model's weights with those of the checkpoint"),
+                                 HasSubstr("cannot compare the teacher's instructions")));
 }
 
 // The number of steps is part of the schedules: harmless only where they are constant.

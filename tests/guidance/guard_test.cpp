@@ -110,7 +110,12 @@ TEST(Guard, ADamagedStateIsRefused) {
         // no integers of 64 bits
         "{\"first\": [], \"recent\": [], \"paused_until\": 0, \"num_pauses\": 1e40, \"warned\": false}",
         "{\"first\": [], \"recent\": [], \"paused_until\": 133333333333333333333, \"num_pauses\": 0, \"warned\": "
-        "false}"}) {
+        "false}",
+        // counts and shares that cannot be
+        "{\"first\": [], \"recent\": [], \"paused_until\": -1, \"num_pauses\": 0, \"warned\": false}",
+        "{\"first\": [], \"recent\": [], \"paused_until\": 0, \"num_pauses\": 9223372036854775807, \"warned\": false}",
+        "{\"first\": [2], \"recent\": [], \"paused_until\": 0, \"num_pauses\": 0, \"warned\": false}",
+        "{\"first\": [], \"recent\": [-0.5], \"paused_until\": 0, \"num_pauses\": 0, \"warned\": false}"}) {
     SCOPED_TRACE(text);
     thinktune::test::message_of_error(core::ErrorKind::Data, [&] { guard_state_from_json(text); });
   }

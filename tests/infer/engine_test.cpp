@@ -8,7 +8,7 @@
 
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/kv_sizes.h"
 #include "thinktune/model/packed_attention.h"
 
 namespace thinktune::infer {
@@ -21,6 +21,14 @@ at::Tensor index_tensor(const std::vector<int64_t>& values) {
 class EngineTest : public testing::Test {
  protected:
   EngineTest() : decoder_(test::tiny_config()), weights_(test::random_weights(test::tiny_config(), 7, at::kFloat)) {}
+
+  // A model in bf16 of which samples read a copy of their prompt, laid out for products.
+  void use_tiles(int64_t head_dim = 32) {
+    model::ModelConfig config = test::tiny_config();
+    config.head_dim = config.rotary_dim = head_dim;
+    decoder_ = model::Decoder(config);
+    weights_ = test::random_weights(config, 7, at::kBFloat16);
+  }
 
   Engine make(EngineOptions options = {}) const { return Engine(decoder_, weights_, *vocabulary_.tokenizer, options); }
 
@@ -289,6 +297,114 @@ TEST_F(EngineTest, ASequenceThatNeverFitsIsRefusedBeforeAnythingIsComputed) {
     EXPECT_NE(std::string(error.what()).find("kv_cache_mib"), std::string::npos);
   }
   EXPECT_EQ(engine.stats().prompt_tokens, 0);
+}
+
+// In bf16 a prompt is there twice. What KvSizes says of one sample is what the engine takes and no token less.
+TEST_F(EngineTest, OneSampleWithItsPromptTakesWhatItsSizesSay) {
+  for (const int64_t head_dim : {8, 32, 64}) {
+    SCOPED_TRACE(head_dim);
+    use_tiles(head_dim);
+    const KvSizes sizes(decoder_.config(), at::kBFloat16, /*in_pages=*/false);
+    EXPECT_EQ(sizes.tiles(320) > 0, head_dim != 8);
+    constexpr int64_t kNew = 40;
+    int64_t longest = 1;
+    while (sizes.sample(longest + 1, kNew) <= 1 << 20) ++longest;
+    if (longest + 1 + kNew > 4096) continue;  // the model's positions
+    Request request{.prompt_ids = std::vector<TokenId>(static_cast<size_t>(longest), 11), .max_new_tokens = kNew};
+    Engine engine = make({.kv_cache_mib = 1, .ignore_eos = true});
+    EXPECT_EQ(engine.generate({request}, {}, {})[0][0].ids.size(), static_cast<size_t>(kNew));
+    EXPECT_EQ(engine.stats().kv_peak_bytes, sizes.sample(longest, kNew));
+    request.prompt_ids.push_back(11);
+    EXPECT_THROW(engine.generate({request}, {}, {}), core::Error);
+  }
+}
+
+TEST_F(EngineTest, SequencesWaitForThePromptsCopiesToo) {
+  use_tiles();
+  std::vector<Request> all = requests(3);
+  for (Request& request : all) {
+    request.max_new_tokens = 300;
+    request.prompt_ids.resize(300 + request.prompt_number, 50);
+    request.prompt_ids.front() = static_cast<TokenId>(request.prompt_number);  // nothing in common
+  }
+  Engine free = make({.ignore_eos = true});
+  const auto reference = free.generate(all, {.temperature = 0.8}, {.seed = 1});
+  EXPECT_GT(free.stats().kv_peak_bytes, 3 << 20);
+  for (const int64_t prefill_tokens : {1, 500, 2048}) {
+    Engine bounded = make({.prefill_tokens = prefill_tokens, .kv_cache_mib = 1, .ignore_eos = true});
+    const auto results = bounded.generate(all, {.temperature = 0.8}, {.seed = 1});
+    for (size_t r = 0; r < all.size(); ++r)
+      for (size_t s = 0; s < results[r].size(); ++s) EXPECT_EQ(results[r][s].ids, reference[r][s].ids);
+    EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
+    EXPECT_GT(bounded.stats().kv_peak_bytes, 1 << 19);
+  }
+}
+
+// One prompt begins with what is held, two others alike: where both beginnings do not fit beside the first prompt, the
+// second one is not made.
+TEST_F(EngineTest, WhatPromptsHaveInCommonGivesWayToMemory) {
+  const int64_t rows = (1 << 20) / kv_bytes(decoder_.config(), at::kFloat, 1);
+  const std::vector<TokenId> held(static_cast<size_t>(rows / 8), 20), alike(static_cast<size_t>(rows / 2), 30);
+  std::vector<Request> all;
+  for (const auto* beginning : {&held, &alike, &alike}) {
+    Request& request = all.emplace_back();
+    request.prompt_ids = *beginning;
+    request.prompt_ids.push_back(static_cast<TokenId>(40 + all.size()));
+    request.prompt_number = all.size();
+    request.max_new_tokens = 3;
+  }
+  all[0].max_new_tokens = rows / 2;
+  all[0].stop_texts = {"e", "a"};
+  Engine free = make(), bounded = make({.kv_cache_mib = 1});
+  for (Engine* engine : {&free, &bounded}) engine->hold_prefix(held);
+  const auto reference = free.generate(all, {}, {.seed = 2}), results = bounded.generate(all, {}, {.seed = 2});
+  for (size_t r = 0; r < all.size(); ++r) EXPECT_EQ(results[r][0].ids, reference[r][0].ids);
+  EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
+}
+
+TEST_F(EngineTest, CountsTheRowsOfItsPasses) {
+  const std::vector<Request> all = requests(3);
+  Engine engine = make({.max_sequences = 4, .prefill_tokens = 30});
+  engine.generate(all, {}, {.seed = 1});
+  const auto rows_of = [](const RowCounts& passes) {
+    int64_t rows = 0;
+    for (const auto& [rows_of_one, count] : passes) rows += rows_of_one * count;
+    return rows;
+  };
+  const EngineStats& stats = engine.stats();
+  EXPECT_EQ(rows_of(stats.prefill_passes), stats.prompt_tokens);
+  // The first token of a sample is drawn from its prompt's logits.
+  EXPECT_EQ(rows_of(stats.decode_passes), stats.generated_tokens - 15);
+  EXPECT_EQ(stats.decode_passes.rbegin()->first, 4);
+  EXPECT_GT(stats.decode_passes.size(), 1U) << "in the end slots are free";
+  engine.reset_stats();
+  EXPECT_TRUE(engine.stats().decode_passes.empty());
+}
+
+TEST_F(EngineTest, ScoresTheSameTogetherAsAlone) {
+  for (const bool in_bf16 : {false, true}) {
+    SCOPED_TRACE(in_bf16 ? "bf16" : "f32");
+    if (in_bf16) use_tiles();
+    std::vector<std::vector<TokenId>> prompts, continuations;
+    for (int i = 0; i < 9; ++i) {
+      prompts.emplace_back(static_cast<size_t>(20 + 7 * i), static_cast<TokenId>(60 + i));
+      continuations.emplace_back(static_cast<size_t>(i % 4), static_cast<TokenId>(100 + i));
+    }
+    Engine alone = make(), together = make(), few_at_a_time = make({.prefill_tokens = 100});
+    std::vector<std::vector<float>> expected;
+    for (size_t i = 0; i < prompts.size(); ++i) expected.push_back(alone.score({prompts[i]}, {continuations[i]})[0]);
+    for (Engine* engine : {&together, &few_at_a_time}) {
+      const auto scores = engine->score(prompts, continuations);
+      ASSERT_EQ(scores.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        ASSERT_EQ(scores[i].size(), expected[i].size());
+        for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(scores[i][t], expected[i][t], 1e-5);
+      }
+    }
+    EXPECT_EQ(together.stats().prefill_passes.size(), 1U);
+    EXPECT_GT(few_at_a_time.stats().prefill_passes.size(), 1U);
+    EXPECT_EQ(together.stats().prompt_tokens, alone.stats().prompt_tokens);
+  }
 }
 
 TEST_F(EngineTest, TooLongAndNotFiniteAreErrors) {

@@ -22,6 +22,7 @@ class BenchTest : public testing::Test {
 
 TEST_F(BenchTest, MeasuresThePartsOfAStep) {
   TrainOptions options = test::small_options(folder_.path());
+  options.loss.entropy_coefficient = 0.01;  // a random model earns nothing: no update without
   options.guidance.enabled = false;
   const BenchResult result = run_bench(options, {.steps = 2, .warm_up = 1});
   EXPECT_EQ(result.step_s.size(), 2u);
@@ -36,9 +37,13 @@ TEST_F(BenchTest, MeasuresThePartsOfAStep) {
   for (const BenchPart& part : result.parts) {
     EXPECT_GT(part.seconds, 0) << part.name;
     EXPECT_GT(part.products_s, 0) << part.name;
+    EXPECT_LE(part.products_s, part.seconds) << part.name;
+    EXPECT_GT(part.operations, 0) << part.name;
     if (part.name.find(':') == std::string::npos) seconds += part.seconds;  // not what is part of another
   }
   EXPECT_LE(seconds, result.step_s[0] + result.step_s[1]);
+  EXPECT_GT(result.parts[0].peak_bytes, 1 << 20);
+  EXPECT_LE(result.parts[0].peak_bytes, result.peak_bytes);
   EXPECT_FALSE(std::filesystem::exists(options.output)) << "a bench writes nothing";
 }
 

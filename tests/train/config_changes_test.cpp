@@ -71,5 +71,13 @@ TEST(ConfigChanges, AConfigThatIsNoneIsNamed) {
               HasSubstr("the config of the checkpoint cannot be read"));
 }
 
+TEST(ConfigChanges, OneThatIsNestedWithoutEndIsRefused) {
+  std::string deep;
+  for (int level = 0; level < 200'000; ++level) deep += "{\"a\":";
+  deep += "1" + std::string(200'000, '}');
+  EXPECT_THAT(test::message_of_error(core::ErrorKind::Data, [&] { compare_configs(deep, kBefore); }),
+              HasSubstr("the config of the checkpoint: nested deeper than 64 levels"));
+}
+
 }  // namespace
 }  // namespace thinktune::train

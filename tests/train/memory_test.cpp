@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tiny_model.h"
-#include "thinktune/infer/kv_cache.h"
+#include "thinktune/infer/kv_sizes.h"
 
 namespace thinktune::train {
 namespace {
@@ -135,6 +135,26 @@ TEST(Memory, PartialResultsOfAttentionGrowWithTheBatch) {
   EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 64}, 1536), 64 * 24 * 16 * 130 * 4);
   EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 640}, 1536), 640 * 24 * 16 * 130 * 4);
   EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 33}, 16), 64 * 24 * 1 * 130 * 4);
+}
+
+// On the CPU samples read a copy of their prompt in bf16, where heads are as wide as products of them need.
+TEST(Memory, PromptsThatAreThereTwiceAreCountedTwice) {
+  model::ModelConfig config = test::tiny_config();
+  config.head_dim = 32;
+  TrainOptions options;
+  options.guidance.enabled = false;
+  options.eval.max_new_tokens = 1;
+  const char* cache = "keys and values of the sampler, at most";
+  const int64_t tokens =
+      options.engine.max_sequences * (2 * options.prompt.max_prompt_tokens + options.rollout.max_new_tokens);
+  EXPECT_GE(bytes_of(memory_of_training(config, options), cache), infer::kv_bytes(config, at::kBFloat16, tokens));
+  options.precision = Precision::F32;
+  EXPECT_LT(bytes_of(memory_of_training(config, options), cache), infer::kv_bytes(config, at::kFloat, tokens));
+  // Evaluations sample too.
+  const int64_t before = bytes_of(memory_of_training(config, options), cache);
+  options.eval.max_new_tokens = options.rollout.max_new_tokens + 100;
+  EXPECT_EQ(bytes_of(memory_of_training(config, options), cache) - before,
+            infer::kv_bytes(config, at::kFloat, 100 * options.engine.max_sequences));
 }
 
 TEST(Memory, ThePeakIsTheLargerOfSamplingAndUpdate) {

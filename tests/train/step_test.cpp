@@ -348,6 +348,7 @@ TEST_F(StepTest, OldLogprobsComeFromWhereTheOptionSays) {
   TrainOptions o = options();
   auto run = guided_run(o);
   const StepRecord record = train_step(*run, 0);  // the policy has moved since: sampler and policy can be told apart
+  run->sampler_is_proved = true;
   const auto check = [&](int64_t mini_batch_prompts, OldLogprobs old) {
     run->options.update = {.mini_batch_prompts = mini_batch_prompts, .micro_batch_tokens = 300, .old_logprobs = old};
     std::vector<MiniBatch> minis = make_mini_batches(record.groups, run->options);
@@ -377,6 +378,32 @@ TEST_F(StepTest, OldLogprobsComeFromWhereTheOptionSays) {
   };
   for (const int64_t mini_batch_prompts : {2, 4})
     for (const OldLogprobs old : {OldLogprobs::Policy, OldLogprobs::Sampler}) check(mini_batch_prompts, old);
+}
+
+// A policy that is not the one which has sampled stands for a sampler that computes something else.
+TEST_F(StepTest, OldLogprobsOfASamplerThatIsWrongEndTheRun) {
+  TrainOptions o = options();
+  o.update.old_logprobs = OldLogprobs::Sampler;
+  auto run = guided_run(o);
+  EXPECT_FALSE(run->sampler_is_proved);
+  StepRecord record = train_step(*run, 0);
+  EXPECT_TRUE(run->sampler_is_proved);
+  std::vector<MiniBatch> minis = make_mini_batches(record.groups, o);
+  EXPECT_NO_THROW(add_old_logprobs(*run, minis)) << "it was compared once";
+  for (rollout::Group& group : record.groups)
+    for (rollout::Rollout& rollout : group.rollouts)
+      for (float& logprob : rollout.sampler_logprobs) logprob -= 0.25F;
+  minis = make_mini_batches(record.groups, o);
+  run->sampler_is_proved = false;
+  const core::Error error = error_of([&] { add_old_logprobs(*run, minis); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::User);
+  EXPECT_THAT(error.message(), testing::HasSubstr("differ by up to"));
+  EXPECT_THAT(error.hint(), testing::HasSubstr("update.old_logprobs to policy"));
+  EXPECT_FALSE(run->sampler_is_proved);
+  minis = make_mini_batches(record.groups, o);
+  for (MiniBatch& mini : minis) mini.micro_batches.clear();
+  EXPECT_NO_THROW(add_old_logprobs(*run, minis));
+  EXPECT_FALSE(run->sampler_is_proved) << "nothing was compared";
 }
 
 TEST_F(StepTest, SamplerAndTrainerAgree) {

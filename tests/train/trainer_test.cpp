@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "thinktune/infer/kv_sizes.h"
 #include "train/small_run.h"
 
 namespace thinktune::train {
@@ -183,6 +184,33 @@ TEST_F(TrainerTest, TheInitialModelTeaches) {
   options.engine.kv_cache_mib = 1;
   options.rollout.max_new_tokens = 4080 - options.prompt.max_prompt_tokens;
   EXPECT_THAT(error_of([&] { Trainer(options, "{}"); }).message(), HasSubstr("beside the beginning of the teacher's"));
+}
+
+// In bf16 a prompt's keys and values are there twice, where heads are as wide as products of them need: a run whose
+// longest prompt would not fit ends before its first step, not at that prompt.
+TEST_F(TrainerTest, TheCopyOfAPromptIsCountedBeforeTheRun) {
+  model::ModelConfig config = thinktune::test::tiny_config();
+  config.head_dim = config.rotary_dim = 32;
+  const fs::path model = folder_.path() / "wide";
+  fs::create_directories(model);
+  model::save_pretrained(model, config, thinktune::test::random_weights(config, 1, at::kFloat),
+                         thinktune::test::byte_vocabulary(config));
+  TrainOptions options = small_options(folder_.path());
+  options.model = model.string();
+  options.precision = Precision::Bf16;
+  options.guidance.enabled = false;
+  options.engine.kv_cache_mib = 1;
+  const infer::KvSizes sizes(config, at::kBFloat16, /*in_pages=*/false);
+  const auto with_prompts_of = [&](int64_t tokens) {
+    options.prompt.max_prompt_tokens = tokens;
+    Trainer(options, "{}\n");
+  };
+  int64_t longest = 1;
+  const int64_t new_tokens = std::max(options.rollout.max_new_tokens, options.eval.max_new_tokens);
+  while (sizes.sample(longest + 1, new_tokens) <= 1 << 20) ++longest;
+  ASSERT_LT(infer::kv_bytes(config, at::kBFloat16, longest + 1 + new_tokens), 1 << 20) << "rows alone would fit";
+  EXPECT_THAT(error_of([&] { with_prompts_of(longest + 1); }).message(), HasSubstr("a prompt and its response"));
+  EXPECT_NO_THROW(with_prompts_of(longest));
 }
 
 TEST_F(TrainerTest, LengthsThatDoNotFitTheModelAreRefusedBeforeTheRun) {

@@ -4,7 +4,7 @@
 //                               the policy as a Hugging Face folder: transformers loads it as it is
 //   training_state.safetensors  f32 master weights and both AdamW moments
 //   state.json                  step, seed, data position, update count, rows of the metrics, guard, the resolved
-//                               config, versions
+//                               config and checksums of what it names, versions
 //   manifest.json               size and checksum (XXH3, 64 bits) of every other file, written last
 //
 // It is written under a temporary name, file and folder are flushed, and it is renamed: whatever ends the process or
@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "thinktune/checkpoint/run_state.h"
 #include "thinktune/core/options.h"
 #include "thinktune/model/decoder.h"
 #include "thinktune/model/pretrained.h"
@@ -53,21 +54,6 @@ struct CheckpointOptions {
 };
 void describe(core::Fields& fields, CheckpointOptions& options);
 void validate(const CheckpointOptions& options);
-
-// The run's state beside the tensors.
-struct RunState {
-  int64_t step = 0;            // steps done
-  int64_t num_steps = 0;       // of the run: with `step` the place in every schedule
-  uint64_t seed = 0;           // with `step` the position of every random stream
-  uint64_t data_position = 0;  // problems handed out
-  std::string data_checksum;   // of the problems in their order, as prompts
-  int64_t num_updates = 0;     // of the optimiser
-  int64_t metrics_rows = 0;    // rows of metrics.jsonl, and of eval.jsonl, at this moment
-  int64_t evaluation_rows = 0;
-  std::string guard;                            // guidance's guard, as it writes itself; may be empty
-  std::string config;                           // the resolved config, JSON
-  std::map<std::string, std::string> versions;  // of program and LibTorch
-};
 
 // What is saved and restored, by reference.
 struct RunTensors {
@@ -110,7 +96,9 @@ std::vector<std::filesystem::path> set_aside_later(const std::filesystem::path& 
 // Fills master weights and moments in place. Throws Error{Data} for a tensor that is missing or of another shape.
 void load_tensors(const std::filesystem::path& checkpoint, const RunTensors& tensors);
 
-// Size and checksum of every file against the manifest; throws Error{Data} naming the first that differs.
-void verify(const std::filesystem::path& checkpoint);
+// Size and checksum of every file against the manifest; throws Error{Data} naming the first that differs, or one that a
+// checkpoint has and the manifest does not list. Returns the names of other files that it does not list, which no
+// resume reads; hidden ones, which file systems and file managers leave, are left out.
+std::vector<std::string> verify(const std::filesystem::path& checkpoint);
 
 }  // namespace thinktune::checkpoint

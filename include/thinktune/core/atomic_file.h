@@ -89,9 +89,16 @@ void make_folder(const std::filesystem::path& folder);   // its parent must be t
 void rename_and_sync(const std::filesystem::path& from, const std::filesystem::path& to);
 void remove_tree(const std::filesystem::path& path);
 
-// Throws Error{User} if it cannot be opened, Error{Data} if it cannot be read to its end; `what` names the file's part
-// in the message ("config", "manifest").
-std::string read_file(const std::filesystem::path& path, std::string_view what);
+// What read_file takes.
+struct ReadLimits {
+  uint64_t max_bytes = uint64_t{16} << 30;  // data sets, and the rows of long runs
+  bool pipes = false;  // pipes and terminals too: for what the user himself names on the command line
+};
+
+// All of a file. Throws Error{User} if it cannot be opened, or is no regular file (a pipe would wait for ever, a device
+// has no end), Error{Data} if it cannot be read to its end or is larger than it may be; `what` names the file's part in
+// the message ("config", "manifest").
+std::string read_file(const std::filesystem::path& path, std::string_view what, const ReadLimits& limits = {});
 
 // A file mapped read-only into memory; the mapping lives as long as the object. Move-only. Where the file becomes
 // shorter meanwhile, or its disk fails, reading the bytes is a SIGBUS: see name_mapped_files_that_fail.

@@ -65,6 +65,9 @@ class TeacherPrompt {
   // The user turn that goes behind them.
   static core::ChatMessage request_message(const Exercise& exercise, const PromptView& view);
 
+  // XXH3 of system text and examples, hexadecimal: whatever the file's layout.
+  std::string checksum() const;
+
   const std::string& system() const { return system_; }
   const std::vector<TeacherExample>& examples() const { return examples_; }
 

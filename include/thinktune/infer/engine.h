@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,9 +70,12 @@ struct Request {
   std::function<void(uint32_t sample, const Generation& generation)> on_end;
 };
 
+using RowCounts = std::map<int64_t, int64_t>;  // rows of a pass through the model → passes of so many
+
 struct EngineStats {
   int64_t prompt_tokens = 0;  // computed in prefill (shared beginnings once)
   int64_t generated_tokens = 0;
+  RowCounts prefill_passes, decode_passes;
   double prefill_s = 0;
   double decode_s = 0;
   int64_t kv_peak_bytes = 0;  // keys and values, as reserved
@@ -117,7 +121,8 @@ class Engine {
   std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
                                                 const core::RandomKey& key);
 
-  // Log-probabilities (temperature 1) of each continuation token behind its prompt.
+  // Log-probabilities (temperature 1) of each continuation token behind its prompt. As many at a time as go into a
+  // prefill: in f32 a last bit may depend on that.
   std::vector<std::vector<float>> score(const std::vector<std::vector<TokenId>>& prompts,
                                         const std::vector<std::vector<TokenId>>& continuations);
 

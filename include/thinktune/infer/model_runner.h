@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "thinktune/infer/engine.h"
+#include "thinktune/infer/kv_sizes.h"
 #include "thinktune/infer/sample_token.h"
 
 namespace thinktune::infer {
@@ -48,18 +49,17 @@ class ModelRunner {
   virtual void prepare() = 0;
   virtual void release() = 0;
 
-  // Bytes that room for so many tokens takes, at most, and what all living sequences take.
-  virtual int64_t bytes_of(int64_t tokens) const = 0;
+  // What sequences take, and what all living ones take together, in bytes.
+  virtual KvSizes sizes() const = 0;
   virtual int64_t used_bytes() const = 0;
 
   // A sequence with room for `capacity` tokens behind those of `before` (null: there are none), which it shares.
   // `before` gets no more tokens. Whether there is room is for the caller to know.
   virtual std::shared_ptr<KvSequence> extend(std::shared_ptr<const KvSequence> before, int64_t capacity) = 0;
 
-  // Samples are to go on behind the sequence, which itself gets no more tokens: makes what their attention reads of it.
-  // complete_bytes: of that, for a sequence of so many tokens in all, at most.
+  // Samples are to go on behind the sequence, which itself gets no more tokens: makes what their attention reads of it,
+  // KvSizes::tiles.
   virtual void complete(KvSequence& sequence) = 0;
-  virtual int64_t complete_bytes(int64_t tokens) const = 0;
 
   // Computes tokens[i] behind sequences[i]; their hidden states, flat, [T, D].
   virtual at::Tensor prefill(const std::vector<std::shared_ptr<KvSequence>>& sequences,

@@ -36,6 +36,8 @@ double learning_rate(const OptimOptions& options, int64_t update, int64_t num_up
 // Parameter i has moments i. Parameters are contiguous f32 on one device, and are changed in place. One thread.
 class AdamW {
  public:
+  static constexpr int64_t kMaxUpdates = int64_t{1} << 24;  // f32 counts exactly up to here
+
   AdamW(std::vector<at::Tensor> parameters, const OptimOptions& options);
 
   // In place, LibTorch's fused step. gradients[i] has parameter i's shape and dtype.
@@ -46,7 +48,7 @@ class AdamW {
   // State for a checkpoint: first and second moments (f32, live tensors) and the update count.
   const std::vector<at::Tensor>& first_moments() const { return first_moments_; }
   const std::vector<at::Tensor>& second_moments() const { return second_moments_; }
-  void restore(int64_t num_updates);  // after the moments were written in place
+  void restore(int64_t num_updates);  // after the moments were written in place; 0 to kMaxUpdates
 
  private:
   OptimOptions options_;

@@ -19,10 +19,13 @@ struct BenchOptions {
 struct BenchPart {
   // "sample", "teacher", of which the engine's "…: prefill" and "…: decode", then "old log-probs", "update"
   std::string name;
-  double seconds = 0;     // of all measured steps together
-  int64_t tokens = 0;     // generated: sample, teacher, decode; else: that went through the model, prompts once
-  double products_s = 0;  // what the model's matrix products take for that work and nothing else
-  double operations = 0;  // multiplications and additions in these products
+  double seconds = 0;  // of all measured steps together
+  int64_t tokens = 0;  // generated: sample, teacher, decode; else: that went through the model, prompts once
+  // What the model's matrix products take for that work and nothing else: for every pass that was made, with its rows.
+  double products_s = 0;
+  double operations = 0;   // multiplications and additions in these products
+  double rows_a_pass = 0;  // on average; 0 for a part whose passes are those of other parts
+  int64_t peak_bytes = 0;  // resident memory of the process, the largest in it; 0: not known
 };
 
 struct BenchResult {
@@ -31,7 +34,7 @@ struct BenchResult {
   int64_t num_rollouts = 0;      // of all measured steps
   int64_t response_tokens = 0;
   double ready_s = 0;                 // from the call to the first step: model read, prompts made
-  double product_gflops = 0;          // of the update's products, in thousand millions of operations a second
+  double product_gflops = 0;          // of the update's products, in thousand millions of operations a second; 0: none
   int64_t peak_bytes = 0;             // resident memory of the process, the largest
   std::string device;                 // what computed, by name
   int64_t device_peak_bytes = 0;      // most that tensors took on a GPU in the measured steps; 0 on the CPU

@@ -16,8 +16,8 @@ struct ConfigChange {
 };
 
 // Field by field, of two resolved configs (JSON), in the order of their keys. Whatever is not known to be harmless
-// changes the mathematics; `steps` does where a schedule depends on it. Throws Error{Data} if `before` is no JSON
-// object.
+// changes the mathematics; `steps` does where a schedule depends on it. Throws Error{Data} if one of them is no
+// JSON object, or nested too deep.
 std::vector<ConfigChange> compare_configs(const std::string& before, const std::string& after);
 
 }  // namespace thinktune::train

@@ -46,10 +46,16 @@ enum class OldLogprobs {
   Policy,  // the policy's own forward pass at the start of the step; with one update a step the update's own pass gives
            // them
   Sampler,  // what the sampler recorded (the teacher's tokens from the policy): one pass less with several updates a
-            // step
+            // step. The run's first step computes both, and ends the run if they differ by more than rounding
 };
 inline const core::Choices<OldLogprobs> kOldLogprobsNames = {{"policy", OldLogprobs::Policy},
                                                              {"sampler", OldLogprobs::Sampler}};
+
+// How far the sampler's log-probability of a token may be from the policy's own: on average, and at most. Nats.
+struct SamplerTolerance {
+  double mean = 0, largest = 0;
+};
+SamplerTolerance sampler_tolerance(Precision precision);
 
 struct UpdateOptions {
   int64_t mini_batch_prompts =

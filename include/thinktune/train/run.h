@@ -62,6 +62,8 @@ struct Run {
   std::unique_ptr<infer::Engine> engine;
   std::unique_ptr<model::Weights>
       initial_weights;  // frozen: the teacher and the KL reference share them; null if neither is in use
+  // Of what the settings name without saying what is in it, for checkpoints; empty where it is not in use.
+  std::string initial_model_checksum, teacher_prompt_checksum;
   std::unique_ptr<infer::Engine> teacher_engine;  // null unless the initial model teaches
   std::unique_ptr<guidance::Teacher> teacher;
   std::unique_ptr<guidance::Guide> guide;  // null: plain GRPO
@@ -71,6 +73,7 @@ struct Run {
   std::vector<rollout::Prompt> heldout;
   std::unique_ptr<DataParallel> parallel;
   std::unique_ptr<optim::AdamW> optimiser;
+  bool sampler_is_proved = false;  // its log-probabilities were compared with the policy's, and are the same
 };
 
 // What one step did.
