@@ -17,9 +17,9 @@ void check_device_name(const std::string& name, const std::string& setting);
 // Throws Error{User}: as check_device_name, or the build has no CUDA, or there is no such GPU.
 at::Device open_device(const std::string& name);
 
-// For the whole process, as open_device does it for a GPU. Same inputs, same bits: of LibTorch's operations the variants
-// without atomic sums, cuBLAS with the fixed workspaces that this takes, no products in TF32, and sums of bf16 products
-// in f32.
+// For the whole process, as open_device does it for a GPU. Same inputs, same bits: of LibTorch's operations the
+// variants without atomic sums, cuBLAS with the fixed workspaces that this takes, no products in TF32, and sums of bf16
+// products in f32.
 void compute_deterministically();
 
 // Where a rank stands among the ranks of its machine.
