@@ -30,7 +30,7 @@ def bench_table(result, title):
     lines = [
         f"### {title}", "",
         f"{result['device']}; {len(steps)} steps, {sum(steps) / len(steps):.2f} s each; peak memory of tensors on the device "
-        f"{result['device_peak_bytes'] / 1e9:.2f} GB, of the process {result['peak_bytes'] / 1e9:.2f} GB", "",
+        f"{result['device_peak_bytes'] / 1e9:.2f} GB, held for them {result['device_reserved_bytes'] / 1e9:.2f} GB, of the process {result['peak_bytes'] / 1e9:.2f} GB", "",
         "| part | s a step | tokens/s | products alone, s | TFLOP/s | MFU |", "|---|---|---|---|---|---|"]
     for part in result["parts"]:
         mfu = f"{part['gflops'] / 10 / peak:.1f} %" if peak else "peak not known"

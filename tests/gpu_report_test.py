@@ -35,7 +35,7 @@ error: exit status 1
 """
 BENCH = {
     "model": "SmolLM2", "step_s": [4.61, 4.99], "device": "NVIDIA H100 80GB HBM3 (cuda:0, 79.2 GiB)", "peak_bytes": 2_100_000_000,
-    "device_peak_bytes": 3_456_000_000, "product_gflops": 204000.0, "ready_s": 2.0,
+    "device_peak_bytes": 3_456_000_000, "device_reserved_bytes": 4_100_000_000, "product_gflops": 204000.0, "ready_s": 2.0,
     "parts": [
         {"name": "sample", "seconds_a_step": 1.9, "tokens_per_s": 4081.2, "products_s_a_step": 0.21, "gflops": 1100.0},
         {"name": "update", "seconds_a_step": 2.75, "tokens_per_s": 5210.0, "products_s_a_step": 1.2, "gflops": 207000.0}]}
@@ -75,7 +75,7 @@ expect("| operations | passed | 2 tests, 1 skipped | 12 | every operation |" in 
 expect("| ranks | left out |  | 0 | one GPU |" in text, "what was left out, and why")
 expect("| 2 | 5.2 | 2 | 2.8 | 0.7 | 1999 | 0.3 |" in text, "a step's phases")
 expect("| update | 2.75 | 5210 | 1.20 | 207.00 | 20.9 % |" in text, "tokens/s and MFU of 989 TFLOP/s")
-expect("2 steps, 4.80 s each; peak memory of tensors on the device 3.46 GB, of the process 2.10 GB" in text, "memory")
+expect("2 steps, 4.80 s each; peak memory of tensors on the device 3.46 GB, held for them 4.10 GB, of the process 2.10 GB" in text, "memory")
 expect("Failures" not in text, "no failures")
 
 code, text = report_of([*well, ("test", "engine", "failed", "9", "tokens"), ("test", "training", "failed", "900", "whole runs")],

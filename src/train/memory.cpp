@@ -46,6 +46,13 @@ int64_t gradient_bytes_on_their_way(const Sizes& size, const comm::CommOptions& 
   return laid_out + largest + usual + (o.fixed_order ? largest + usual : 0);
 }
 
+// Of one sequence that is sampled, the student's or the teacher's.
+int64_t longest_tokens(const TrainOptions& o) {
+  const int64_t student = o.prompt.max_prompt_tokens + std::max(o.rollout.max_new_tokens, o.eval.max_new_tokens);
+  return o.guidance.enabled ? std::max(student, o.guidance.max_teacher_prompt_tokens + o.guidance.max_reply_tokens)
+                            : student;
+}
+
 // Weights, gradients and optimiser.
 void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOptions& o, int64_t num_ranks) {
   using comm::Shard;
@@ -135,6 +142,9 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
   if (on_gpu) {
     // Of a decode step, and of the samples that enter together; drawing takes none.
     parts.push_back({"logits", 2 * element * options.engine.max_sequences * config.vocab_size, MemoryPhase::Sampling});
+    parts.push_back({"partial results of attention in a decode step",
+                     infer::decode_scratch_bytes(config, options.engine, longest_tokens(options)),
+                     MemoryPhase::Sampling});
     parts.push_back({"CUDA's own, about", int64_t{700} << 20});
   }
   parts.push_back(

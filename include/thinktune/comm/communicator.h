@@ -67,8 +67,8 @@ std::unique_ptr<Communicator> make_single();
 struct ConnectOptions {
   double timeout_s = 1800;
   std::optional<int64_t> cuda_device;  // this rank's; none: host tensors only
-  // The last resort, called on a thread of its own when an operation is still not over some seconds after its time-out
-  // (a device that hangs): the process cannot go on, and whoever owns it must end it. Empty: only logged.
+  // The last resort, called on a thread of its own when an operation has failed, or is not over after its time-out,
+  // that nobody waits for (as a GPU's): the process cannot go on, and whoever owns it must end it. Empty: only logged.
   std::function<void(const std::string& message)> on_stuck;
 };
 
