@@ -12,9 +12,10 @@ function(tt_reading_part name)  # NAME LINKS … FILES …
   set_property(GLOBAL APPEND PROPERTY TT_ROOMS ${name})
 endfunction()
 tt_reading_part(model FILES config.cpp hf_config.cpp)
-tt_reading_part(checkpoint FILES manifest.cpp)
+tt_reading_part(checkpoint FILES manifest.cpp state_file.cpp)
 tt_reading_part(eval FILES csv.cpp sample_file.cpp)
 tt_reading_part(guidance FILES guard.cpp reply.cpp teacher_prompt.cpp)
+tt_reading_part(train LINKS thinktune_checkpoint thinktune_guidance FILES config_changes.cpp)
 tt_embed_text(guidance configs/teacher/general.json built_in_prompt_json)
 tt_reading_part(cli FILES config_document.cpp config_names.cpp config_reader.cpp config_writer.cpp)
 

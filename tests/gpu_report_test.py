@@ -35,7 +35,7 @@ error: exit status 1
 """
 BENCH = {
     "model": "SmolLM2", "step_s": [4.61, 4.99], "device": "NVIDIA H100 80GB HBM3 (cuda:0, 79.2 GiB)", "peak_bytes": 2_100_000_000,
-    "device_peak_bytes": 3_456_000_000, "product_gflops": 204000.0, "ready_s": 2.0,
+    "device_peak_bytes": 3_456_000_000, "device_reserved_bytes": 4_100_000_000, "product_gflops": 204000.0, "ready_s": 2.0,
     "parts": [
         {"name": "sample", "seconds_a_step": 1.9, "tokens_per_s": 4081.2, "products_s_a_step": 0.21, "gflops": 1100.0},
         {"name": "update", "seconds_a_step": 2.75, "tokens_per_s": 5210.0, "products_s_a_step": 1.2, "gflops": 207000.0}]}
@@ -75,7 +75,7 @@ expect("| operations | passed | 2 tests, 1 skipped | 12 | every operation |" in 
 expect("| ranks | left out |  | 0 | one GPU |" in text, "what was left out, and why")
 expect("| 2 | 5.2 | 2 | 2.8 | 0.7 | 1999 | 0.3 |" in text, "a step's phases")
 expect("| update | 2.75 | 5210 | 1.20 | 207.00 | 20.9 % |" in text, "tokens/s and MFU of 989 TFLOP/s")
-expect("2 steps, 4.80 s each; peak memory of tensors on the device 3.46 GB, of the process 2.10 GB" in text, "memory")
+expect("2 steps, 4.80 s each; peak memory of tensors on the device 3.46 GB, held for them 4.10 GB, of the process 2.10 GB" in text, "memory")
 expect("Failures" not in text, "no failures")
 
 code, text = report_of([*well, ("test", "engine", "failed", "9", "tokens"), ("test", "training", "failed", "900", "whole runs")],
@@ -102,6 +102,17 @@ with tempfile.TemporaryDirectory() as name:
     same = [subprocess.run([*PROGRAM, "--same-step", f"{name}/a", f"{name}/{other}"], capture_output=True, text=True) for other in "bc"]
     expect(same[0].returncode == 0, "times may differ")
     expect(same[1].returncode == 1 and "loss/policy" in same[1].stdout, "a loss may not")
+    # Of the same rollouts an update is the same; where rollouts parted it cannot be.
+    for run, text in (("a", "four"), ("b", "four"), ("c", "four")):
+        (pathlib.Path(name) / run / "rollouts").mkdir()
+        (pathlib.Path(name) / run / "rollouts" / "step-1.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    (pathlib.Path(name) / "b" / "metrics.jsonl").write_text(json.dumps({**METRICS[0], "mismatch/max": 0.12}) + "\n")
+    same = [subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/{other}"], capture_output=True, text=True) for other in "bc"]
+    expect(same[0].returncode == 0, "the sampler's last bits may differ")
+    expect(same[1].returncode == 1 and "loss/policy" in same[1].stdout, "a loss of the same rollouts may not")
+    (pathlib.Path(name) / "c" / "rollouts" / "step-1.jsonl").write_text(json.dumps({"text": "for"}) + "\n")
+    parted = subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/c"], capture_output=True, text=True)
+    expect(parted.returncode == 0 and "1 rollouts, 1 parted" in parted.stdout, "other rollouts give another loss")
 
 print("\n".join(problems) or "the report says what it must")
 sys.exit(1 if problems else 0)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Reads every #include of the project and fails on one that reaches up, or sideways, in the floors of the house."""
+"""Reads every #include of the project and fails on one that reaches up, or sideways, in the floors of the house; and on a kernel launched
+elsewhere than where launches are checked."""
 import pathlib
 import re
 import sys
@@ -46,6 +47,11 @@ def main():
                 breaches.append(f"{relative}: the room {room} knows no torch, but includes {name}")
             if name == "torch/torch.h":
                 breaches.append(f"{relative}: includes torch/torch.h, which takes 18 s a file; include the narrow headers")
+    # A launch is checked in one place: whoever writes another forgets it.
+    texts = [p for folder in ("include", "src", "kernels", "tests") for ending in ("h", "cpp", "inl", "cu", "cuh") for p in (root / folder).rglob(f"*.{ending}")]
+    launching = sorted(str(p.relative_to(root)) for p in texts for _ in range(p.read_text().count("<<<")))
+    if launching != ["kernels/cuda/device.cuh"]:
+        breaches.append(f"<<< stands in {', '.join(launching) or 'no file'}: kernels are launched by launch() of kernels/cuda/device.cuh alone")
     print("\n".join(breaches) or f"{len(files)} files, no breach")
     return 1 if breaches or not files else 0
 

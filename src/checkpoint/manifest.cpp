@@ -1,6 +1,7 @@
 #include "manifest.h"
 
 #include <algorithm>
+#include <climits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,12 @@ std::string shown(uint64_t xxh3) { return fmt::format("{:016x}", xxh3); }
 
 [[noreturn]] void damaged(const fs::path& folder, const std::string& why) {
   throw core::data_error(fmt::format("the checkpoint {} is damaged: {}", folder.string(), why));
+}
+
+// Of a file in this folder, and fit for a message.
+bool is_name(const std::string& name) {
+  return !name.empty() && name.size() <= NAME_MAX &&
+         std::none_of(name.begin(), name.end(), [](unsigned char c) { return c == '/' || c < 0x20 || c == 0x7f; });
 }
 
 // Without these there is nothing to go on from; what else a model's folder has depends on the model.
@@ -58,10 +65,10 @@ std::vector<std::string> verify_manifest(const fs::path& folder) {
       !manifest["files"].is_object())
     damaged(folder, "its manifest cannot be read");
   for (const auto& [name, facts] : manifest["files"].items()) {
-    if (name.empty() || name.find('/') != std::string::npos || !facts.is_object() ||
-        !facts.value("bytes", json()).is_number_unsigned())
+    if (!is_name(name) || !facts.is_object() || !facts.value("bytes", json()).is_number_unsigned())
       damaged(folder, "its manifest cannot be read");
-    if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
+    std::error_code absent;
+    if (!fs::is_regular_file(folder / name, absent)) damaged(folder, fmt::format("{} is missing", name));
     const core::MappedFile file(core::inner_file(folder, name));
     if (file.size() != facts["bytes"].get<uint64_t>())
       damaged(folder,

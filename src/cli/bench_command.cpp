@@ -33,6 +33,7 @@ nlohmann::ordered_json to_json(const train::BenchResult& result, const train::Tr
   json["peak_bytes"] = result.peak_bytes;
   json["device"] = result.device;
   json["device_peak_bytes"] = result.device_peak_bytes;
+  json["device_reserved_bytes"] = result.device_reserved_bytes;
   return json;
 }
 
@@ -69,8 +70,9 @@ int run_bench(const BenchCommand& command) {
       "GFLOP/s)\nready after %.1f s; peak memory %.2f GB\n",
       result.product_gflops, result.ready_s, static_cast<double>(result.peak_bytes) / 1e9);
   if (result.device_peak_bytes > 0)
-    std::printf("%s; peak memory of its tensors %.2f GB\n", result.device.c_str(),
-                static_cast<double>(result.device_peak_bytes) / 1e9);
+    std::printf("%s; peak memory of its tensors %.2f GB, held for them %.2f GB\n", result.device.c_str(),
+                static_cast<double>(result.device_peak_bytes) / 1e9,
+                static_cast<double>(result.device_reserved_bytes) / 1e9);
   return 0;
 }
 

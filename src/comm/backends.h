@@ -6,6 +6,8 @@
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
+#include "watchdog.h"
+
 namespace thinktune::comm {
 
 struct BackendSetup {
@@ -19,5 +21,12 @@ c10::intrusive_ptr<c10d::Backend> make_gloo(const c10::intrusive_ptr<c10d::Store
 
 // Throws Error{User} in a build without CUDA.
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, const BackendSetup& setup);
+
+// Of an operation on a GPU, for which nobody waits: one that has failed calls itself completed.
+inline Watchdog::State state_of(c10d::Work& work) {
+  const bool completed = work.isCompleted();
+  if (work.exception() != nullptr) return Watchdog::State::Failed;
+  return completed ? Watchdog::State::Over : Watchdog::State::Running;
+}
 
 }  // namespace thinktune::comm

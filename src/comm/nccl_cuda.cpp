@@ -1,5 +1,7 @@
 // Compiled in the CUDA build only.
 #define USE_C10D_NCCL
+#include <c10/util/env.h>
+
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
 #include "backends.h"
@@ -8,8 +10,9 @@ namespace thinktune::comm {
 
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, const BackendSetup& setup) {
   using c10d::ProcessGroupNCCL;
+  // Its own watchdog would end the process without a word on step or operation (torchrun asks it to): ours is for that.
+  c10::utils::set_env("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0");
   auto options = ProcessGroupNCCL::Options::create();
-  // Its own watchdog, which ends the process without a word on step or operation, comes after ours.
   options->timeout = setup.timeout + std::chrono::seconds(60);
   auto group = c10::make_intrusive<ProcessGroupNCCL>(store, setup.rank, setup.size, options);
   group->setBoundDeviceId(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(setup.cuda_device)));

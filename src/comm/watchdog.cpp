@@ -1,5 +1,6 @@
 #include "watchdog.h"
 
+#include <c10/core/DeviceGuard.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -7,8 +8,8 @@
 
 namespace thinktune::comm {
 
-Watchdog::Watchdog(std::chrono::duration<double> limit, std::chrono::milliseconds interval)
-    : limit_(limit), interval_(interval), thread_([this] { run(); }) {}
+Watchdog::Watchdog(std::chrono::milliseconds interval, std::optional<c10::Device> device)
+    : interval_(interval), device_(device), thread_([this] { run(); }) {}
 
 Watchdog::~Watchdog() {
   {
@@ -27,9 +28,10 @@ void Watchdog::watch(Watched operation) {
 }
 
 void Watchdog::forget_what_is_over() {
-  running_.remove_if([](const Watched& operation) {
+  running_.remove_if([](Watched& operation) {
     try {
-      return operation.is_over();
+      operation.state = operation.look();
+      return operation.state == State::Over;
     } catch (const std::exception& error) {  // a device that is lost: who waits for the operation gets the error
       spdlog::debug("an operation cannot be asked whether it is over: {}", error.what());
       return true;
@@ -38,11 +40,14 @@ void Watchdog::forget_what_is_over() {
 }
 
 void Watchdog::run() {
+  // A new thread's is GPU 0, where asking for an operation's end would make a context of this rank's.
+  const c10::OptionalDeviceGuard device(device_);
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, interval_, [&] { return ends_; })) {
     forget_what_is_over();
-    const auto late = std::find_if(running_.begin(), running_.end(),
-                                   [&](const Watched& o) { return Clock::now() - o.started > limit_; });
+    const auto late = std::find_if(running_.begin(), running_.end(), [](const Watched& o) {
+      return o.state == State::Failed || Clock::now() > o.deadline;
+    });
     if (late == running_.end()) continue;
     const auto on_late = std::move(late->on_late);
     running_.clear();

@@ -1,9 +1,11 @@
 #include "infer/decode_inputs.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "infer/paged_sequence.h"
+#include "thinktune/ops/paged_attention.h"
 
 namespace thinktune::infer {
 namespace {
@@ -11,6 +13,17 @@ namespace {
 constexpr int64_t kKeyRows = DecodeInputs::kDraws - DecodeInputs::kKeys;
 
 }  // namespace
+
+int64_t bucket_of(int64_t count) {
+  constexpr int64_t kStep = 64;
+  return count <= kStep ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count)))
+                        : (count + kStep - 1) / kStep * kStep;
+}
+
+int64_t decode_scratch_bytes(const model::ModelConfig& config, const EngineOptions& options, int64_t tokens) {
+  return ops::paged_attention_scratch_bytes(bucket_of(options.max_sequences), config.num_heads, config.head_dim,
+                                            bucket_of(PagePool::pages_for(tokens)) * PagePool::kPageTokens);
+}
 
 void put_counters(const at::Tensor& to, std::span<const core::RandomKey> keys, std::span<const uint32_t> positions) {
   auto* place = to.mutable_data_ptr<int64_t>();

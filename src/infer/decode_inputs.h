@@ -12,6 +12,9 @@
 
 namespace thinktune::infer {
 
+// Rows, or pages, of the step that computes so many. Few sizes, so that few recordings serve all.
+int64_t bucket_of(int64_t count);
+
 // What a decode step reads, in one tensor so that it is one copy: [kTable + W, B] int64. Two of them, in turns: the
 // next step's is on its way while the device reads this one's.
 struct DecodeInputs {

@@ -280,13 +280,12 @@ class Engine::Call {
   // together, from their prompts' own logits.
   void fill_slots() {
     for (;;) {
+      core::Stopwatch watch;
       std::vector<SlotPtr> entering;
       std::vector<at::Tensor> logits;
       while (samples_wait() && num_free_slots() > std::ssize(entering)) {
         if (ready_.empty()) {
-          core::Stopwatch watch;
           state_.prefill_prompts(requests_, common_, next_request_, num_free_slots() - std::ssize(entering), ready_);
-          state_.stats.prefill_s += watch.seconds();
           if (ready_.empty()) break;  // no room until sequences end
         }
         ReadyPrompt& prompt = ready_.front();
@@ -299,11 +298,15 @@ class Engine::Call {
         logits.push_back(prompt.logits_V);
         if (prompt.next_sample == request.num_samples) ready_.pop_front();
       }
-      if (entering.empty()) return;
+      if (entering.empty()) {
+        state_.stats.prefill_s += watch.seconds();
+        return;
+      }
       std::vector<core::RandomKey> keys;
       for (const SlotPtr& slot : entering) keys.push_back(key_of(*slot));
       const std::vector<uint32_t> draws(entering.size(), 0);
       const std::vector<SampledToken> tokens = state_.runner->sample(at::stack(logits), sampling_, keys, draws);
+      state_.stats.prefill_s += watch.seconds();  // with the draw: a GPU's prefill is waited for there
       for (size_t i = 0; i < entering.size(); ++i) {
         slots_.push_back(entering[i]);
         add_token(*entering[i], tokens[i]);
@@ -419,6 +422,7 @@ int64_t Engine::max_sequences() const { return state_->options.max_sequences; }
 void Engine::set_max_sequences(int64_t count) {
   TT_CHECK(count >= 1, "{} sequences at a time", count);
   state_->options.max_sequences = count;
+  state_->runner->free_steps();  // steps of another size come now
 }
 
 int64_t Engine::kept_bytes() const { return state_->runner->used_bytes(); }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <map>
 #include <tuple>
@@ -84,19 +83,14 @@ struct Step {
   std::shared_ptr<const RecordingPool> recording_pool;
   std::unique_ptr<Recording> recording;  // null: none, or none yet
 };
+using Steps = std::map<StepKind, Step>;
 
 // What runners have in common that compute one after the other, each with its own weights.
 struct PagedMemory {
   PagePool pages;
+  std::vector<std::weak_ptr<Steps>> steps;        // of each runner
   std::weak_ptr<const RecordingPool> recordings;  // of all steps: with its last recording a pool is gone for good
 };
-
-// Few sizes, so that few graphs serve all.
-int64_t bucket_of(int64_t count) {
-  constexpr int64_t kStep = 64;
-  return count <= kStep ? static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count)))
-                        : (count + kStep - 1) / kStep * kStep;
-}
 
 // What is drawn, on the device and then on the host: [2, B] int32, ids and the bits of f32 log-probabilities.
 std::vector<SampledToken> tokens_of(const at::Tensor& drawn_2B, std::span<const core::RandomKey> keys) {
@@ -104,7 +98,7 @@ std::vector<SampledToken> tokens_of(const at::Tensor& drawn_2B, std::span<const 
   const auto* logprobs = reinterpret_cast<const float*>(ids + drawn_2B.size(1));
   std::vector<SampledToken> tokens;
   for (size_t b = 0; b < keys.size(); ++b) {
-    if (std::isnan(logprobs[b])) throw logits_not_finite(static_cast<int64_t>(b), keys[b]);
+    if (std::isnan(logprobs[b])) throw LogitsNotFinite(static_cast<int64_t>(b), keys[b]);
     tokens.push_back({ids[b], logprobs[b]});
   }
   return tokens;
@@ -139,6 +133,7 @@ class PagedRunner final : public ModelRunner {
     const auto on_device = at::TensorOptions().dtype(at::kLong).device(device_);
     for (int64_t t = 0; t < 2; ++t) turns_[static_cast<size_t>(t)] = at::full({1}, t, on_device);
     turn_1_ = at::zeros({1}, on_device);
+    memory_->steps.push_back(steps_);
   }
 
   // A GPU's products read the weights as they are; nothing is copied, so recordings stay right when weights change in
@@ -198,6 +193,13 @@ class PagedRunner final : public ModelRunner {
     return std::make_unique<PagedRunner>(decoder_, weights, records_, memory_);
   }
 
+  // Of all runners: the memory of recordings is free again when the last of them is gone.
+  void free_steps() override {
+    for (const std::weak_ptr<Steps>& of_a_runner : memory_->steps)
+      if (const std::shared_ptr<Steps> steps = of_a_runner.lock()) steps->clear();
+    drawn_ = {};
+  }
+
   int64_t steps_ahead() const override { return 1; }
 
   std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
@@ -247,7 +249,7 @@ class PagedRunner final : public ModelRunner {
     drawn_ = larger;
     for (at::Tensor& on_host : drawn_on_host_) on_host = host_tensor({2, batch}, at::kInt, device_);
     copies_->follow();
-    steps_.clear();
+    steps_->clear();
   }
 
   void say_once(const char* text) {
@@ -272,13 +274,13 @@ class PagedRunner final : public ModelRunner {
   Step& step_for(int64_t batch, int64_t width, const SamplingOptions& sampling) {
     const int64_t weights_generation = weights_.loader != nullptr ? weights_.loader->generation() : 0;
     if (pool_generation_ != pool_.generation() || weights_generation_ != weights_generation)
-      steps_.clear();  // what the recordings read lies elsewhere now
+      steps_->clear();  // what the recordings read lies elsewhere now
     pool_generation_ = pool_.generation();
     weights_generation_ = weights_generation;
     const StepKind kind = {batch, width, sampling.temperature, sampling.top_k, sampling.top_p};
-    const auto found = steps_.find(kind);
-    if (found != steps_.end()) return found->second;
-    Step& step = steps_.emplace(kind, Step{DecodeInputs(batch, width, device_), nullptr, nullptr}).first->second;
+    const auto found = steps_->find(kind);
+    if (found != steps_->end()) return found->second;
+    Step& step = steps_->emplace(kind, Step{DecodeInputs(batch, width, device_), nullptr, nullptr}).first->second;
     copies_->follow();
     return step;
   }
@@ -320,7 +322,7 @@ class PagedRunner final : public ModelRunner {
   PagePool& pool_;
   std::unique_ptr<Copies> copies_;
   int64_t pool_generation_ = -1, weights_generation_ = -1;
-  std::map<StepKind, Step> steps_;
+  std::shared_ptr<Steps> steps_ = std::make_shared<Steps>();
   // Steps alternate between two places of what they read and draw.
   size_t turn_ = 0;
   std::array<at::Tensor, 2> turns_;  // on the device, [1] int64: 0 and 1
@@ -336,6 +338,7 @@ std::unique_ptr<ModelRunner> make_paged_runner(const model::Decoder& decoder, co
   auto memory = std::make_shared<PagedMemory>(
       PagedMemory{.pages = {decoder.config(), weights.embedding.scalar_type(), weights.embedding.device(),
                             options.kv_cache_mib << 20, options.reserved_tokens},
+                  .steps = {},
                   .recordings = {}});
   return std::make_unique<PagedRunner>(decoder, weights, options.cuda_graphs, std::move(memory));
 }

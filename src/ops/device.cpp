@@ -28,8 +28,13 @@ std::optional<int> gpu_number(const std::string& name) {
   return valid ? std::optional(number) : std::nullopt;
 }
 
-// Same inputs, same bits: of LibTorch's operations the variants without atomic sums, cuBLAS with the fixed workspaces
-// that this takes, no products in TF32, and sums of bf16 products in f32.
+}  // namespace
+
+void check_device_name(const std::string& name, const std::string& setting) {
+  if (name == "auto" || name == "cpu" || gpu_number(name)) return;
+  throw core::user_error(fmt::format("{} is \"{}\"", setting, name), "use auto, cpu, cuda, or cuda:N for GPU N");
+}
+
 void compute_deterministically() {
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   at::Context& context = at::globalContext();
@@ -37,13 +42,6 @@ void compute_deterministically() {
   context.setDeterministicFillUninitializedMemory(false);  // nothing here reads what it did not write
   context.setAllowBF16ReductionCuBLAS(false);
   context.setAllowTF32CuBLAS(false);
-}
-
-}  // namespace
-
-void check_device_name(const std::string& name, const std::string& setting) {
-  if (name == "auto" || name == "cpu" || gpu_number(name)) return;
-  throw core::user_error(fmt::format("{} is \"{}\"", setting, name), "use auto, cpu, cuda, or cuda:N for GPU N");
 }
 
 at::Device open_device(const std::string& name) {

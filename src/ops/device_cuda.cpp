@@ -37,7 +37,9 @@ DeviceMemory memory(at::Device gpu) {
   C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
   DeviceMemory memory{.total = static_cast<int64_t>(total), .free = static_cast<int64_t>(free)};
   constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
-  memory.peak = c10::cuda::CUDACachingAllocator::getDeviceStats(gpu.index()).allocated_bytes[kAll].peak;
+  const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(gpu.index());
+  memory.peak = stats.allocated_bytes[kAll].peak;
+  memory.peak_reserved = stats.reserved_bytes[kAll].peak;
   return memory;
 }
 

@@ -51,6 +51,12 @@ void write_rows(const at::Tensor& keys_RKH, const at::Tensor& values_RKH, const 
   values.index_copy_(0, rows_T, v_TKH);
 }
 
+// As kernels/cuda/decode_attention.h, which a build without CUDA has not: of each 128 tokens a head's sum, its largest
+// score and the sum of the weights, f32.
+int64_t paged_attention_scratch_bytes(int64_t batch, int64_t num_heads, int64_t head_size, int64_t max_tokens) {
+  return batch * num_heads * ((max_tokens + 127) / 128) * (head_size + 2) * int64_t{sizeof(float)};
+}
+
 at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, const at::Tensor& values_RKH,
                            const PagedBatch& batch, const AttentionOptions& options) {
   const int64_t B = q_BNH.size(0);

@@ -100,12 +100,15 @@ LogitRows compute_forward(const at::Tensor& hidden_TD, const at::Tensor& head_VD
   return all;
 }
 
-// sum += a · b. Products of bf16 that are not ours come out rounded to bf16, each of them; the sum is f32.
+// sum += a · b; the sum is f32. A GPU's products of bf16 come in f32 too; the CPU's that are not ours are rounded to
+// bf16, each of them.
 void add_product(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b) {
   if (has_tile_products(a, b))
     tile_matmul(sum, a, b, {}, /*adds=*/true);
   else if (a.scalar_type() == sum.scalar_type())
     sum.addmm_(a, b);
+  else if (sum.is_cuda())
+    sum.add_(at::mm(a, b, sum.scalar_type()));
   else
     sum.add_(at::mm(a, b));
 }

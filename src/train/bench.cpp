@@ -255,7 +255,9 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
   }
   result.peak_bytes = peaks.most();
   result.device = ops::describe(run.device);
-  result.device_peak_bytes = ops::memory_of(run.device).peak;
+  const ops::DeviceMemory memory = ops::memory_of(run.device);
+  result.device_peak_bytes = memory.peak;
+  result.device_reserved_bytes = memory.peak_reserved;
   work.sampler = run.engine->stats();
   if (run.teacher_engine != nullptr) work.teacher = run.teacher_engine->stats();
 

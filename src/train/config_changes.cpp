@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "thinktune/core/error.h"
 #include "thinktune/core/untrusted.h"
@@ -83,10 +84,11 @@ std::vector<ConfigChange> compare_configs(const std::string& before, const std::
   for (const std::string& key : keys) {
     const json old_value = value_of(old_fields, key), new_value = value_of(new_fields, key);
     if (old_value == new_value) continue;
-    ConfigChange& change = changes.emplace_back(key, shown(old_value), shown(new_value));
+    ConfigChange change = {.key = key, .before = shown(old_value), .after = shown(new_value)};
     const bool harmless = is_in(kHarmless, key) || (key == "steps" && !steps_count);
     change.may_change_last_bits = !harmless && is_in(kLastBits, key);
     change.changes_mathematics = !harmless && !change.may_change_last_bits;
+    changes.push_back(std::move(change));
   }
   return changes;
 }

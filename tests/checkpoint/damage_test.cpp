@@ -128,6 +128,8 @@ TEST_F(DamageTest, AManifestThatIsNone) {
         std::string(R"({"format": 1, "files": []})"), std::string(R"({"format": 1, "files": {"state.json": 5}})"),
         std::string(R"({"format": 1, "files": {"state.json": {"bytes": -1}}})"),
         std::string(R"({"format": 1, "files": {"../step-3/state.json": {"bytes": 1, "xxh3": "0"}}})"),
+        R"({"format": 1, "files": {")" + std::string(300, 'a') + R"(": {"bytes": 1, "xxh3": "0"}}})",
+        std::string(R"({"format": 1, "files": {"a\u001b[2J": {"bytes": 1, "xxh3": "0"}}})"),
         good.substr(0, good.size() / 2)}) {
     write(newest_ / "manifest.json", text);
     expect_fallback("manifest cannot be read");

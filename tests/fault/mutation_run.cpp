@@ -8,6 +8,7 @@
 //
 // One line a file. A copy that is a finding is kept in the working directory. Exit status: 1 after a finding.
 #include <ATen/Parallel.h>
+#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -20,6 +21,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <span>
 #include <thread>
 
 #include "checkpoint/saved_run.h"
@@ -30,9 +32,13 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/data/dataset.h"
+#include "thinktune/data/prompts.h"
+#include "thinktune/guidance/guard.h"
 #include "thinktune/guidance/teacher_prompt.h"
 #include "thinktune/model/pretrained.h"
+#include "thinktune/optim/adamw.h"
 #include "thinktune/text/open_tokenizer.h"
+#include "thinktune/train/config_changes.h"
 #include "thinktune/train/options.h"
 
 namespace thinktune {
@@ -226,26 +232,50 @@ class Subjects {
     }
   }
 
-  // As a crash or a bad disk leaves it, and behind a manifest that says that all is well.
+  // As a crash or a bad disk leaves it, and with a manifest of the damaged files, as whoever means harm would write it.
   void add_checkpoint() {
     run_ = std::make_unique<checkpoint::test::SavedRun>(1);
-    for (const bool checked : {true, false}) {
-      const fs::path folder = root_.path() / (checked ? "checked" : "unchecked");
+    checkpoint::RunState state = checkpoint::test::state_of(3);
+    state.config = cli::to_json_text(train::TrainOptions());
+    state.guard = guidance::to_json({.first = {0.9, 0.75}, .recent = {0.5, 0.9}, .paused_until = 7, .num_pauses = 1});
+    for (const bool listed_anew : {false, true}) {
+      const fs::path folder = root_.path() / (listed_anew ? "listed_anew" : "checked");
       fs::create_directories(folder);
-      const fs::path saved = checkpoint::save(folder, checkpoint::test::state_of(3), run_->tensors, {.keep_last = 0});
-      if (!checked) write_file(saved / "manifest.json", R"({"files": {}, "format": 1})");
-      const auto resume = [this, folder, checked] {
-        std::vector<std::string> skipped;
-        const auto found = checkpoint::find_newest(folder, run_->config, skipped);
-        if (!found) throw core::data_error(skipped.empty() ? "no checkpoint" : skipped.front());
-        checkpoint::load_tensors(found->path, run_->tensors);
-        if (checked && found->state.step != 3) wrong("a damaged state behind its checksum");
-      };
+      const fs::path saved = checkpoint::save(folder, state, run_->tensors, {.keep_last = 0});
+      const auto resume = [this, folder] { resume_from(folder); };
+      if (!listed_anew) {
+        for (const char* name : {"state.json", "training_state.safetensors", "manifest.json", "model.safetensors"})
+          add_file(fmt::format("checkpoint/{}", name), saved / name, resume);
+        continue;
+      }
       // A resume reads no more than these; the others are read by their checksums alone.
-      for (const char* name : {"state.json", "training_state.safetensors", "manifest.json", "model.safetensors"})
-        if (checked || std::string_view(name).find("state") != std::string_view::npos)
-          add_file(fmt::format("checkpoint{}/{}", checked ? "" : " without checksums", name), saved / name, resume);
+      for (const char* name : {"state.json", "training_state.safetensors"}) {
+        add_file(fmt::format("checkpoint with new checksums/{}", name), saved / name, resume);
+        subjects_.back().write = [saved, name](const std::string& copy) {
+          write_file(saved / name, copy);
+          nlohmann::json manifest = test::read_json(saved / "manifest.json");
+          manifest["files"][name] = {{"bytes", copy.size()},
+                                     {"xxh3", fmt::format("{:016x}", core::xxh3_of(std::as_bytes(std::span(copy))))}};
+          write_file(saved / "manifest.json", manifest.dump());
+        };
+      }
     }
+  }
+
+  // All that a resume does with what it reads.
+  void resume_from(const fs::path& folder) {
+    std::vector<std::string> skipped;
+    const auto found = checkpoint::find_newest(folder, run_->config, skipped);
+    if (!found) throw core::data_error(skipped.empty() ? "no checkpoint" : skipped.front());
+    const checkpoint::RunState& state = found->state;
+    if (state.step != 3) wrong("another step than the folder's name says");
+    train::compare_configs(state.config, cli::to_json_text(train::TrainOptions()));
+    checkpoint::load_tensors(found->path, run_->tensors);
+    optim::AdamW(run_->tensors.master, {}).restore(state.num_updates);
+    data::DataOrder(state.seed, 5, state.data_position).next();
+    if (state.guard.empty()) return;
+    guidance::GuardState guard = guidance::guard_state_from_json(state.guard);
+    guidance::observe(guard, {}, state.step, 0.5);
   }
 
   test::TempFolder root_;
@@ -361,7 +391,8 @@ int64_t run(const Subject& subject, uint64_t count) {
 }
 
 int run_all(uint64_t count, const std::string& wanted) {
-  at::set_num_threads(1);  // before any other thread is there: children are forked
+  spdlog::set_level(spdlog::level::err);  // a warning a copy would be too many
+  at::set_num_threads(1);                 // before any other thread is there: children are forked
   Subjects subjects;
   int64_t findings = 0, files = 0;
   for (const Subject& subject : subjects.take()) {

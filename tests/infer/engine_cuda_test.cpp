@@ -1,5 +1,6 @@
 // The engine on a GPU beside the CPU's: pages, recorded steps, drawing on the device.
 #include <ATen/ATen.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/GradMode.h>
 
 #include "support/gpu.h"
@@ -89,6 +90,35 @@ TEST(EngineCuda, GraphsAndReservedPagesDoNotShow) {
   changed.cuda_graphs = true;
   changed.reserved_tokens = kv_tokens(options, 46, 47);
   expect_same(generate(changed), expected, 0);
+}
+
+// Bytes that LibTorch holds of the GPU and would not give back.
+int64_t held_bytes(at::Device gpu) {
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  c10::DeviceAllocator* allocator = c10::getDeviceAllocator(at::kCUDA);
+  allocator->emptyCache();
+  return allocator->getDeviceStats(gpu.index()).reserved_bytes[kAll].current;
+}
+
+TEST(EngineCuda, RecordingsShareOneMemoryAndGiveItBack) {
+  TT_REQUIRE_GPU(gpu);
+  const model::Weights weights = on(gpu, test::random_weights(test::tiny_config(), 9, at::kFloat));
+  const model::Decoder decoder(test::tiny_config(), gpu);
+  EngineOptions options{.max_sequences = 100, .ignore_eos = true};
+  options.reserved_tokens = kv_tokens(options, 46, 47);
+  Engine engine(decoder, weights, tokenizer(), options);
+  std::vector<Request> longest = requests(100);  // alone, its samples end together: steps of one size
+  longest.erase(longest.begin(), longest.end() - 1);
+  const int64_t none = held_bytes(gpu);
+  engine.generate(longest, {}, {.seed = 1});
+  const int64_t one_size = held_bytes(gpu);
+  const Results expected = engine.generate(requests(40), {}, {.seed = 1});  // steps of every size
+  const int64_t all_sizes = held_bytes(gpu);
+  EXPECT_LT(all_sizes - one_size, one_size - none) << "pages, cuBLAS's workspace and the largest step's are there once";
+  engine.set_max_sequences(50);
+  const int64_t after = held_bytes(gpu);
+  EXPECT_LT(after, all_sizes);
+  expect_same(engine.generate(requests(40), {}, {.seed = 1}), expected, 1e-4);
 }
 
 // Student and teacher: pages and the memory of recordings are both's, and what one has recorded outlives the other's

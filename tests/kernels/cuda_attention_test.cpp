@@ -136,7 +136,7 @@ const std::vector<Lengths> kMixed = {{0, 1},   {37, 1}, {37, 19, 1}, {0, 0},    
                                      {127, 1}, {5, 0},  {0, 257},    {130, 131}};
 
 TYPED_TEST(CudaAttention, EqualsTheDoubleTwinAtEveryHeadSize) {
-  for (int64_t head_size : {8, 16, 64, 72, 80, 128, 256}) {
+  for (int64_t head_size : {8, 16, 64, 72, 80, 96, 112, 128, 192, 256}) {
     SCOPED_TRACE(head_size);
     const Case<TypeParam> c({.num_kv_heads = 2, .group_size = 3, .head_size = head_size, .max_context = 300}, 16,
                             kMixed, 3);
@@ -150,6 +150,16 @@ TYPED_TEST(CudaAttention, EqualsTheDoubleTwinAtEveryGroupSize) {
     const Case<TypeParam> c({.num_kv_heads = 1, .group_size = group, .head_size = 64, .max_context = 261}, 32, kMixed,
                             4);
     c.expect_right(c.run(1));
+  }
+}
+
+// The most shared memory that a block may ask for.
+TYPED_TEST(CudaAttention, EqualsTheDoubleTwinInTheLargestBlocks) {
+  for (int64_t group : {7, 8, 9, 16}) {
+    SCOPED_TRACE(group);
+    const Case<TypeParam> c({.num_kv_heads = 2, .group_size = group, .head_size = 256, .max_context = 261}, 16, kMixed,
+                            13);
+    c.expect_right(c.run(2));
   }
 }
 

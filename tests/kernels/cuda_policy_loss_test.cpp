@@ -108,6 +108,14 @@ std::vector<Token> tokens_of(int64_t n, uint64_t seed) {
   return tokens;
 }
 
+// Relative, of p/d, p = exp(logp), d = p + γ: p is within two roundings, γ within eight of its range, and the sum and
+// the quotient are rounded; where γ is about −p that is much of d. Of p/(p + c): of exp(log c − logp).
+double shaped_error(const Token& t, const Twin& w, const PolicyLossOptions& o) {
+  const double u = kRoundoff<float>, p = std::exp(t.logp);
+  if (o.aas == Shaping::POverPPlusC) return (2 * std::abs(std::log(o.aas_constant)) + std::abs(t.logp) + 6) * u;
+  return (6 + (2 * p + 8 * (0.002 + std::abs(w.gamma))) / std::abs(p + w.gamma)) * u;
+}
+
 std::vector<PolicyLossOptions> all_options() {
   std::vector<PolicyLossOptions> all;
   for (Shaping aas : {Shaping::Paper, Shaping::Reference, Shaping::Constant, Shaping::POverPPlusC, Shaping::Off})
@@ -138,13 +146,13 @@ TEST_F(CudaPolicyLoss, EqualsTheFormulasAndFiniteDifferences) {
         const Token& t = tokens[i];
         const Twin w = twin(t, t.logp, o);
         const double scale = 1 + std::abs(t.advantage) * (1 + w.ratio);
+        const double of_shaped = std::abs(t.advantage * w.shaped) * shaped_error(t, w, o);
         loss += w.total;
         magnitude += t.weight * (scale + std::abs(t.logp));
         EXPECT_NEAR(r.ratio[i], w.ratio, w.ratio * 8 * u);
-        EXPECT_NEAR(r.policy[i], w.policy, scale * 16 * u + std::abs(w.policy) * 300 * u);  // p + γ near 0 cancels
+        EXPECT_NEAR(r.policy[i], w.policy, scale * 16 * u + of_shaped);
         EXPECT_NEAR(r.gamma[i], w.gamma, 8 * u * (0.002 + std::abs(w.gamma)));
-        EXPECT_NEAR(r.shaped[i], w.shaped,
-                    std::abs(w.shaped) * (16 + 2e-3 / std::abs(std::exp(t.logp) + w.gamma)) * 4 * u);
+        EXPECT_NEAR(r.shaped[i], w.shaped, std::abs(w.shaped) * shaped_error(t, w, o));
         EXPECT_NEAR(r.kl[i], w.kl, (1 + std::abs(t.logp)) * 8 * u);
         EXPECT_EQ(r.used[i] != 0, w.used);
         EXPECT_EQ(r.clipped[i] != 0, w.clipped);
@@ -152,9 +160,16 @@ TEST_F(CudaPolicyLoss, EqualsTheFormulasAndFiniteDifferences) {
         EXPECT_EQ(r.grad_entropy[i], o.entropy_coefficient != 0
                                          ? static_cast<float>(-t.weight * static_cast<float>(o.entropy_coefficient))
                                          : 0);
-        const double step = 1e-6;
+        // Of KL's slope, exp(difference) − 1. The finite difference is off by its rounding and its third derivative:
+        // every derivative of exp is exp, and that of p/(p + c) is no larger than itself.
+        const double difference = t.reference - t.logp;
+        const double of_kl = o.kl_coefficient * (1 + std::abs(difference)) * std::exp(difference);
+        const double step = 1e-6, all = scale + std::abs(t.advantage * w.shaped) + of_kl + std::abs(w.total);
         const double slope = (twin(t, t.logp + step, o).total - twin(t, t.logp - step, o).total) / (2 * step);
-        EXPECT_NEAR(r.grad[i], slope, t.weight * scale * (1e-5 + std::abs(w.shaped) * 300 * u) + 1e-9) << i;
+        EXPECT_NEAR(
+            r.grad[i], slope,
+            t.weight * ((scale + of_kl) * 16 * u + 2 * of_shaped + all * (step * step + 8 * kRoundoff<double> / step)))
+            << i;
       }
       EXPECT_NEAR(r.loss, loss, magnitude * 40 * u);
     }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernel_inputs.h"
 #include "kernels/cuda/sample_tokens.h"
 #include "support/device_buffer.h"
@@ -43,8 +45,13 @@ Drawn run(const std::vector<E>& logits, int64_t batch, int64_t vocabulary, const
   return {ids.read(), logprobs.read()};
 }
 
+// Of a sum of probabilities, and of the logarithm of one. A weight is exp of a shift that is rounded three times, in
+// float: (3 · |shift| + 2) roundings, and as many in what all weigh, of which a pack of eight is added in float.
+// mean_shift: of the kept tokens, as they are drawn.
+double draw_error(double mean_shift) { return 2 * (3 * mean_shift + 2 + 7) * kRoundoff<float>; }
+
 // The inverse of the cumulative distribution in double. The kernel's token is one at whose step, made wider by the
-// rounding of exp, the drawn number lies: hardly ever more than one.
+// rounding of its weights, the drawn number lies: hardly ever more than one.
 template <class E>
 void expect_drawn(const std::vector<E>& logits, int64_t b, int64_t vocabulary, const SamplingTransform& t, int32_t id,
                   float logprob, int& ambiguous) {
@@ -52,7 +59,23 @@ void expect_drawn(const std::vector<E>& logits, int64_t b, int64_t vocabulary, c
   std::vector<double> wide, scratch(vocabulary);
   for (int64_t i = 0; i < vocabulary; ++i) wide.push_back(widen(row[i]));
   const auto kept = row_transform(wide.data(), vocabulary, t, scratch.data());
-  const double u = core::random_uniform(key_of(b), static_cast<uint32_t>(3 * b)), error = 4e-6;
+  const double all_normalizer =
+      row_transform(wide.data(), vocabulary, {t.temperature, t.top_k, 1.0}, scratch.data()).log_normalizer;
+  const double u = core::random_uniform(key_of(b), static_cast<uint32_t>(3 * b));
+  const double max = *std::max_element(wide.begin(), wide.end());
+  double mean_shift = 0, mass = 0, mass_above = 0;  // masses: of what top_p cuts, with and without its smallest token
+  for (double x : wide) {
+    if (x < kept.threshold) continue;
+    const double of_all = std::exp(x / t.temperature - all_normalizer);
+    mean_shift += std::exp(x / t.temperature - kept.log_normalizer) * (max - x) / t.temperature;
+    mass += of_all;
+    if (x > kept.threshold) mass_above += of_all;
+  }
+  const double error = draw_error(mean_shift);
+  if (t.top_p < 1 && (mass - t.top_p < error || t.top_p - mass_above < error)) {  // one token more, or less
+    ++ambiguous;
+    return;
+  }
   double below = 0;
   int64_t expected = -1, last = -1;
   bool near_border = false;
@@ -74,7 +97,8 @@ void expect_drawn(const std::vector<E>& logits, int64_t b, int64_t vocabulary, c
   } else {
     EXPECT_EQ(id, expected) << "sequence " << b;
   }
-  EXPECT_NEAR(logprob, wide[id] / t.temperature - kept.log_normalizer, 1e-5 * (1 + std::abs(logprob)));
+  const double expected_logprob = wide[id] / t.temperature - kept.log_normalizer;
+  EXPECT_NEAR(logprob, expected_logprob, error + std::abs(expected_logprob) * kRoundoff<float>);
 }
 
 TYPED_TEST(CudaSampling, DrawsTheTokenThatTheCpuDraws) {
@@ -114,8 +138,8 @@ TYPED_TEST(CudaSampling, ReachesEveryPlaceOfTheRow) {
   std::vector<int> segments(16);
   for (int64_t b = 0; b < batch; ++b) {
     const double place = core::random_uniform(key_of(b), static_cast<uint32_t>(3 * b)) * vocabulary;
-    EXPECT_NEAR(d.ids[b], place - 0.5, 0.5 + 1e-6);
-    EXPECT_NEAR(d.logprobs[b], -std::log(1000.0), 1e-6);
+    EXPECT_EQ(d.ids[b], static_cast<int32_t>(place));  // weights of one, and their sums, are exact
+    EXPECT_NEAR(d.logprobs[b], -std::log(1000.0), std::log(1000.0) * kRoundoff<float> + 4 * kRoundoff<double>);
     ++segments[d.ids[b] / 63];
   }
   for (int n : segments) EXPECT_GT(n, 0);
@@ -129,9 +153,14 @@ TYPED_TEST(CudaSampling, GreedyTakesTheFirstOfTheLargest) {
   logits[vocabulary + 1499] = narrow<E>(9);
   const Drawn d = run(logits, 2, vocabulary, {0.0, 3, 0.5});
   EXPECT_EQ(d.ids, (std::vector<int32_t>{700, 1499}));
-  double sum = 0;
-  for (int64_t i = 0; i < vocabulary; ++i) sum += std::exp(static_cast<double>(widen(logits[i])));
-  EXPECT_NEAR(d.logprobs[0], 9 - std::log(sum), 1e-5);
+  double sum = 0, shifts = 0;
+  for (int64_t i = 0; i < vocabulary; ++i) {
+    const double x = widen(logits[i]), e = std::exp(x);
+    sum += e;
+    shifts += e * (9 - x);
+  }
+  const double logprob = 9 - std::log(sum);
+  EXPECT_NEAR(d.logprobs[0], logprob, draw_error(shifts / sum) + std::abs(logprob) * kRoundoff<float>);
 }
 
 TYPED_TEST(CudaSampling, ARowThatIsNotFiniteGetsNoToken) {

@@ -1,8 +1,11 @@
 #include "thinktune/ops/device.h"
 
+#include <ATen/Context.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 #include "thinktune/core/error.h"
 
@@ -70,6 +73,22 @@ TEST(Device, WhatIsNotThereIsRefusedAndSaysWhy) {
     EXPECT_NE(describe(at::Device(at::kCUDA, 0)).find("cuda:0"), std::string::npos);
     EXPECT_GT(memory_of(at::Device(at::kCUDA, 0)).total, 0);
   }
+}
+
+// In a process of its own: the settings are the process's.
+TEST(Device, DeterministicSettingsAreTaken) {
+  const auto take = [] {
+    ::unsetenv("CUBLAS_WORKSPACE_CONFIG");
+    compute_deterministically();
+    const at::Context& context = at::globalContext();
+    const bool taken =
+        context.deterministicAlgorithms() && !context.deterministicAlgorithmsWarnOnly() &&
+        !context.deterministicFillUninitializedMemory() && !context.allowTF32CuBLAS() &&
+        context.allowBF16ReductionCuBLAS() == at::CuBLASReductionOption::DisallowReducedPrecisionAllowSplitK &&
+        std::string(std::getenv("CUBLAS_WORKSPACE_CONFIG")) == ":4096:8";
+    std::_Exit(taken ? 0 : 1);
+  };
+  EXPECT_EXIT(take(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Device, EachRankOfAMachineHasTheGpuOfItsNumber) {

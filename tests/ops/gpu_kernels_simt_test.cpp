@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "kernels/cuda/decode_attention.h"
 #include "src/ops/element.h"
 #include "src/ops/gpu_kernels.h"
 #include "support/tiny_model.h"
@@ -173,6 +174,13 @@ TEST(GpuKernels, TokenLogprobsAndTheirGradient) {
       gpu::row_gradients(got, transform, grad_logprob, grad_entropy);
       expect_near(got.logits_CV, right.logits_CV, tolerance(dtype), tolerance(dtype));
     }
+}
+
+TEST(GpuKernels, ScratchOfAttentionIsWhatThePlanCounts) {
+  for (const int64_t tokens : {1, 128, 129, 2048})
+    EXPECT_EQ(paged_attention_scratch_bytes(5, 24, 80, tokens),
+              kernels::cuda::paged_attention_scratch_bytes(
+                  {.num_kv_heads = 8, .group_size = 3, .head_size = 80, .max_context = tokens}, 5));
 }
 
 // The CPU's operation, which gathers the rows, against the kernel, which reads the pages.

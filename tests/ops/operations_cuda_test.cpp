@@ -1,6 +1,9 @@
 // Every operation on the GPU beside the same in f64 on the CPU; forward, backward, and twice the same bits.
+#include <algorithm>
 #include <array>
+#include <numeric>
 
+#include "kernels/sampling_transform.h"
 #include "support/gpu.h"
 #include "tensor_checks.h"
 #include "thinktune/ops/fused.h"
@@ -14,9 +17,22 @@ namespace {
 
 using Tensors = std::vector<at::Tensor>;
 
+// What an element may be off by: relative to itself, and to the root mean square of all.
+struct Bound {
+  double relative, absolute;
+};
+
+// Two roundings to the dtype and some of f32 of the element itself; in sums on the way, of so many terms, `roundings`
+// to the dtype, and those of f32, of which the largest of some ten thousand elements meets several times the usual
+// error.
+Bound bound(at::ScalarType dtype, double roundings, double terms) {
+  const double u = roundoff(dtype), a = roundoff(at::kFloat);
+  return {2 * u + 16 * a, roundings * u + 8 * (std::sqrt(terms) + 16) * a};
+}
+
 // f of leaves on the GPU in `dtype` against f of the same numbers in f64 on the CPU: results and gradients.
 void expect_as_on_cpu(const std::function<Tensors(const Tensors&)>& f, const Tensors& inputs, at::Device gpu,
-                      double relative, double absolute) {
+                      const Bound& of_result, const Bound& of_gradient) {
   Tensors on_gpu, on_cpu;
   for (const at::Tensor& x : inputs) {
     on_gpu.push_back(leaf(x.to(gpu)));
@@ -26,7 +42,7 @@ void expect_as_on_cpu(const std::function<Tensors(const Tensors&)>& f, const Ten
   Tensors weights, weights_gpu;
   for (size_t i = 0; i < expected.size(); ++i) {
     SCOPED_TRACE(testing::Message() << "result " << i);
-    expect_near(got[i].cpu(), expected[i].detach(), relative, absolute);
+    expect_near(got[i].cpu(), expected[i].detach(), of_result.relative, of_result.absolute);
     weights.push_back(normals(expected[i].sizes(), at::kDouble, 70 + i).to(got[i].scalar_type()));
     weights_gpu.push_back(weights.back().to(gpu));
     weights.back() = weights.back().to(at::kDouble);
@@ -35,13 +51,10 @@ void expect_as_on_cpu(const std::function<Tensors(const Tensors&)>& f, const Ten
   const Tensors again = gradients(f(on_gpu), weights_gpu, on_gpu);
   for (size_t i = 0; i < right.size(); ++i) {
     SCOPED_TRACE(testing::Message() << "gradient " << i);
-    expect_near(first[i].cpu(), right[i], 2 * relative, 4 * absolute);
+    expect_near(first[i].cpu(), right[i], of_gradient.relative, of_gradient.absolute);
     EXPECT_TRUE(at::equal(first[i], again[i])) << "another time other bits";
   }
 }
-
-// Rounding of the result, and of sums of some hundred terms inside.
-double tolerance(at::ScalarType dtype) { return dtype == at::kBFloat16 ? 0.02 : 1e-5; }
 
 constexpr std::array kOnGpu = {at::kFloat, at::kBFloat16};
 
@@ -50,10 +63,11 @@ TEST(OperationsCuda, RmsNorm) {
   for (const at::ScalarType dtype : kOnGpu)
     for (const auto& [rows, width] : {std::pair{1, 5}, std::pair{7, 97}, std::pair{300, 576}, std::pair{33, 3072}}) {
       SCOPED_TRACE(testing::Message() << rows << " × " << width << " " << dtype);
+      // A form may round what is normed before the weight, which the weight's gradient sums over the rows.
       for (const RmsNormForm form : {RmsNormForm{1e-5, false, true}, RmsNormForm{1e-6, true, false}})
         expect_as_on_cpu([&](const Tensors& x) { return Tensors{rms_norm(x[0], x[1], form)}; },
-                         {normals({rows, width}, dtype, 1), normals({width}, dtype, 2) + 1}, gpu, tolerance(dtype),
-                         2 * tolerance(dtype));
+                         {normals({rows, width}, dtype, 1), normals({width}, dtype, 2, 0.2) + 1}, gpu,
+                         bound(dtype, 0, width), bound(dtype, 6, std::max(rows, width)));
     }
 }
 
@@ -64,10 +78,10 @@ TEST(OperationsCuda, Rope) {
       const at::Tensor angles = normals({tokens, size / 2}, at::kDouble, 3, 3.0);
       expect_as_on_cpu(
           [&](const Tensors& x) {
-            const auto table = x[0].is_cuda() ? x[0].options().dtype(at::kFloat) : x[0].options();
+            const auto table = x[0].options().dtype(x[0].scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
             return Tensors{rope(x[0], at::cos(angles).to(table), at::sin(angles).to(table))};
           },
-          {normals({tokens, heads, size}, dtype, 1)}, gpu, tolerance(dtype), tolerance(dtype));
+          {normals({tokens, heads, size}, dtype, 1)}, gpu, bound(dtype, 0, 2), bound(dtype, 0, 2));
     }
 }
 
@@ -77,9 +91,11 @@ TEST(OperationsCuda, Glu) {
     for (const Activation activation : {Activation::Silu, Activation::GeluTanh})
       for (const auto& [rows, width] : {std::pair{1, 1}, std::pair{13, 97}, std::pair{200, 1536}})
         expect_as_on_cpu([&](const Tensors& x) { return Tensors{glu(x[0], activation)}; },
-                         {normals({rows, 2 * width}, dtype, 1)}, gpu, tolerance(dtype), tolerance(dtype));
+                         {normals({rows, 2 * width}, dtype, 1)}, gpu, bound(dtype, 0, 1), bound(dtype, 0, 1));
 }
 
+// Logits are rounded to the dtype, once, with a cap four times; what they are off by goes into every probability. Their
+// gradient is rounded once more, and is summed over the vocabulary and over the tokens.
 TEST(OperationsCuda, TokenLogprob) {
   TT_REQUIRE_GPU(gpu);
   for (const at::ScalarType dtype : kOnGpu)
@@ -87,19 +103,27 @@ TEST(OperationsCuda, TokenLogprob) {
          {std::array{1, 8, 3}, std::array{67, 64, 1009}, std::array{300, 48, 49152}})
       for (const double temperature : {1.0, 0.7}) {
         SCOPED_TRACE(testing::Message() << tokens << " tokens, vocabulary " << vocabulary << " " << dtype);
+        const double softcap = temperature == 1.0 ? 0.0 : 5.0, roundings = softcap > 0 ? 4 : 1;
         const at::Tensor targets = (at::arange(tokens, at::kLong) * 7919) % vocabulary;
+        const at::Tensor hidden = normals({tokens, width}, dtype, 1, 0.3),
+                         head = normals({vocabulary, width}, dtype, 2);
+        const at::Tensor logits = at::mm(hidden.to(at::kDouble), head.to(at::kDouble).t());
+        const double rms =
+            (softcap > 0 ? at::tanh(logits / softcap) * softcap : logits).square().mean().sqrt().item<double>();
+        const double of_logits = (roundings * rms / temperature + 1) * roundoff(dtype);
+        const double terms = std::max(tokens, vocabulary);
+        Bound of_result = bound(at::kFloat, 0, terms), of_gradient = bound(dtype, 0, terms);
+        of_result.absolute += 4 * of_logits;
+        of_gradient.relative += 2 * of_logits;
+        of_gradient.absolute += 4 * of_logits;
         expect_as_on_cpu(
             [&](const Tensors& x) {
-              const TokenLogprobs out = token_logprob(x[0], x[1], targets.to(x[0].device()),
-                                                      {.transform = {.temperature = temperature},
-                                                       .softcap = temperature == 1.0 ? 0.0 : 5.0,
-                                                       .entropy_gradient = true});
+              const TokenLogprobs out = token_logprob(
+                  x[0], x[1], targets.to(x[0].device()),
+                  {.transform = {.temperature = temperature}, .softcap = softcap, .entropy_gradient = true});
               return Tensors{out.logprob_T, out.entropy_T};
             },
-            // The head's gradient sums one term a token, each from logits and probabilities rounded to the dtype; the
-            // largest error of some ten thousand elements is several of the usual ones.
-            {normals({tokens, width}, dtype, 1, 0.3), normals({vocabulary, width}, dtype, 2)}, gpu, tolerance(dtype),
-            4 * tolerance(dtype));
+            {hidden, head}, gpu, of_result, of_gradient);
       }
 }
 
@@ -112,10 +136,13 @@ TEST(OperationsCuda, TokenLogprobUnderATruncatedDistribution) {
             token_logprob(x[0], x[1], targets.to(x[0].device()), {.transform = {.temperature = 0.8, .top_k = 50}});
         return Tensors{out.logprob_T};
       },
-      {normals({40, 32}, at::kFloat, 1, 0.5), normals({997, 32}, at::kFloat, 2)}, gpu, 1e-4, 1e-4);
+      {normals({40, 32}, at::kFloat, 1, 0.5), normals({997, 32}, at::kFloat, 2)}, gpu, bound(at::kFloat, 16, 997),
+      bound(at::kFloat, 64, 997));
 }
 
-// Flash attention for bf16, LibTorch's others for f32 and where there is a soft cap.
+// Flash attention for bf16, LibTorch's others for f32 and where there is a soft cap: then scores too are rounded to the
+// dtype, and capped in three steps. Probabilities are rounded, and in backward their gradient and, for each query head
+// of a group, that of keys and values.
 TEST(OperationsCuda, PackedAttention) {
   TT_REQUIRE_GPU(gpu);
   const std::vector<PackedGroup> groups = {{65, {63, 0, 1, 64, 65}}, {1, {1, 2}}, {64, {}}, {3, {131, 7}}};
@@ -130,11 +157,13 @@ TEST(OperationsCuda, PackedAttention) {
                              Form{2, 1, 256, 0, 0}}) {
       SCOPED_TRACE(testing::Message() << form.heads << " on " << form.kv_heads << " of " << form.size << " " << dtype);
       const AttentionOptions options = {1 / std::sqrt(static_cast<double>(form.size)), form.softcap, form.window};
+      const double of_scores = form.softcap > 0 ? 4 * form.softcap : 0,
+                   terms = static_cast<double>(4 * (tokens + form.size));
       expect_as_on_cpu(
           [&](const Tensors& x) { return Tensors{packed_attention(x[0], x[1], x[2], groups, options)}; },
           {normals({tokens, form.heads, form.size}, dtype, 1), normals({tokens, form.kv_heads, form.size}, dtype, 2),
            normals({tokens, form.kv_heads, form.size}, dtype, 3)},
-          gpu, tolerance(dtype), 3 * tolerance(dtype));  // scores are rounded to the dtype where there is a soft cap
+          gpu, bound(dtype, 6 + of_scores, terms), bound(dtype, 16 + 2 * of_scores, 4 * terms));
     }
 }
 
@@ -157,33 +186,83 @@ TEST(OperationsCuda, PagedAttentionAndItsRows) {
                                {table.to(device, at::kInt), (positions + 1).to(device, at::kInt), 16},
                                {.scale = 0.125, .softcap = softcap, .window = window});
       };
-      expect_near(attend(gpu, dtype).cpu(), attend(at::kCPU, at::kDouble), tolerance(dtype), tolerance(dtype));
+      const Bound b = bound(dtype, 0, 112 + 64);
+      expect_near(attend(gpu, dtype).cpu(), attend(at::kCPU, at::kDouble), b.relative, b.absolute);
     }
 }
 
+// A row of logits in f64: the tokens that may be drawn, and how far a kernel's f32 weights, each within 2 roundings of
+// exp and 3 of its shift, may move a sum of theirs.
+struct Distribution {
+  std::vector<double> p;    // 0: not kept
+  double error = 0;         // of a sum of p, and of log p beside the rounding of the result
+  bool is_unclear = false;  // within the error, top_p keeps one token more or less
+
+  Distribution(const double* logits, int64_t vocabulary, const LogprobTransform& t) : p(vocabulary) {
+    std::vector<double> scratch(static_cast<size_t>(vocabulary));
+    const kernels::SamplingTransform all = {t.temperature, t.top_k, 1.0}, kept = {t.temperature, t.top_k, t.top_p};
+    const auto before = kernels::row_transform(logits, vocabulary, all, scratch.data());
+    const auto row = kernels::row_transform(logits, vocabulary, kept, scratch.data());
+    const double largest = *std::max_element(logits, logits + vocabulary);
+    double mass = 0, mass_above = 0, shift = 0;
+    for (int64_t i = 0; i < vocabulary; ++i) {
+      if (logits[i] < row.threshold) continue;
+      p[i] = std::exp(logits[i] / t.temperature - row.log_normalizer);
+      shift += p[i] * (largest - logits[i]) / t.temperature;
+      const double of_all = std::exp(logits[i] / t.temperature - before.log_normalizer);
+      mass += of_all;
+      if (logits[i] > row.threshold) mass_above += of_all;
+    }
+    error = 2 * (3 * shift + 8) * roundoff(at::kFloat);
+    is_unclear = t.top_p < 1 && (mass - t.top_p < error || t.top_p - mass_above < error);
+  }
+
+  // Whether the drawn number lies in the step of the token, as far as that can be told.
+  bool may_draw(int64_t id, double uniform) const {
+    const double below = std::accumulate(p.begin(), p.begin() + id, 0.0);
+    return p[id] > 0 && uniform > below - error && uniform < below + p[id] + error;
+  }
+};
+
+// Of 512 threads' sums, f32 and bf16: those of LibTorch's formulas are for f64 only.
 TEST(OperationsCuda, SampledRowsAreThoseOfTheCpu) {
   TT_REQUIRE_GPU(gpu);
-  for (const auto& [rows, vocabulary] :
-       {std::pair{1, 3}, std::pair{67, 1009}, std::pair{5, 49152}, std::pair{3, 151936}}) {
-    std::vector<core::RandomKey> keys(static_cast<size_t>(rows));
-    for (size_t b = 0; b < keys.size(); ++b) keys[b] = {.seed = 3, .step = b};
-    const DrawCounters counters{at::from_blob(keys.data(), {rows, int64_t{sizeof(core::RandomKey)}}, at::kByte).clone(),
-                                at::arange(rows, at::kInt)};
-    const DrawCounters counters_gpu{counters.keys_BX.to(gpu), counters.positions_B.to(gpu)};
-    for (const LogprobTransform& transform :
-         {LogprobTransform{}, LogprobTransform{0.7, 0, 1}, LogprobTransform{1.2, 40, 1}, LogprobTransform{1, 0, 0.9},
-          LogprobTransform{0.9, 100, 0.8}})
-      for (const bool greedy : {false, true}) {
-        // In f64 under top_p, and where there are as many tokens as rounding errors to a probability: in f32 the token
-        // at a border is that on either side of it, as the order of the sums has it.
-        const bool is_fine = transform.top_p < 1 || vocabulary > 2000;
-        const at::Tensor logits = normals({rows, vocabulary}, is_fine ? at::kDouble : at::kFloat, 1, 2.0);
-        const SampledRows got = sample_rows(logits.to(gpu), transform, greedy, counters_gpu);
-        const SampledRows expected = sample_rows(logits, transform, greedy, counters);
-        EXPECT_TRUE(at::equal(got.ids_B.cpu(), expected.ids_B)) << rows << " rows of " << vocabulary;
-        expect_near(got.logprob_B.cpu(), expected.logprob_B, 1e-5, 1e-5);
+  int64_t num_rows = 0, num_unclear = 0;
+  for (const at::ScalarType dtype : kOnGpu)
+    for (const auto& [rows, vocabulary] :
+         {std::pair{1, 3}, std::pair{67, 1009}, std::pair{5, 49152}, std::pair{3, 151936}}) {
+      std::vector<core::RandomKey> keys(static_cast<size_t>(rows));
+      for (size_t b = 0; b < keys.size(); ++b) keys[b] = {.seed = 3, .step = b};
+      const DrawCounters counters{
+          at::from_blob(keys.data(), {rows, int64_t{sizeof(core::RandomKey)}}, at::kByte).to(gpu),
+          at::arange(rows, at::kInt).to(gpu)};
+      const at::Tensor logits = normals({rows, vocabulary}, dtype, 1, 2.0), wide = logits.to(at::kDouble);
+      for (const LogprobTransform& transform :
+           {LogprobTransform{}, LogprobTransform{0.7, 0, 1}, LogprobTransform{1.2, 40, 1}, LogprobTransform{1, 0, 0.9},
+            LogprobTransform{0.9, 100, 0.8}}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows of " << vocabulary << " " << dtype << " top_p "
+                                        << transform.top_p);
+        const SampledRows drawn = sample_rows(logits.to(gpu), transform, false, counters),
+                          greedy = sample_rows(logits.to(gpu), transform, true, counters);
+        EXPECT_TRUE(at::equal(greedy.ids_B.cpu().to(at::kLong), wide.argmax(1)));
+        const at::Tensor ids = drawn.ids_B.cpu(), logprobs = drawn.logprob_B.cpu();
+        for (int64_t b = 0; b < rows; ++b, ++num_rows) {
+          const Distribution row(wide.const_data_ptr<double>() + b * vocabulary, vocabulary, transform);
+          if (row.is_unclear) {
+            ++num_unclear;
+            continue;
+          }
+          const int64_t id = ids.const_data_ptr<int32_t>()[b];
+          ASSERT_TRUE(id >= 0 && id < vocabulary) << id;
+          EXPECT_TRUE(row.may_draw(id, core::random_uniform(keys[static_cast<size_t>(b)], static_cast<uint32_t>(b))))
+              << "row " << b << ": token " << id;
+          const double logprob = std::log(row.p[id]);
+          EXPECT_NEAR(logprobs.const_data_ptr<float>()[b], logprob,
+                      row.error + std::abs(logprob) * roundoff(at::kFloat));
+        }
       }
-  }
+    }
+  EXPECT_LE(num_unclear, num_rows / 20);
 }
 
 }  // namespace

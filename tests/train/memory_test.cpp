@@ -116,6 +116,7 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   EXPECT_GE(kv_tokens(options), 3 * (options.prompt.max_prompt_tokens + options.rollout.max_new_tokens));
   EXPECT_EQ(long_answers, kv_tokens(options) + teacher_prompt);
   EXPECT_GT(bytes_of(parts, "CUDA's own, about"), 0);
+  EXPECT_GT(bytes_of(parts, "partial results of attention in a decode step"), 0);
   ASSERT_TRUE(options.checkpoint.background);
   options.checkpoint.every = 1;
   const char* copy = "a copy that is being saved, on rank 0";
@@ -124,6 +125,16 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
   EXPECT_EQ(gpus_that_hold(81'000'000'000), "fits none of 24, 48 and 80 GB");
+}
+
+// 24 heads of 128, 1536 tokens: as many pages as a recorded step has, 2048 tokens' in 16 parts of each head.
+TEST(Memory, PartialResultsOfAttentionGrowWithTheBatch) {
+  model::ModelConfig config = test::tiny_config();
+  config.num_heads = 24;
+  config.head_dim = 128;
+  EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 64}, 1536), 64 * 24 * 16 * 130 * 4);
+  EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 640}, 1536), 640 * 24 * 16 * 130 * 4);
+  EXPECT_EQ(infer::decode_scratch_bytes(config, {.max_sequences = 33}, 16), 64 * 24 * 1 * 130 * 4);
 }
 
 // On the CPU samples read a copy of their prompt in bf16, where heads are as wide as products of them need.

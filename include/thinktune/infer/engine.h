@@ -48,6 +48,9 @@ void validate(const EngineOptions& options);
 // if nothing is shared. What fits into EngineOptions::kv_cache_mib is the bound.
 int64_t kv_tokens(const EngineOptions& options, int64_t prompt_tokens, int64_t new_tokens);
 
+// Bytes that attention takes besides in a GPU's decode step of all sequences, up to so many tokens each.
+int64_t decode_scratch_bytes(const model::ModelConfig& config, const EngineOptions& options, int64_t tokens);
+
 enum class Stop : uint8_t { EndOfTurn, StopText, Length };
 
 struct Generation {

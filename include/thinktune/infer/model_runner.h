@@ -81,6 +81,10 @@ class ModelRunner {
   // values lie in the same memory, and used_bytes() of either is both's.
   virtual std::unique_ptr<ModelRunner> beside(const model::Weights& weights) const = 0;
 
+  // Frees what was made for decode steps of the sizes so far, of the runners beside this one too. No step may be on its
+  // way.
+  virtual void free_steps() {}
+
   // Steps that may be on their way, 0 or 1, when the tokens of one are taken: what the device goes on with meanwhile.
   virtual int64_t steps_ahead() const = 0;
 };

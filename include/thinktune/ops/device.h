@@ -17,6 +17,11 @@ void check_device_name(const std::string& name, const std::string& setting);
 // Throws Error{User}: as check_device_name, or the build has no CUDA, or there is no such GPU.
 at::Device open_device(const std::string& name);
 
+// For the whole process, as open_device does it for a GPU. Same inputs, same bits: of LibTorch's operations the
+// variants without atomic sums, cuBLAS with the fixed workspaces that this takes, no products in TF32, and sums of bf16
+// products in f32.
+void compute_deterministically();
+
 // Where a rank stands among the ranks of its machine.
 struct LocalRank {
   int64_t rank = 0, size = 1;
@@ -59,7 +64,9 @@ void synchronize(at::Device device);
 struct DeviceMemory {
   int64_t total = 0;
   int64_t free = 0;
-  int64_t peak = 0;  // most that tensors took together since the program began or reset_peak_memory
+  // The most since the program began or reset_peak_memory: that tensors took together, and that LibTorch held for them,
+  // with what it keeps to give again.
+  int64_t peak = 0, peak_reserved = 0;
 };
 DeviceMemory memory_of(at::Device device);
 void reset_peak_memory(at::Device device);

@@ -30,4 +30,7 @@ struct PagedBatch {
 at::Tensor paged_attention(const at::Tensor& q_BNH, const at::Tensor& keys_RKH, const at::Tensor& values_RKH,
                            const PagedBatch& batch, const AttentionOptions& options);
 
+// Bytes that a call takes besides on a GPU, for partial results: whatever the sequences' lengths, up to so many tokens.
+int64_t paged_attention_scratch_bytes(int64_t batch, int64_t num_heads, int64_t head_size, int64_t max_tokens);
+
 }  // namespace thinktune::ops

@@ -33,11 +33,12 @@ struct BenchResult {
   std::vector<BenchPart> parts;  // a part that did nothing is left out
   int64_t num_rollouts = 0;      // of all measured steps
   int64_t response_tokens = 0;
-  double ready_s = 0;             // from the call to the first step: model read, prompts made
-  double product_gflops = 0;      // of the update's products, in thousand millions of operations a second; 0: none
-  int64_t peak_bytes = 0;         // resident memory of the process, the largest
-  std::string device;             // what computed, by name
-  int64_t device_peak_bytes = 0;  // most that tensors took on a GPU in the measured steps; 0 on the CPU
+  double ready_s = 0;                 // from the call to the first step: model read, prompts made
+  double product_gflops = 0;          // of the update's products, in thousand millions of operations a second; 0: none
+  int64_t peak_bytes = 0;             // resident memory of the process, the largest
+  std::string device;                 // what computed, by name
+  int64_t device_peak_bytes = 0;      // most that tensors took on a GPU in the measured steps; 0 on the CPU
+  int64_t device_reserved_bytes = 0;  // most that LibTorch held for them, with what it keeps to give again
 };
 
 // Trains for some steps and throws the result away: nothing is written. Errors are those of training.
