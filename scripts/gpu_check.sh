@@ -169,6 +169,10 @@ if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
     section test ranks_doctor "doctor's sums and copies over NCCL" bash -c 'set -o pipefail
       "$bin/thinktune" doctor --quick --nproc 2 --config configs/quickstart.json --set "model=$small" --set device=cuda | tee /dev/stderr |
         grep -c "^ok  *ranks .* over NCCL" >/dev/null' || true
+    section test ranks_fixed_order "one rank and two in a fixed order: the same update to the bit, of the same rollouts" bash -c '
+      for n in 1 2; do
+        train "fixed_$n" $( ((n > 1)) && echo "--nproc $n") --set comm.fixed_order=true --set comm.timeout_s=300 --set report.rollouts_every=1 --stop-after 1
+      done && python3 scripts/gpu_report.py --same-update "$logs/fixed_1" "$logs/fixed_2"' || true
     for ranks in none gradients parameters-keep parameters-whole parameters-layer; do
       export shard="--set comm.shard=${ranks%%-*} --set comm.timeout_s=300"
       [[ $ranks == *-* ]] && shard+=" --set comm.gather=${ranks#*-}"

@@ -3,6 +3,7 @@
 
     gpu_report.py FOLDER                writes FOLDER/report.md
     gpu_report.py --same-step RUN RUN   whether the first steps of two training runs are the same but for their times
+    gpu_report.py --same-update RUN RUN the same, where their rollouts are; says how many are not, and passes then
 
 FOLDER/about.txt     what the report begins with
 FOLDER/sections.tsv  a line a section: kind (test, run, bench), name, result (passed, failed, left out), seconds, title or reason
@@ -93,15 +94,25 @@ def main(folder):
     return 1 if num_failed or not tests else 0
 
 
-def same_step(first, second):
+def same_step(first, second, ignored="time/"):
     rows = [json.loads(read(pathlib.Path(run) / "metrics.jsonl").splitlines()[0]) for run in (first, second)]
     differing = sorted(key for key in rows[0].keys() | rows[1].keys()
-                       if not key.startswith("time/") and rows[0].get(key) != rows[1].get(key))
+                       if not key.startswith(("time/", ignored)) and rows[0].get(key) != rows[1].get(key))
     for key in differing:
         print(f"error: {key}: {rows[0].get(key)} and {rows[1].get(key)}")
     print(f"{len(rows[0])} metrics, {len(differing)} differ")
     return 1 if differing else 0
 
 
+def same_update(first, second):
+    """Of 1 rank and 2 in a fixed order: the update is the same to the bit, but sampling may part where products round by shape."""
+    texts = [[json.loads(line)["text"] for line in read(pathlib.Path(run) / "rollouts" / "step-1.jsonl").splitlines()]
+             for run in (first, second)]
+    parted = sum(a != b for a, b in zip(*texts)) + abs(len(texts[0]) - len(texts[1]))
+    print(f"{len(texts[0])} rollouts, {parted} parted")
+    return same_step(first, second, ignored="mismatch/") if not parted else 0
+
+
 if __name__ == "__main__":
-    sys.exit(same_step(*sys.argv[2:]) if sys.argv[1] == "--same-step" else main(pathlib.Path(sys.argv[1])))
+    compare = {"--same-step": same_step, "--same-update": same_update}.get(sys.argv[1])
+    sys.exit(compare(*sys.argv[2:]) if compare else main(pathlib.Path(sys.argv[1])))

@@ -102,6 +102,17 @@ with tempfile.TemporaryDirectory() as name:
     same = [subprocess.run([*PROGRAM, "--same-step", f"{name}/a", f"{name}/{other}"], capture_output=True, text=True) for other in "bc"]
     expect(same[0].returncode == 0, "times may differ")
     expect(same[1].returncode == 1 and "loss/policy" in same[1].stdout, "a loss may not")
+    # Of the same rollouts an update is the same; where rollouts parted it cannot be.
+    for run, text in (("a", "four"), ("b", "four"), ("c", "four")):
+        (pathlib.Path(name) / run / "rollouts").mkdir()
+        (pathlib.Path(name) / run / "rollouts" / "step-1.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    (pathlib.Path(name) / "b" / "metrics.jsonl").write_text(json.dumps({**METRICS[0], "mismatch/max": 0.12}) + "\n")
+    same = [subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/{other}"], capture_output=True, text=True) for other in "bc"]
+    expect(same[0].returncode == 0, "the sampler's last bits may differ")
+    expect(same[1].returncode == 1 and "loss/policy" in same[1].stdout, "a loss of the same rollouts may not")
+    (pathlib.Path(name) / "c" / "rollouts" / "step-1.jsonl").write_text(json.dumps({"text": "for"}) + "\n")
+    parted = subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/c"], capture_output=True, text=True)
+    expect(parted.returncode == 0 and "1 rollouts, 1 parted" in parted.stdout, "other rollouts give another loss")
 
 print("\n".join(problems) or "the report says what it must")
 sys.exit(1 if problems else 0)

@@ -67,19 +67,51 @@ std::string differences(const json& there, const json& here) {
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
+  const char* kind = nullptr;  // for a message
+  size_t place = 0;            // in the order of model::tensor_list
 };
 
 std::vector<NamedTensor> named(const RunTensors& tensors) {
   std::vector<NamedTensor> all;
-  const std::pair<const char*, const std::vector<at::Tensor>*> kinds[] = {{"master", &tensors.master},
-                                                                          {"first_moment", &tensors.first_moments},
-                                                                          {"second_moment", &tensors.second_moments}};
-  for (const auto& [kind, list] : kinds)
-    for (size_t i = 0; i < list->size(); ++i) all.push_back({fmt::format("{}.{}", kind, i), (*list)[i].detach()});
+  const auto add = [&](const char* name, const char* kind, const std::vector<at::Tensor>& list) {
+    for (size_t i = 0; i < list.size(); ++i) all.push_back({fmt::format("{}.{}", name, i), list[i].detach(), kind, i});
+  };
+  add("master", "weight", tensors.master);
+  add("first_moment", "first moment", tensors.first_moments);
+  add("second_moment", "second moment", tensors.second_moments);
   return all;
 }
 
-core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors) {
+// Numbers that are not finite have an exponent of ones only.
+bool all_finite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, values + i, sizeof bits);
+    found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+  }
+  return found == 0;
+}
+
+// The model's name of a tensor that is not finite: a fused one has several, of its parts.
+std::string name_of_not_finite(const model::ModelConfig& config, size_t place, const at::Tensor& values) {
+  size_t next = 0;
+  return model::first_not_finite(
+      config, model::map_weights(model::empty_weights(config, at::kFloat, at::kMeta), [&](const at::Tensor& other) {
+        return next++ == place ? values : at::zeros({}).expand(other.sizes());
+      }));
+}
+
+void check_finite(const NamedTensor& t, const at::Tensor& on_host, const model::ModelConfig& config, int64_t step) {
+  if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
+    throw core::device_error(fmt::format("after step {}: a {} of {} is not finite; it was not saved", step, t.kind,
+                                         name_of_not_finite(config, t.place, on_host)),
+                             "the last checkpoint is whole: resume from it with a lower learning rate, or with "
+                             "precision f32");
+}
+
+core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors, int64_t step) {
   std::vector<weights::TensorToWrite> writes;
   for (const NamedTensor& t : named(tensors)) {
     TT_CHECK(t.tensor.scalar_type() == at::kFloat && t.tensor.is_contiguous(), "{} must be f32 and contiguous", t.name);
@@ -87,8 +119,9 @@ core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors)
     if (t.tensor.is_cpu())
       write.data = t.tensor.const_data_ptr();
     else  // the host holds one of them at a time
-      write.produce = [tensor = t.tensor](std::byte* out) {
-        const at::Tensor on_host = tensor.cpu();
+      write.produce = [t, &tensors, step](std::byte* out) {
+        const at::Tensor on_host = t.tensor.is_meta() ? tensors.next() : t.tensor.cpu();
+        if (t.tensor.is_meta()) check_finite(t, on_host, *tensors.config, step);
         std::memcpy(out, on_host.const_data_ptr(), on_host.nbytes());
       };
   }
@@ -127,29 +160,6 @@ Found open_checkpoint(const fs::path& path, const model::ModelConfig& config) {
     spdlog::warn("{} holds files that its manifest does not list; they are not read: {}", path.string(),
                  shown_names(unlisted));
   return {path, read_state(path, config)};
-}
-
-// Numbers that are not finite have an exponent of ones only.
-bool all_finite(const float* values, int64_t count) {
-  constexpr uint32_t kExponent = 0x7f800000;
-  uint32_t found = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, values + i, sizeof bits);
-    found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
-  }
-  return found == 0;
-}
-
-void check_finite(const RunTensors& tensors, int64_t step) {
-  for (const NamedTensor& t : named(tensors)) {
-    const at::Tensor on_host = t.tensor.cpu();
-    if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
-      throw core::device_error(
-          fmt::format("after step {}: {} holds a number that is not finite; it was not saved", step, t.name),
-          "the last checkpoint is whole: resume from it with a lower learning rate, or with "
-          "precision f32");
-  }
 }
 
 // What a crash left half written. Only one process at a time writes into a run's folder, so nobody is at work there.
@@ -233,13 +243,14 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
               const Scores& scores) {
   const fs::path target = folder_of(folder, state.step);
   const fs::path temporary = folder / fmt::format("{}{}-{}", kTemporaryPrefix, state.step, ::getpid());
-  check_finite(tensors, state.step);
+  for (const NamedTensor& t : named(tensors))
+    if (!t.tensor.is_meta()) check_finite(t, t.tensor.cpu(), *tensors.config, state.step);
   remove_leftovers(folder);
   try {
     core::make_folder(temporary);
     std::vector<core::WrittenFile> written =
         model::save_pretrained(temporary, *tensors.config, *tensors.policy, *tensors.vocabulary);
-    written.push_back(write_tensors(temporary / kTensorsName, tensors));
+    written.push_back(write_tensors(temporary / kTensorsName, tensors, state.step));
     written.push_back(
         core::write_file_atomically(temporary / kStateName, to_json_text({state, identity(*tensors.config)})));
     write_manifest(temporary, written);
@@ -252,6 +263,16 @@ fs::path save(const fs::path& folder, const RunState& state, const RunTensors& t
   }
   remove_others(folder, state.step, retention, scores);
   return target;
+}
+
+std::string what_was_saved(const fs::path& checkpoint) {
+  return checkpoint.empty() ? "nothing was saved: no step was done, or no checkpoint was due"
+                            : "saved, and whole: " + checkpoint.string();
+}
+
+fs::path newest_in(const fs::path& folder) {
+  const std::vector<fs::path> found = list(folder);
+  return found.empty() ? fs::path() : found.front();
 }
 
 std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfig& config,

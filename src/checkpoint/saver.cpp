@@ -10,6 +10,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 
 namespace thinktune::checkpoint {
 namespace {
@@ -32,6 +33,9 @@ struct Snapshot {
 
   Snapshot(const RunState& run_state, const RunTensors& run) : state(run_state), tensors(run) {
     at::NoGradGuard no_grad;
+    policy = *run.policy;
+    tensors.policy = &policy;
+    if (run.are_copies) return;
     tensors.master = copies_of(run.master);
     tensors.first_moments = copies_of(run.first_moments);
     tensors.second_moments = copies_of(run.second_moments);
@@ -40,7 +44,6 @@ struct Snapshot {
       const size_t i = number++;
       return weight.is_alias_of(run.master[i]) ? tensors.master[i] : copy_of(weight);
     });
-    tensors.policy = &policy;
   }
 };
 
@@ -145,6 +148,7 @@ void Saver::write(const RunState& state, const RunTensors& tensors, const Scores
     const std::lock_guard lock(mutex_);
     newest_ = path;
   }
+  core::set_saved(what_was_saved(path));
   if (held_up_s < 0)
     spdlog::info("saved {} ({})", path.string(), core::human_duration(watch.seconds()));
   else

@@ -71,7 +71,11 @@ int run_doctor(const DoctorCommand& command) {
   };
   train::examine_machine(one_line(version_text()), on_finding);
   train::examine_ranks(*ranks, options.device, on_finding);
-  if (has_config) train::examine_run(options, {.sampled = !command.quick, .num_ranks = ranks->size()}, on_finding);
+  if (has_config)
+    train::examine_run(
+        options,
+        {.sampled = !command.quick, .ranks = {.all = ranks->size(), .local = comm::read_environment().local_size}},
+        on_finding);
 
   std::vector<std::string> failed;
   int64_t num_warnings = 0;

@@ -1,18 +1,15 @@
-#include <c10/util/Exception.h>
-#include <malloc.h>
-
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <functional>
-#include <new>
 
+#include "errors.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/heap.h"
 #include "thinktune/core/log.h"
 #include "thinktune/ops/device.h"
 #include "usage.h"
@@ -60,8 +57,10 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
       ->type_name("");
   sub->add_flag("--allow-changed", command.allow_changed,
                 "With --resume: go on although settings have changed that change the mathematics");
-  sub->add_flag("--verify-resume", command.verify_resume,
-                "Train 3 steps twice beside the output folder, once killed and resumed, and compare every byte");
+  sub->add_flag(
+      "--verify-resume", command.verify_resume,
+      "Train 3 steps twice beside the output folder, once killed in a step and in a save and resumed, and compare "
+      "every byte");
   sub->add_flag("--dry-run", command.dry_run, "Check the settings, print them all and what the sizes mean, and stop");
   sub->add_option("--stop-after", command.stop_after, "Save and stop after N steps of this call; --resume goes on")
       ->type_name("N")
@@ -378,73 +377,20 @@ int run(int argc, char** argv) {
   return code;
 }
 
-// The last resort for what no door has caught.
-int show(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
-  if (text.find("can't allocate memory") != std::string::npos) throw std::bad_alloc();
-  if (text.find("CUDA out of memory") != std::string::npos) {
-    std::fprintf(stderr,
-                 "error: %s\n  in training, lower engine.kv_cache_mib or update.micro_batch_tokens, or set "
-                 "update.gradient_checkpointing, and go on with --resume; else a smaller model is needed\n",
-                 text.substr(0, text.find('\n')).c_str());
-    return core::exit_code(core::ErrorKind::Device);
-  }
-  if (text.find("CUDA error") != std::string::npos) {
-    std::fprintf(stderr,
-                 "error: %s\n  the GPU or its driver has failed (nvidia-smi and the kernel's log say more): go on with "
-                 "--resume when it works again\n",
-                 text.substr(0, text.find('\n')).c_str());
-    return core::exit_code(core::ErrorKind::Device);
-  }
-  std::fprintf(stderr,
-               "error: LibTorch: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
-               text.substr(0, text.find('\n')).c_str());
-  return core::exit_code(core::ErrorKind::Internal);
-}
-
-int show(const std::filesystem::filesystem_error& error) {
-  const std::string path = error.path2().empty() ? error.path1().string() : error.path2().string();
-  std::fprintf(stderr, "error: cannot use %s: %s\n", path.c_str(), error.code().message().c_str());
-  return core::exit_code(core::ErrorKind::User);
-}
-
-int guarded(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const core::Error& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return core::exit_code(e.kind());
-  } catch (const std::filesystem::filesystem_error& e) {
-    return show(e);
-  } catch (const c10::Error& e) {
-    return show(e);
-  }
-}
-
 }  // namespace
 }  // namespace thinktune::cli
 
 int main(int argc, char** argv) {
-  // Freed memory stays ours for the next operation: given back to the system, each large tensor would come back as
-  // pages to be cleared (a tenth of an update's time).
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
-  mallopt(M_TOP_PAD, 64 << 20);
+  thinktune::core::keep_freed_memory();
   // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
   std::signal(SIGXFSZ, SIG_IGN);
   // And a model's file that becomes shorter while it is read.
   thinktune::core::name_mapped_files_that_fail();
   try {
-    return thinktune::cli::guarded(argc, argv);
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr,
-                 "error: out of memory\n"
-                 "  in training, lower update.micro_batch_tokens or engine.kv_cache_mib and go on with --resume; "
-                 "else a smaller model is needed\n");
-    return thinktune::core::exit_code(thinktune::core::ErrorKind::Device);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n  this is a bug in thinktune: please report it with the command that led here\n",
-                 e.what());
+    return thinktune::cli::run(argc, argv);
+  } catch (const std::exception& exception) {
+    const thinktune::core::Error error = thinktune::cli::to_error(exception);
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return thinktune::core::exit_code(error.kind());
   }
-  return thinktune::core::exit_code(thinktune::core::ErrorKind::Internal);
 }

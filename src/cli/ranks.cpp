@@ -10,6 +10,7 @@
 
 #include "thinktune/comm/launcher.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 #include "thinktune/ops/device.h"
 
 namespace thinktune::cli {
@@ -22,22 +23,21 @@ void divide_cores(const comm::Environment& environment) {
   at::set_num_threads(static_cast<int>(std::max<int64_t>(1, cores / environment.local_size)));
 }
 
-// A process that hangs in an operation cannot be ended by an error.
-[[noreturn]] void end_process(const std::string& message) {
-  std::fprintf(stderr, "error: %s\n", message.c_str());
-  std::fflush(nullptr);
-  std::_Exit(core::exit_code(core::ErrorKind::Device));
-}
-
 }  // namespace
 
-std::optional<int> launch_ranks(int64_t nproc) {
+std::optional<int> launch_ranks(int64_t nproc, const std::function<std::string()>& last_words) {
   if (nproc == 0 || comm::is_launched()) return std::nullopt;
   if (const comm::Environment e = comm::read_environment(); e.size > 1)
     throw core::user_error(
         fmt::format("--nproc starts ranks itself, but this process is rank {} of {} of {}", e.rank, e.size, e.launcher),
         "leave out --nproc");
-  return comm::launch_local(nproc);
+  return comm::launch_local(nproc, last_words);
+}
+
+[[noreturn]] void end_stuck(const std::string& message) {
+  std::fprintf(stderr, "error: %s\n%s", message.c_str(), std::string(core::last_words()).c_str());
+  std::fflush(nullptr);
+  std::_Exit(core::exit_code(core::ErrorKind::Device));
 }
 
 std::unique_ptr<comm::Communicator> join_ranks(train::TrainOptions& options, double timeout_s) {
@@ -45,7 +45,7 @@ std::unique_ptr<comm::Communicator> join_ranks(train::TrainOptions& options, dou
   divide_cores(environment);
   // What rank 0 says is enough.
   if (environment.rank > 0 && std::getenv("THINKTUNE_LOG") == nullptr) spdlog::set_level(spdlog::level::err);
-  comm::ConnectOptions connect = {.timeout_s = timeout_s, .on_stuck = end_process};
+  comm::ConnectOptions connect = {.timeout_s = timeout_s, .on_stuck = end_stuck};
   if (environment.size > 1) {
     const ops::LocalRank local = {
         .rank = environment.local_rank,

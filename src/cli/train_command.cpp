@@ -1,6 +1,5 @@
 #include <spdlog/spdlog.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -8,23 +7,20 @@
 
 #include "cli/command_line.h"
 #include "cli/ranks.h"
+#include "cli/stops.h"
 #include "cli/verify_resume.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/config.h"
 #include "thinktune/comm/communicator.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
-#include "thinktune/ops/device.h"
+#include "thinktune/core/signals.h"
 #include "thinktune/report/table.h"
 #include "thinktune/train/memory.h"
 #include "thinktune/train/trainer.h"
 
 namespace thinktune::cli {
 namespace {
-
-constexpr const char* kMemoryHint =
-    "lower update.micro_batch_tokens or engine.kv_cache_mib, or set update.gradient_checkpointing; else a smaller "
-    "model or more memory is needed";
 
 // Each line behind "// ": what --dry-run prints is a config itself.
 std::string as_comments(const std::string& text) {
@@ -53,83 +49,6 @@ std::string describe_memory(const train::TrainOptions& options, int64_t num_rank
   if (!options.device.starts_with("cuda")) describe(train::Processor::Cpu, "on the CPU", false);
   if (options.device != "cpu") describe(train::Processor::Gpu, "on a GPU", true);
   return text;
-}
-
-// The command that goes on with this run.
-std::string resume_command() {
-  std::vector<std::string> words = own_command_line();
-  std::erase_if(words, [](const std::string& word) { return word == "--resume" || word.starts_with("--resume="); });
-  words.push_back("--resume");
-  return quoted(words);
-}
-
-std::string what_was_saved(const std::filesystem::path& checkpoint) {
-  return checkpoint.empty() ? "nothing was saved: no step was done, or no checkpoint was due"
-                            : "saved, and whole: " + checkpoint.string();
-}
-
-// How a call of `train` began: what a stop before its first phase tells.
-struct Call {
-  bool resumes = false;
-  std::filesystem::path output = {};  // the run's folder; empty: not known yet
-};
-
-// After an error before a run's first phase: nothing of this call was saved, and the same command begins again.
-core::Error before_the_run(const core::Error& error, const Call& call, const std::filesystem::path& saved = {}) {
-  std::string advice = error.hint().empty() ? "" : error.hint() + "\n  ";
-  advice += fmt::format("where: {}, before the first step; {}", train::StopPoints::kSetUp,
-                        saved.empty() ? "nothing was saved" : what_was_saved(saved));
-  advice +=
-      fmt::format("\n  when that is mended, to {}: {}", call.resumes ? "go on" : "begin", quoted(own_command_line()));
-  if (!call.resumes && !call.output.empty() && std::filesystem::exists(call.output / "metrics.jsonl"))
-    advice += fmt::format("\n  to go on with the run in {}: {}", call.output.string(), resume_command());
-  return {error.kind(), error.message(), advice};
-}
-
-// A part of the set-up; whatever fails in it says how to begin again.
-template <class F>
-auto set_up(const Call& call, F f) {
-  try {
-    return f();
-  } catch (const core::Error& error) {
-    throw before_the_run(error, call);
-  } catch (const std::exception& error) {
-    if (!ops::is_out_of_memory(error)) throw;
-    throw before_the_run(core::device_error("out of memory", kMemoryHint), call);
-  }
-}
-
-// After an error of a run: what failed, where, what was saved, how to go on, as one error.
-core::Error at_stop(core::ErrorKind kind, const std::string& message, const std::string& hint, train::Trainer& trainer,
-                    const train::TrainOptions& options) {
-  const train::StopPoints& at = trainer.stops();
-  std::string advice = hint.empty() ? "" : hint + "\n  ";
-  advice += fmt::format("where: {}, {}; {} of {} steps are done\n  {}", trainer.parts().comm->place(at.step()),
-                        at.phase(), trainer.steps_done(), options.steps, what_was_saved(trainer.last_checkpoint()));
-  advice += fmt::format("\n  when that is mended, to go on: {}", resume_command());
-  return {kind, message, advice};
-}
-
-train::TrainSummary run_to_its_end(train::Trainer& trainer, const train::RunRequest& request,
-                                   const train::TrainOptions& options, const Call& call) {
-  try {
-    return trainer.run(request);
-  } catch (const core::Error& error) {
-    if (trainer.stops().phase() == train::StopPoints::kSetUp)
-      throw before_the_run(error, call, trainer.last_checkpoint());
-    throw at_stop(error.kind(), error.message(), error.hint(), trainer, options);
-  } catch (const std::exception& error) {
-    if (ops::is_out_of_memory(error))
-      throw at_stop(core::ErrorKind::Device, "out of memory", kMemoryHint, trainer, options);
-    throw at_stop(core::ErrorKind::Internal, error.what(), "", trainer, options);
-  }
-}
-
-int end_by_signal(const train::TrainSummary& summary, const train::TrainOptions& options) {
-  std::fprintf(stderr, "stopped by %s after step %ld of %ld\n  %s\n  to go on: %s\n",
-               summary.stop_signal == SIGINT ? "SIGINT" : "SIGTERM", static_cast<long>(summary.steps_done),
-               static_cast<long>(options.steps), what_was_saved(summary.checkpoint).c_str(), resume_command().c_str());
-  return 128 + summary.stop_signal;
 }
 
 void print_summary(const train::TrainSummary& summary, const train::TrainOptions& options) {
@@ -187,7 +106,10 @@ int run_train(const TrainCommand& command) {
           "without the launcher: --nproc N --verify-resume");
     return verify_resume(options);
   }
-  if (const std::optional<int> code = launch_ranks(command.nproc)) return *code;
+  if (const std::optional<int> code = launch_ranks(command.nproc, last_words_of_ranks(call))) return *code;
+  prepare_last_words(call);
+  const bool is_first = set_up(call, [] { return comm::read_environment().rank == 0; });
+  const core::EarlySignals signals(/*says=*/is_first);
   core::Stopwatch watch;
   const auto of_this_rank = set_up(call, [&] {
     std::unique_ptr<comm::Communicator> ranks = join_ranks(options, options.comm.timeout_s);
@@ -202,9 +124,9 @@ int run_train(const TrainCommand& command) {
                                                       .from = command.resume == "newest" ? "" : command.resume,
                                                       .allow_changed = command.allow_changed,
                                                       .max_steps = command.stop_after},
-                                                     options, call);
+                                                     call);
   if (summary.stop_signal != 0)
-    return trainer.parts().comm->is_first() ? end_by_signal(summary, options) : 128 + summary.stop_signal;
+    return trainer.parts().comm->is_first() ? end_by_signal(summary, options.steps) : 128 + summary.stop_signal;
   if (trainer.parts().comm->is_first()) print_summary(summary, options);
   return 0;
 }

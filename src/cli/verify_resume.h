@@ -6,9 +6,11 @@
 namespace thinktune::cli {
 
 // Trains three steps (or as many as the run has) twice with this process's command line, beside the output folder: once
-// in one go, once killed in the second step and resumed; and compares weights, optimiser, metrics (times aside) and
-// rollouts byte by byte. Prints what it did. Throws Error{Device} naming file and place of the first difference; both
-// runs' files stay then. Throws Error{User} if one of the runs fails.
+// in one go; once killed in the midst of a step after the first, gone on with, killed in the midst of a save, and gone
+// on with. Compares weights, optimiser, the run's state, rollouts, metrics and evaluations (of four held-out problems
+// after each step; times aside) byte by byte. Prints what it did. Throws Error{Device} naming file and place of the
+// first difference; both runs' files stay then. Throws Error{User} if one of the runs fails, or if no kill came in
+// time: then nothing is proved.
 int verify_resume(const train::TrainOptions& options);
 
 }  // namespace thinktune::cli

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,7 +73,8 @@ struct Rank {
   int errors = -1;         // our end of its standard error
   std::string line, held;  // an unfinished line; all from "error: " on
   bool ended = false;
-  int code = 0;  // exit code, 128 + N for signal N
+  int signal = 0;  // that killed it
+  int code = 0;    // exit code, 128 + N for signal N
 };
 
 std::vector<std::string> own_command_line() {
@@ -152,7 +154,7 @@ class Ranks {
     ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
   }
 
-  int run() {
+  int run(const std::function<std::string()>& last_words_of_run) {
     while (!all_ended()) {
       wait_for_news();
       relay();
@@ -161,7 +163,7 @@ class Ranks {
       if (deadline_ && Clock::now() > *deadline_) send(SIGKILL);
     }
     relay();
-    return last_words();
+    return last_words(last_words_of_run);
   }
 
  private:
@@ -229,7 +231,8 @@ class Ranks {
       int status = 0;
       if (rank.ended || ::waitpid(rank.pid, &status, WNOHANG) != rank.pid) continue;
       rank.ended = true;
-      rank.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      rank.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+      rank.code = rank.signal == 0 ? WEXITSTATUS(status) : 128 + rank.signal;
       if (rank.code == 0 || first_ >= 0) continue;
       first_ = static_cast<int64_t>(r);
       if (signal_ != 0) continue;  // they have been asked to end, and a second time would be to end at once
@@ -245,21 +248,27 @@ class Ranks {
   }
 
   // The errors of all ranks, once each; that of the first to fail at the end.
-  int last_words() const {
+  int last_words(const std::function<std::string()>& of_run) const {
     if (first_ < 0) return 0;
     const Rank& first = ranks_[static_cast<size_t>(first_)];
     for (size_t r = 0; r < ranks_.size(); ++r)
       if (&ranks_[r] != &first && !ranks_[r].held.empty() && ranks_[r].held != first.held)
         std::fprintf(stderr, "[rank %zu] %s", r, ranks_[r].held.c_str());
-    if (signal_ != 0) return 128 + signal_;
+    const auto more = [&] { return of_run ? of_run() : std::string(); };
+    if (signal_ != 0) {
+      std::fputs(first.held.c_str(), stderr);
+      if (ranks_.front().signal != 0)  // before it could say anything itself
+        std::fprintf(stderr, "stopped by signal %d (%s)\n%s", signal_, ::strsignal(signal_), more().c_str());
+      return 128 + signal_;
+    }
     if (!first.held.empty())
       std::fputs(first.held.c_str(), stderr);
-    else if (first.code > 128)
-      std::fprintf(stderr, "error: rank %ld of %zu was killed by signal %d (%s)\n", static_cast<long>(first_),
-                   ranks_.size(), first.code - 128, ::strsignal(first.code - 128));
+    else if (first.signal != 0)
+      std::fprintf(stderr, "error: rank %ld of %zu was killed by signal %d (%s)\n%s", static_cast<long>(first_),
+                   ranks_.size(), first.signal, ::strsignal(first.signal), more().c_str());
     else
-      std::fprintf(stderr, "error: rank %ld of %zu ended with exit code %d and said nothing\n",
-                   static_cast<long>(first_), ranks_.size(), first.code);
+      std::fprintf(stderr, "error: rank %ld of %zu ended with exit code %d and said nothing\n%s",
+                   static_cast<long>(first_), ranks_.size(), first.code, more().c_str());
     return first.code;
   }
 
@@ -275,9 +284,9 @@ class Ranks {
 
 bool is_launched() { return process_variable(kLaunched).has_value(); }
 
-int launch_local(int64_t num_ranks) {
+int launch_local(int64_t num_ranks, const std::function<std::string()>& last_words) {
   TT_CHECK(num_ranks >= 1, "{} ranks", num_ranks);
-  return Ranks(num_ranks).run();
+  return Ranks(num_ranks).run(last_words);
 }
 
 }  // namespace thinktune::comm

@@ -20,9 +20,11 @@ void describe(core::Fields& f, CommOptions& o) {
       "by layer in every pass: little memory, and all weights travel for every token, in decode steps that are not "
       "recorded) or auto (the first of these that fits the device's memory)");
   f.boolean("fixed_order", o.fixed_order,
-            "sum gradients in an order that does not depend on the number of ranks: weights and losses are then the "
-            "same, bit for bit, for any number of ranks with the same number of threads. Costs one exchange of the "
-            "gradients a micro-batch, and divides work between ranks only by whole micro-batches");
+            "sum gradients in an order that does not depend on the number of ranks. On the CPU weights and losses are "
+            "then the same, bit for bit, for any number of ranks with the same number of threads; on a GPU an update "
+            "of the same rollouts is, but products round by how many sequences are sampled together, so that "
+            "a rollout may part. Costs one exchange of the gradients a micro-batch, and divides work between ranks "
+            "only by whole micro-batches");
   f.integer("bucket_mib", o.bucket_mib, {1, 4096},
             "gradients are exchanged in buckets of this many MiB, each as soon as the backward pass has filled it");
 }

@@ -16,6 +16,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -35,17 +36,40 @@ constexpr std::chrono::milliseconds kHeartbeat{500};
 constexpr std::chrono::milliseconds kTwoHeartbeats{1200};
 constexpr std::chrono::seconds kStorePatience{3};
 constexpr std::chrono::seconds kGrace{10};  // after the time-out, for the own error of an operation on the host
-constexpr const char* kHint =
-    "what a rank says before it ends is the cause, if another rank says more than this one; the last checkpoint is "
-    "whole: go on with --resume";
+constexpr const char* kHint = "what a rank says before it ends is the cause, if another rank says more than this one";
 
 struct Operation {
   std::string name;  // "all-reduce of the gradients"
   int64_t number = 0;
   int64_t step = -1;
+  bool on_host = true;
   Clock::time_point started;
-  c10::intrusive_ptr<c10d::Work> work;
-  std::atomic<bool> begun = false;  // from then on `work` does not change; null: it could not begin
+  std::function<void()> finish;  // what is left to do when the work is over; may be empty
+
+  std::mutex mutex;  // of what follows, for the watchdog's thread
+  bool begun = false;
+  c10::intrusive_ptr<c10d::Work> work;  // null where it has begun: it could not, or is over and its tensors let go
+
+  Watchdog::State state() {
+    const std::lock_guard lock(mutex);
+    if (!begun) return Watchdog::State::Running;
+    if (work == nullptr) return Watchdog::State::Over;
+    if (!on_host) return state_of(*work);
+    // What has failed is told to who waits.
+    return work->isCompleted() ? Watchdog::State::Over : Watchdog::State::Running;
+  }
+
+  void begin(const c10::intrusive_ptr<c10d::Work>& its_work) {
+    const std::lock_guard lock(mutex);
+    begun = true;
+    work = its_work;
+  }
+
+  void rethrow_failure() {
+    const std::lock_guard lock(mutex);
+    if (work == nullptr) return;
+    if (const std::exception_ptr error = work->exception()) std::rethrow_exception(error);
+  }
 };
 using OperationPtr = std::shared_ptr<Operation>;
 
@@ -169,9 +193,20 @@ class ProcessGroup final : public Communicator {
     });
   }
 
+  // Gloo's own is an all-reduce of a copy, which is kept, in a work that never says that it is over.
   PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) override {
-    return start("reduce-scatter", what, sum_C,
-                 [&](c10d::Backend& b) { return b.reduce_scatter_single(sum_C, input_RC); });
+    if (!sum_C.is_cpu())
+      return start("reduce-scatter", what, sum_C,
+                   [&](c10d::Backend& b) { return b.reduce_scatter_single(sum_C, input_RC); });
+    return start(
+        "reduce-scatter", what, input_RC,
+        [&](c10d::Backend& b) {
+          std::vector<at::Tensor> tensors = {input_RC};
+          return b.allreduce(tensors);
+        },
+        [sum_C, input_RC, rank = rank_] {
+          sum_C.copy_(input_RC.view({-1}).narrow(0, rank * sum_C.numel(), sum_C.numel()).view_as(sum_C));
+        });
   }
 
   PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) override {
@@ -207,45 +242,47 @@ class ProcessGroup final : public Communicator {
   };
 
   template <class Begin>
-  PendingPtr start(const char* kind, const char* what, const at::Tensor& tensor, Begin begin) {
+  PendingPtr start(const char* kind, const char* what, const at::Tensor& tensor, Begin begin,
+                   std::function<void()> finish = nullptr) {
     TT_CHECK(tensor.is_contiguous(), "{} of {}: not contiguous", kind, what);
     const bool on_host = tensor.is_cpu();
     TT_CHECK(on_host || device_ != nullptr, "{} of {}: a tensor on {} without NCCL", kind, what, tensor.device().str());
     auto operation = std::make_shared<Operation>();
     operation->name = fmt::format("{} of {}", kind, what);
     operation->step = step_;
+    operation->on_host = on_host;
     operation->started = Clock::now();
     operation->number = ++count_;
+    operation->finish = std::move(finish);
     signs_->at(*operation);
     // Before it begins: NCCL connects in its first operation, and waits for a rank that has ended by then.
-    const auto look = [operation, on_host] {
-      if (!operation->begun) return Watchdog::State::Running;
-      if (operation->work == nullptr) return Watchdog::State::Over;
-      if (!on_host) return state_of(*operation->work);
-      // What has failed is told to who waits.
-      return operation->work->isCompleted() ? Watchdog::State::Over : Watchdog::State::Running;
-    };
     const auto limit = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.timeout_s));
-    watchdog_->watch({.look = look,
+    watchdog_->watch({.look = [operation] { return operation->state(); },
                       .on_late = [this, operation] { on_late(*operation); },
                       .deadline = operation->started + limit + (on_host ? kGrace : Clock::duration::zero())});
     try {
       c10::NoGradGuard no_grad;
-      operation->work = begin(on_host ? *host_ : *device_);
-      operation->begun = true;
+      operation->begin(begin(on_host ? *host_ : *device_));
     } catch (const std::exception& error) {
-      operation->begun = true;
+      operation->begin(nullptr);
       throw failure(*operation, error);
     }
     return std::make_unique<Started>(*this, std::move(operation));
   }
 
   void wait(const OperationPtr& operation) {
+    if (operation->work == nullptr) return;  // waited for already
     try {
       operation->work->wait();
     } catch (const std::exception& error) {
       throw failure(*operation, error);
     }
+    if (!operation->on_host) return;  // only the stream waits: the watchdog goes on looking
+    c10::NoGradGuard no_grad;
+    if (operation->finish) operation->finish();
+    operation->finish = nullptr;
+    const std::lock_guard lock(operation->mutex);
+    operation->work.reset();
   }
 
   core::Error failure(const Operation& operation, const std::exception& error) const {
@@ -281,11 +318,10 @@ class ProcessGroup final : public Communicator {
   }
 
   // Called where nobody else would say that an operation does not end, or has failed.
-  void on_late(const Operation& operation) const {
+  void on_late(Operation& operation) const {
     std::string message;
     try {
-      if (operation.begun && operation.work != nullptr)
-        if (const std::exception_ptr error = operation.work->exception()) std::rethrow_exception(error);
+      operation.rethrow_failure();
       message = what_happened(operation, nullptr);
     } catch (const std::exception& error) {
       message = what_happened(operation, &error);

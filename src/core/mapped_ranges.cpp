@@ -13,6 +13,7 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 
 namespace thinktune::core {
 namespace {
@@ -39,10 +40,10 @@ struct sigaction before;
   const iovec message[] = {
       part("error: "), part(range.path),
       part(shorter ? " became shorter while it was read\n  something else writes to it, a download or a copy: let that "
-                     "end, see that the file is whole, and begin again"
+                     "end, see that the file is whole, and begin again\n"
                    : " could not be read any more\n  its disk reports an error, or it was written anew meanwhile: see "
-                     "that the file is whole, and begin again"),
-      part("; after training steps, with --resume: the last checkpoint is whole\n")};
+                     "that the file is whole, and begin again\n"),
+      part(last_words())};
   [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, message, std::size(message));
   ::_exit(exit_code(ErrorKind::Data));
 }

@@ -1,50 +1,81 @@
 #include "thinktune/core/signals.h"
 
-#include <signal.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <string_view>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 
 namespace thinktune::core {
 namespace {
 
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGUSR1};
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
 
 std::atomic<int> stop{0};
 std::atomic<bool> save{false}, watching{false};
-struct sigaction before[std::size(kSignals)];
 
-// What may be called in a handler: atomics, write, _exit.
+std::array<struct sigaction, 3> handle_by(void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;  // no system call is to fail because of it
+  sigemptyset(&action.sa_mask);
+  std::array<struct sigaction, 3> before{};
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before[i]);
+  return before;
+}
+
+void put_back(const std::array<struct sigaction, 3>& before) {
+  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before[i], nullptr);
+}
+
+// From here on what may be called in a handler: atomics, writev, _exit.
+[[noreturn]] void end(int signal, std::string_view why) {
+  const auto part = [](std::string_view text) { return iovec{const_cast<char*>(text.data()), text.size()}; };
+  const iovec text[] = {part(why), part(last_words())};
+  [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, text, std::size(text));
+  ::_exit(128 + signal);
+}
+
 void note(int signal) {
   if (signal == SIGUSR1) {
     save = true;
     return;
   }
   int none = 0;
-  if (stop.compare_exchange_strong(none, signal)) return;
-  constexpr char kText[] = "\nsecond signal: ended at once; the last checkpoint is whole\n";
-  [[maybe_unused]] const ssize_t ignored = ::write(STDERR_FILENO, kText, sizeof kText - 1);
+  if (!stop.compare_exchange_strong(none, signal)) end(signal, "\nsecond signal: ended at once\n");
+}
+
+void say_and_end(int signal) {
+  if (signal == SIGUSR1) return note(signal);
+  end(signal, signal == SIGINT ? "\nstopped by SIGINT\n" : "\nstopped by SIGTERM\n");
+}
+
+void end_silently(int signal) {
+  if (signal == SIGUSR1) return note(signal);
   ::_exit(128 + signal);
 }
 
 }  // namespace
 
+EarlySignals::EarlySignals(bool says) {
+  save = false;
+  before_ = handle_by(says ? say_and_end : end_silently);
+}
+EarlySignals::~EarlySignals() { put_back(before_); }
+
 SignalWatch::SignalWatch() {
   TT_CHECK(!watching.exchange(true), "signals are watched already");
   stop = 0;
-  save = false;
-  struct sigaction action {};
-  action.sa_handler = note;
-  action.sa_flags = SA_RESTART;  // no system call is to fail because of it
-  sigemptyset(&action.sa_mask);
-  for (size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &action, &before[i]);
+  before_ = handle_by(note);
 }
 
 SignalWatch::~SignalWatch() {
-  for (size_t i = 0; i < std::size(kSignals); ++i) ::sigaction(kSignals[i], &before[i], nullptr);
+  put_back(before_);
   stop = 0;
+  save = false;
   watching = false;
 }
 

@@ -98,7 +98,7 @@ std::vector<SampledToken> tokens_of(const at::Tensor& drawn_2B, std::span<const 
   const auto* logprobs = reinterpret_cast<const float*>(ids + drawn_2B.size(1));
   std::vector<SampledToken> tokens;
   for (size_t b = 0; b < keys.size(); ++b) {
-    if (std::isnan(logprobs[b])) throw logits_not_finite(static_cast<int64_t>(b), keys[b]);
+    if (std::isnan(logprobs[b])) throw LogitsNotFinite(static_cast<int64_t>(b), keys[b]);
     tokens.push_back({ids[b], logprobs[b]});
   }
   return tokens;

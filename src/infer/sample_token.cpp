@@ -110,14 +110,14 @@ std::vector<SampledToken> sample_tokens(const at::Tensor& logits_BV, const Sampl
       TT_CHECK(false, "logits of type {}", at::toString(logits_BV.scalar_type()));
   }
   for (size_t b = 0; b < rows; ++b)
-    if (tokens[b].id < 0) throw logits_not_finite(static_cast<int64_t>(b), keys[b]);
+    if (tokens[b].id < 0) throw LogitsNotFinite(static_cast<int64_t>(b), keys[b]);
   return tokens;
 }
 
-core::Error logits_not_finite(int64_t row, const core::RandomKey& key) {
-  return core::device_error(
-      fmt::format("the logits of sequence {} (prompt {}, sample {}) are not finite", row, key.prompt, key.sample),
-      "the weights hold NaN or infinity: go back to an earlier checkpoint, or lower the learning rate");
-}
+LogitsNotFinite::LogitsNotFinite(int64_t row, const core::RandomKey& key)
+    : core::Error(
+          core::ErrorKind::Device,
+          fmt::format("the logits of sequence {} (prompt {}, sample {}) are not finite", row, key.prompt, key.sample),
+          "the weights hold NaN or infinity: go back to an earlier checkpoint, or lower the learning rate") {}
 
 }  // namespace thinktune::infer

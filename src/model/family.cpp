@@ -87,4 +87,10 @@ std::vector<TensorName> tensor_names(const ModelConfig& c, const Weights& weight
   return names;
 }
 
+std::string first_not_finite(const ModelConfig& config, const Weights& weights) {
+  for (const TensorName& name : tensor_names(config, weights))
+    if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
+  return "";
+}
+
 }  // namespace thinktune::model

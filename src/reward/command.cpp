@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "thinktune/core/error.h"
+#include "thinktune/core/signals.h"
 
 namespace thinktune::reward {
 namespace {
@@ -16,6 +17,7 @@ constexpr size_t kWindow = 100;  // requests that max_failure_share is of
 constexpr size_t kMaxReasonBytes = 500;
 constexpr int kMaxStartsOfRequest = 2;
 constexpr double kLargestReward = 1e9;
+constexpr double kLongestWait_ms = 200;  // until it is asked again whether a signal wants the run to stop
 
 // Bytes that are no UTF-8 become U+FFFD: a child is owed valid JSON whatever a model wrote.
 std::string request_line(uint64_t id, const Response& response) {
@@ -94,10 +96,11 @@ std::vector<CommandReply> CommandReward::ask(std::span<const Response> responses
   for (size_t i = 0; i < responses.size(); ++i) waiting_.push_back({.id = next_id_++, .response = i});
   last_sign_ = Clock::now();
   while (!waiting_.empty() || !in_flight_.empty()) {
+    if (core::stop_signal() != 0) return give_up(std::move(replies));
     if (child_ == nullptr) child_ = std::make_unique<ChildProcess>(options_.argv);
     send_requests(responses);
     const double left_s = options_.time_limit_s - seconds_of_silence();
-    child_->exchange(static_cast<int>(std::clamp(left_s * 1000 + 1, 0.0, 60000.0)));
+    child_->exchange(static_cast<int>(std::clamp(left_s * 1000 + 1, 0.0, kLongestWait_ms)));
     for (std::string line; child_ != nullptr && child_->take_line(line);) handle_line(line, replies);
     if (in_flight_.empty()) continue;
     if (child_->has_overlong_line()) {
@@ -109,6 +112,14 @@ std::vector<CommandReply> CommandReward::ask(std::span<const Response> responses
       handle_silence(replies);
     }
   }
+  return replies;
+}
+
+std::vector<CommandReply> CommandReward::give_up(std::vector<CommandReply> replies) {
+  for (const std::deque<Request>* unanswered : {&waiting_, &in_flight_})
+    for (const Request& request : *unanswered) replies[request.response].reason = "the command was not waited for";
+  if (child_ != nullptr) child_->end(0);
+  child_.reset();
   return replies;
 }
 

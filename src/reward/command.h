@@ -25,7 +25,8 @@ class CommandReward {
   explicit CommandReward(const CommandOptions& options);
 
   // One reply a response, in their order. Throws Error{User} with the child's last words when it has been started again
-  // too often, or fails too often; what was asked is then lost, and the child has ended.
+  // too often, or fails too often; what was asked is then lost, and the child has ended. When a signal asks for a stop
+  // (core/signals.h) the child is ended, and what it has not answered yet has no reward: for a step that is given up.
   std::vector<CommandReply> ask(std::span<const Response> responses);
 
  private:
@@ -35,6 +36,7 @@ class CommandReward {
     int num_starts = 1;   // how many children have had it as their oldest one
   };
 
+  std::vector<CommandReply> give_up(std::vector<CommandReply> replies);
   void send_requests(std::span<const Response> responses);
   void handle_line(const std::string& line, std::vector<CommandReply>& replies);
   void handle_silence(std::vector<CommandReply>& replies);

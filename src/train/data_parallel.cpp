@@ -96,7 +96,7 @@ void DataParallel::begin_update(const MiniBatch& mini) {
   num_micro_batches_ = mini.num_micro_batches;
   num_rounds_ = every_round() ? mini.num_rounds : 1;
   num_done_ = round_ = 0;
-  next_ = 0;
+  next_ = num_finished_ = 0;
   for (Bucket& bucket : buckets_) {
     bucket.sum_C = at::Tensor();
     bucket.num_ready = 0;
@@ -109,8 +109,13 @@ void DataParallel::begin_update(const MiniBatch& mini) {
 void DataParallel::gradient_arrived(size_t parameter) {
   if (!exchanging_) return;
   ++buckets_[bucket_of_[parameter]].num_ready;
-  while (next_ < buckets_.size() && buckets_[next_].num_ready == buckets_[next_].pieces.size())
-    start(buckets_[next_++]);
+  while (next_ < buckets_.size() && buckets_[next_].num_ready == buckets_[next_].pieces.size()) start_next();
+}
+
+// Gradients that could wait for the end of the pass do not: as many bytes as all parameters would be on their way.
+void DataParallel::start_next() {
+  if (next_ >= 2) finish(buckets_[num_finished_++]);
+  start(buckets_[next_++]);
 }
 
 // Takes the bucket's gradients from the policy. A rank that has computed nothing sends zeros.
@@ -118,7 +123,10 @@ void DataParallel::start(Bucket& bucket) {
   c10::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients(policy_.parameters().size());
   for (const Piece& piece : bucket.pieces) gradients[piece.parameter] = policy_.parameters()[piece.parameter].grad();
-  bucket.input_RC = flat(bucket, at::kFloat, gradients);
+  const at::Tensor& first = gradients[bucket.pieces[0].parameter];
+  const bool fills = bucket.pieces.size() == 1 && first.defined() && first.is_contiguous() &&
+                     first.numel() == comm_.size() * bucket.share;
+  bucket.input_RC = fills ? first.view({-1}) : flat(bucket, at::kFloat, gradients);
   for (const Piece& piece : bucket.pieces)
     at::Tensor(policy_.parameters()[piece.parameter]).mutable_grad() = at::Tensor();
   if (options_.fixed_order) {
@@ -155,10 +163,10 @@ void DataParallel::finish(Bucket& bucket) {
 }
 
 void DataParallel::finish_round() {
-  while (next_ < buckets_.size()) start(buckets_[next_++]);
-  for (Bucket& bucket : buckets_) finish(bucket);
+  while (next_ < buckets_.size()) start_next();
+  while (num_finished_ < buckets_.size()) finish(buckets_[num_finished_++]);
   ++round_;
-  next_ = 0;
+  next_ = num_finished_ = 0;
   for (Bucket& bucket : buckets_) bucket.num_ready = 0;
 }
 
@@ -169,7 +177,7 @@ void DataParallel::go_through_round() {
   for (int64_t layer = 0; layer < num_layers; ++layer) weights_->load(layer);
   for (int64_t layer = num_layers - 1; layer >= 0; --layer) {
     weights_->load(layer);
-    start(buckets_[next_++]);
+    start_next();
   }
 }
 
@@ -248,6 +256,8 @@ std::string DataParallel::name_of_not_finite(const std::vector<at::Tensor>& shar
 
 void DataParallel::publish_weights() {
   const ops::ProfilerRange range("publish weights");
+  policy_.zero_gradients();
+  for (Bucket& bucket : buckets_) bucket.sum_C = at::Tensor();
   if (!shares()) {
     policy_.refresh_compute_weights();
     return;
@@ -294,6 +304,25 @@ std::vector<at::Tensor> DataParallel::gather(const std::vector<at::Tensor>& tens
     }
   }
   return whole;
+}
+
+std::function<at::Tensor()> DataParallel::gather_one_by_one(const std::vector<at::Tensor>& tensors,
+                                                            const char* what) const {
+  TT_CHECK(shares(), "{}: every rank has them whole", what);
+  return [this, &tensors, what, next = size_t{0}, there = buckets_.size(), all = at::Tensor()]() mutable {
+    const size_t parameter = next++, b = bucket_of_[parameter];
+    const Bucket& bucket = buckets_[b];
+    if (b != there) {
+      all = at::Tensor();  // the one before goes first
+      all = at::empty({comm_.size() * bucket.share}, tensors[b].options());
+      comm_.start_all_gather(all, tensors[b].detach(), what)->wait();
+      there = b;
+    }
+    const at::Tensor& shape = policy_.parameters()[parameter];
+    const auto piece = std::find_if(bucket.pieces.begin(), bucket.pieces.end(),
+                                    [&](const Piece& p) { return p.parameter == parameter; });
+    return comm_.is_first() ? all.narrow(0, piece->begin, shape.numel()).view(shape.sizes()).cpu() : at::Tensor();
+  };
 }
 
 void DataParallel::scatter(const std::vector<at::Tensor>& whole, const std::vector<at::Tensor>& tensors,

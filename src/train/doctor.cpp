@@ -151,7 +151,7 @@ void examine_run(const TrainOptions& options, const ExamineOptions& how, const O
       skip(name, say, "the model cannot be opened");
     return;
   }
-  check("memory", say, [&] { return look_at_memory(options, model->config(), how.num_ranks); });
+  check("memory", say, [&] { return look_at_memory(options, model->config(), how.ranks); });
   check("disk", say, [&] { return look_at_disk(options, model->config()); });
 
   model::Vocabulary vocabulary;

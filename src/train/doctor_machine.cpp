@@ -73,11 +73,12 @@ Verdict look_at_threads() {
   return {.found = found};
 }
 
-int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("MemAvailable:")) return std::strtoll(line.c_str() + 13, nullptr, 10) * 1024;
-  return 0;
+// What all ranks of this machine take of its memory: only rank 0 holds a copy that is being saved.
+int64_t bytes_of_local_ranks(const TrainOptions& options, const model::ModelConfig& config, const RankCounts& ranks) {
+  TrainOptions others = options;
+  others.checkpoint.background = false;
+  return peak_bytes(memory_of_training(config, options, ranks.all)) +
+         (ranks.local - 1) * peak_bytes(memory_of_training(config, others, ranks.all));
 }
 
 fs::path nearest_existing(fs::path path) {
@@ -94,22 +95,34 @@ void examine_machine(const std::string& versions, const OnFinding& on_finding) {
   check("threads", on_finding, look_at_threads);
 }
 
-Verdict look_at_memory(const TrainOptions& options, const model::ModelConfig& config, int64_t num_ranks) {
-  const int64_t needed = peak_bytes(memory_of_training(config, options, num_ranks));
+Verdict judge_memory(const TrainOptions& options, const model::ModelConfig& config, const RankCounts& ranks,
+                     const FreeMemory& host) {
   const at::Device device = ops::open_device(options.device);
   const bool on_gpu = device.is_cuda();
-  const int64_t free = on_gpu ? ops::memory_of(device).free : available_memory();
-  const std::string found = fmt::format("a step takes about {:.2f} GB{}, {:.2f} GB are free", gigabytes(needed),
-                                        num_ranks > 1 ? " on each rank" : "", gigabytes(free));
-  // Ranks of one machine share it; how many are on this one is not asked here.
+  const int64_t of_one =
+      peak_bytes(memory_of_training(config, options, ranks.all, on_gpu ? Processor::Gpu : Processor::Cpu));
+  // A rank has its GPU for itself; the ranks of a machine share its memory.
+  const bool shared = !on_gpu && ranks.local > 1;
+  const int64_t needed = shared ? bytes_of_local_ranks(options, config, ranks) : of_one;
+  const int64_t free = on_gpu ? ops::memory_of(device).free : host.bytes;
+  std::string found = fmt::format("a step takes about {:.2f} GB", gigabytes(of_one));
+  if (ranks.all > 1) found += " on each rank";
+  if (shared) found += fmt::format(", {:.2f} GB on the {} of this machine", gigabytes(needed), ranks.local);
+  found += fmt::format("; {:.2f} GB are free{}", gigabytes(free),
+                       !on_gpu && host.of_group ? " within the limit of this container (its control group)" : "");
   if (needed > free)
     return {Health::Failed, found,
-            "lower engine.kv_cache_mib or update.micro_batch_tokens, set update.gradient_checkpointing, or take a "
-            "smaller model; --dry-run of train shows the parts",
+            fmt::format("lower engine.kv_cache_mib or update.micro_batch_tokens, set update.gradient_checkpointing, {}"
+                        "or take a smaller model; --dry-run of train shows the parts",
+                        shared ? "start fewer ranks on this machine, " : ""),
             core::ErrorKind::Device};
   if (static_cast<double>(needed) > 0.9 * static_cast<double>(free))
     return {Health::Warning, found, "little is left for LibTorch's own buffers: lower engine.kv_cache_mib a little"};
   return {.found = found};
+}
+
+Verdict look_at_memory(const TrainOptions& options, const model::ModelConfig& config, const RankCounts& ranks) {
+  return judge_memory(options, config, ranks, free_host_memory());
 }
 
 Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& config) {

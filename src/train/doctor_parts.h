@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "free_memory.h"
 #include "thinktune/data/prompts.h"
 #include "thinktune/data/source.h"
 #include "thinktune/model/pretrained.h"
@@ -26,7 +27,9 @@ bool check(const char* name, const OnFinding& on_finding, const std::function<Ve
 void skip(const char* name, const OnFinding& on_finding, const std::string& why);
 
 // doctor_machine.cpp
-Verdict look_at_memory(const TrainOptions& options, const model::ModelConfig& config, int64_t num_ranks);
+Verdict look_at_memory(const TrainOptions& options, const model::ModelConfig& config, const RankCounts& ranks);
+Verdict judge_memory(const TrainOptions& options, const model::ModelConfig& config, const RankCounts& ranks,
+                     const FreeMemory& host);
 Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& config);
 
 // doctor_model.cpp

@@ -1,5 +1,8 @@
 #include "exchange.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "bytes.h"
 #include "thinktune/core/error.h"
 
@@ -39,27 +42,56 @@ void serialize(Archive& archive, TeacherReply& r) {
 namespace thinktune::train {
 namespace {
 
+// Whose each of many elements is: [r]: those of rank r, in rising order.
+using Deal = std::vector<std::vector<size_t>>;
+
+// From the longest to the shortest there and back: 0 … R − 1, R − 1 … 0, 0 … So ranks differ by at most one in number,
+// and little in length.
+template <class T, class Length>
+Deal deal(const comm::Communicator& comm, const std::vector<T>& all, Length length) {
+  std::vector<size_t> order(all.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return length(all[a]) > length(all[b]); });
+  const auto size = static_cast<size_t>(comm.size());
+  Deal parts(size);
+  for (size_t i = 0; i < order.size(); ++i) {
+    const bool back = i / size % 2 == 1;
+    parts[back ? size - 1 - i % size : i % size].push_back(order[i]);
+  }
+  for (std::vector<size_t>& part : parts) std::sort(part.begin(), part.end());
+  return parts;
+}
+
 template <class T>
-std::vector<T> part_of(const comm::Communicator& comm, const std::vector<T>& all) {
+std::vector<T> part_of(const comm::Communicator& comm, const std::vector<T>& all, const Deal& parts) {
   std::vector<T> part;
-  for (size_t i = static_cast<size_t>(comm.rank()); i < all.size(); i += static_cast<size_t>(comm.size()))
-    part.push_back(all[i]);
+  for (const size_t i : parts[static_cast<size_t>(comm.rank())]) part.push_back(all[i]);
   return part;
 }
 
-// From the parts of all ranks `count` elements in their order.
+// From the parts of all ranks all elements in their order.
 template <class T>
-std::vector<T> gather_parts(comm::Communicator& comm, const std::vector<T>& own, size_t count, const char* what) {
-  std::vector<std::vector<T>> parts;
-  for (const std::string& bytes : comm.all_gather_bytes(to_bytes(own), what))
-    parts.push_back(from_bytes<std::vector<T>>(bytes));
-  std::vector<T> all;
-  for (size_t i = 0; i < count; ++i) {
-    std::vector<T>& part = parts[i % parts.size()];
-    TT_CHECK(i / parts.size() < part.size(), "{}: a rank has only {}", what, part.size());
-    all.push_back(std::move(part[i / parts.size()]));
+std::vector<T> gather_parts(comm::Communicator& comm, const std::vector<T>& own, const Deal& parts, const char* what) {
+  size_t count = 0;
+  for (const std::vector<size_t>& part : parts) count += part.size();
+  std::vector<T> all(count);
+  const std::vector<std::string> told = comm.all_gather_bytes(to_bytes(own), what);
+  for (size_t r = 0; r < parts.size(); ++r) {
+    std::vector<T> part = from_bytes<std::vector<T>>(told[r]);
+    TT_CHECK(part.size() == parts[r].size(), "{}: rank {} has {} of {}", what, r, part.size(), parts[r].size());
+    for (size_t i = 0; i < part.size(); ++i) all[parts[r][i]] = std::move(part[i]);
   }
   return all;
+}
+
+Deal deal_prompts(const comm::Communicator& comm, const std::vector<rollout::Prompt>& prompts) {
+  return deal(comm, prompts, [](const rollout::Prompt& prompt) { return prompt.ids.size(); });
+}
+
+size_t length_of(const guidance::TeacherRequest& request) {
+  size_t length = 0;
+  for (const core::ChatMessage& message : request.messages) length += message.content.size();
+  return length;
 }
 
 class DividedTeacher final : public guidance::Teacher {
@@ -68,10 +100,11 @@ class DividedTeacher final : public guidance::Teacher {
       : comm_(comm), teacher_(std::move(teacher)), weights_(weights) {}
 
   std::vector<guidance::TeacherReply> reply(const std::vector<guidance::TeacherRequest>& requests) override {
-    const std::vector<guidance::TeacherRequest> own = part_of(comm_, requests);
+    const Deal parts = deal(comm_, requests, length_of);
+    const std::vector<guidance::TeacherRequest> own = part_of(comm_, requests, parts);
     const std::vector<guidance::TeacherReply> replies = passes_through(
         weights_, [&] { return own.empty() ? std::vector<guidance::TeacherReply>() : teacher_->reply(own); });
-    return gather_parts(comm_, replies, requests.size(), "the teacher's replies");
+    return gather_parts(comm_, replies, parts, "the teacher's replies");
   }
 
  private:
@@ -83,7 +116,7 @@ class DividedTeacher final : public guidance::Teacher {
 }  // namespace
 
 std::vector<rollout::Prompt> own_part(const comm::Communicator& comm, const std::vector<rollout::Prompt>& prompts) {
-  return part_of(comm, prompts);
+  return part_of(comm, prompts, deal_prompts(comm, prompts));
 }
 
 std::vector<rollout::Group> gather_groups(comm::Communicator& comm, const std::vector<rollout::Prompt>& prompts,
@@ -92,7 +125,7 @@ std::vector<rollout::Group> gather_groups(comm::Communicator& comm, const std::v
   std::vector<std::vector<rollout::Rollout>> own_rollouts;
   for (rollout::Group& group : own) own_rollouts.push_back(std::move(group.rollouts));
   std::vector<std::vector<rollout::Rollout>> rollouts =
-      gather_parts(comm, own_rollouts, prompts.size(), "the rollouts");
+      gather_parts(comm, own_rollouts, deal_prompts(comm, prompts), "the rollouts");
   std::vector<rollout::Group> groups;
   for (size_t i = 0; i < prompts.size(); ++i) groups.push_back({prompts[i], std::move(rollouts[i])});
   return groups;
@@ -105,11 +138,12 @@ void judge_guided(comm::Communicator& comm, std::vector<rollout::Group>& groups,
       if (rollout.guidance.guided) guided.push_back({&group.prompt, &rollout});
   if (comm.size() == 1 || guided.empty()) return reward::judge(guided, reward);
 
-  const std::vector<rollout::Sampled> own = part_of(comm, guided);
+  const Deal parts = deal(comm, guided, [](const rollout::Sampled& sampled) { return sampled.rollout->ids.size(); });
+  const std::vector<rollout::Sampled> own = part_of(comm, guided, parts);
   reward::judge(own, reward);
   std::vector<rollout::Judgement> judgements;
   for (const rollout::Sampled& sampled : own) judgements.push_back(sampled.rollout->judgement);
-  judgements = gather_parts(comm, judgements, guided.size(), "the judgements");
+  judgements = gather_parts(comm, judgements, parts, "the judgements");
   for (size_t i = 0; i < guided.size(); ++i) guided[i].rollout->judgement = std::move(judgements[i]);
 }
 

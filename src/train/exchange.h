@@ -1,7 +1,8 @@
 // What ranks tell each other of a step besides gradients: each rank samples, asks and judges its part, and afterwards
 // every rank knows all of it, in the order in which one rank would have it. With one rank nothing is copied.
 //
-// Part of rank r of R: elements r, r + R, r + 2R, …
+// Parts differ by at most one in number and little in length: elements are dealt by the length of what is known of them
+// (a prompt, a question to the teacher, an answer to be judged). What they give does not depend on whose they are.
 #pragma once
 
 #include <memory>

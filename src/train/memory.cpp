@@ -21,16 +21,30 @@ int64_t activation_bytes(const model::ModelConfig& c, int64_t element, bool chec
 
 // Numbers of the weights: of one layer, and of what stands outside of the layers.
 struct Sizes {
-  int64_t all = 0, outside = 0, layer = 0;
+  int64_t all = 0, embedding = 0, outside = 0, layer = 0;
 
   explicit Sizes(const model::ModelConfig& c)
       : all(model::num_parameters(c)),
-        outside((c.tie_word_embeddings ? 1 : 2) * c.vocab_size * c.hidden_size + c.hidden_size),
+        embedding(c.vocab_size * c.hidden_size),
+        outside((c.tie_word_embeddings ? 1 : 2) * embedding + c.hidden_size),
         layer((all - outside) / c.num_layers) {}
 };
 
 // What all of the teacher's prompts begin with, at most.
 int64_t kept_kv_tokens(const TrainOptions& o) { return o.guidance.enabled ? o.guidance.max_teacher_prompt_tokens : 0; }
+
+// Of gradients that are exchanged, beside those that stay: two buckets at most, and what the second is laid out from,
+// unless it is one gradient that fills its bucket. Without shares buckets become the gradients.
+int64_t gradient_bytes_on_their_way(const Sizes& size, const comm::CommOptions& o, int64_t num_ranks) {
+  const bool divided = o.shard == comm::Shard::Parameters;
+  const int64_t usual = divided ? 4 * size.layer : std::min(o.bucket_mib << 20, 4 * size.all);
+  const int64_t largest = divided ? 4 * std::max(size.layer, size.outside) : std::max(usual, 4 * size.embedding);
+  const bool fills = !divided && largest > usual && size.embedding % (64 * num_ranks) == 0;
+  const int64_t laid_out = std::max(usual, fills ? 0 : largest);
+  if (!o.fixed_order && !divided && o.shard != comm::Shard::Gradients) return laid_out;
+  // In a fixed order the terms of a sum arrive singly.
+  return laid_out + largest + usual + (o.fixed_order ? largest + usual : 0);
+}
 
 // Of one sequence that is sampled, the student's or the teacher's.
 int64_t longest_tokens(const TrainOptions& o) {
@@ -49,14 +63,13 @@ void add_state(std::vector<MemoryPart>& parts, const Sizes& size, const TrainOpt
   const bool divided = shard == Shard::Parameters;
   parts.push_back({"f32 weights", 4 * (bf16 || divided ? share : size.all)});
   if (shard != Shard::None && !bf16) parts.push_back({"the optimiser's share of the weights", 4 * share});
-  parts.push_back({"f32 gradients", 4 * (divided || shard == Shard::Gradients ? share : size.all)});
+  parts.push_back(
+      {"f32 gradients", 4 * (divided || shard == Shard::Gradients ? share : size.all), MemoryPhase::Update});
   parts.push_back({"AdamW's two moments, f32", 8 * share});
   if (bf16) parts.push_back({"bf16 weights", 2 * (divided ? share : size.all)});
-  if (divided)
-    // Twice: as they arrive, and as they are sent.
-    parts.push_back({"gradients of a block on their way", 8 * std::max(size.layer, size.outside), MemoryPhase::Update});
-  else if (num_ranks > 1)
-    parts.push_back({"a bucket of gradients on its way, at least", o.comm.bucket_mib << 20, MemoryPhase::Update});
+  if (num_ranks > 1)
+    parts.push_back(
+        {"gradients on their way, at most", gradient_bytes_on_their_way(size, o.comm, num_ranks), MemoryPhase::Update});
   if (divided) {
     const int64_t by_layer = element * (2 * size.layer + size.outside);
     if (o.comm.gather == comm::Gather::Keep) {
@@ -123,6 +136,8 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
     parts.push_back({"the sampler's copies laid out for products", element * matrices, MemoryPhase::Sampling});
     if (options.guidance.enabled) parts.push_back({"the teacher's copies laid out for products", element * matrices});
   }
+  if (!on_gpu && num_ranks > 1 && options.comm.shard == comm::Shard::Parameters)
+    parts.push_back({"Gloo's copies of weights on their way", element * (size.layer + size.outside)});
   add_cache(parts, config, options, processor);
   if (on_gpu) {
     // Of a decode step, and of the samples that enter together; drawing takes none.

@@ -78,12 +78,6 @@ class GradientArrived final : public torch::autograd::PostAccumulateGradHook {
   OnGradient callback_;
 };
 
-std::string first_not_finite(const model::ModelConfig& config, const model::Weights& weights) {
-  for (const model::TensorName& name : model::tensor_names(config, weights))
-    if (!at::isfinite(name.view).all().item<bool>()) return name.hf;
-  return "";
-}
-
 }  // namespace
 
 ops::TokenLogprobs response_logprobs(const model::Decoder& decoder, const model::Weights& weights,
@@ -165,16 +159,17 @@ std::vector<at::Tensor> Policy::gradients() const {
 }
 
 std::string Policy::first_not_finite_gradient() const {
-  return first_not_finite(decoder_.config(), model::map_weights(master_, [](const at::Tensor& parameter) {
-                            return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
-                          }));
+  return model::first_not_finite(decoder_.config(), model::map_weights(master_, [](const at::Tensor& parameter) {
+                                   return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
+                                 }));
 }
 
 // A sum is not finite if one of its terms is not, and takes one pass over them; should it overflow, the terms decide.
 std::string Policy::first_not_finite_weight() const {
   c10::NoGradGuard no_grad;
   for (const at::Tensor& weight : model::tensor_list(compute_))
-    if (!std::isfinite(weight.sum(at::kFloat).item<float>())) return first_not_finite(decoder_.config(), compute_);
+    if (!std::isfinite(weight.sum(at::kFloat).item<float>()))
+      return model::first_not_finite(decoder_.config(), compute_);
   return "";
 }
 

@@ -169,8 +169,12 @@ void ShardedWeights::end() {
 void ShardedWeights::begin_passes() {
   begin(gather_ == comm::Gather::Layer ? Mode::OneByOne : Mode::All);
   if (mode_ != Mode::All) return;
-  for (Block& block : blocks_) start(block);
-  for (Block& block : blocks_) finish(block);
+  // Two at a time: a copy of what is on its way may be held by what carries it.
+  start(blocks_[0]);
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    if (b + 1 < blocks_.size()) start(blocks_[b + 1]);
+    finish(blocks_[b]);
+  }
 }
 
 void ShardedWeights::end_passes() {

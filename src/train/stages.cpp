@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "thinktune/core/error.h"
 #include "thinktune/infer/sample_groups.h"
+#include "thinktune/model/family.h"
 #include "thinktune/ops/device.h"
 
 namespace thinktune::train {
@@ -51,6 +52,17 @@ bool has_teacher_tokens(const MicroBatch& micro) {
     for (const rollout::TrainSequence& sequence : group.sequences)
       if (std::find(sequence.sampled.begin(), sequence.sampled.end(), 0) != sequence.sampled.end()) return true;
   return false;
+}
+
+// Which weight is to blame for what was computed from them.
+std::string what_of_the_weights(const Run& run) {
+  if (const std::string weight = run.parallel->first_not_finite_weight(); !weight.empty())
+    return fmt::format("a weight of {} is not finite", weight);
+  if (run.sharded != nullptr) return "this rank's weights are";
+  if (run.initial_weights != nullptr)
+    if (const std::string weight = model::first_not_finite(run.config, *run.initial_weights); !weight.empty())
+      return fmt::format("a weight of the frozen first model's {} is not finite", weight);
+  return "all weights are";
 }
 
 // Between the sampler and the policy, over the tokens that were sampled.
@@ -136,6 +148,12 @@ std::vector<rollout::Group> sample_own_part(Run& run, const std::vector<rollout:
                                   [&](const auto& rollouts) { reward::judge(rollouts, *run.reward); });
     });
   });
+}
+
+core::Error name_weight(const Run& run, const infer::LogitsNotFinite& error) {
+  return core::device_error(
+      fmt::format("{}: {} ({})", run.comm->place(run.stops->step()), error.message(), what_of_the_weights(run)),
+      kFinitenessHint);
 }
 
 void go_on_with_fewer(const Run& run, const Sampler& sampler) {
@@ -252,13 +270,9 @@ void check_finite_weights(const Run& run, int64_t step) {
 
 void check_finite_loss(const Run& run, const algo::LossParts& parts, int64_t step) {
   if (std::isfinite(parts.loss.item<double>())) return;
-  const std::string weight = run.parallel->first_not_finite_weight();
-  throw core::device_error(
-      fmt::format("{}: the loss is not finite ({}); the weights were not changed in this update", run.comm->place(step),
-                  !weight.empty()          ? fmt::format("a weight of {} is not finite", weight)
-                  : run.sharded != nullptr ? "this rank's weights are"
-                                           : "all weights are"),
-      kFinitenessHint);
+  throw core::device_error(fmt::format("{}: the loss is not finite ({}); the weights were not changed in this update",
+                                       run.comm->place(step), what_of_the_weights(run)),
+                           kFinitenessHint);
 }
 
 void check_finite_gradients(const Run& run, double grad_norm, int64_t step) {

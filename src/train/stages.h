@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "thinktune/algo/loss.h"
+#include "thinktune/infer/sample_token.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/ops/token_logprob.h"
 #include "thinktune/train/batch.h"
@@ -35,12 +36,17 @@ struct Sampler {
 // Error{Device} if it was one.
 void go_on_with_fewer(const Run& run, const Sampler& sampler);
 
+// The sampler's error with rank, step and the weight that is not finite.
+core::Error name_weight(const Run& run, const infer::LogitsNotFinite& error);
+
 // f(), which samples, again and with fewer sequences at a time until memory suffices: the same results.
 template <class F>
 auto within_memory(const Run& run, const Sampler& sampler, F f) {
   for (;;) {
     try {
       return f();
+    } catch (const infer::LogitsNotFinite& error) {
+      throw name_weight(run, error);
     } catch (const std::exception& error) {
       if (!ops::is_out_of_memory(error)) throw;
     }

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cereal/types/map.hpp>
 #include <tuple>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 #include "thinktune/core/log.h"
 #include "thinktune/core/signals.h"
 #include "thinktune/infer/sample_groups.h"
@@ -133,11 +135,49 @@ bool first_says(comm::Communicator& comm, bool answer) {
   return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
 }
 
-// The weights that compute, on the host, of those that are divided: the master weights, rounded.
-model::Weights gathered_weights(const Run& run, const std::vector<at::Tensor>& master) {
+// The weights that compute, on rank 0's host, of those that are divided: the master weights, rounded.
+model::Weights rounded_weights(const Run& run, const std::function<at::Tensor()>& next_master) {
+  return model::map_weights(run.policy->compute_weights(), [&](const at::Tensor& weight) {
+    const at::Tensor master = next_master();
+    return master.defined() ? master.detach().to(weight.scalar_type()) : weight;
+  });
+}
+
+// For a save beside the next steps: all of it on rank 0's host.
+void gather_whole(const Run& run, checkpoint::RunTensors& tensors, model::Weights& policy) {
+  const DataParallel& parallel = *run.parallel;
+  tensors.master = parallel.gather(parallel.parameters(), "the weights for a checkpoint");
+  tensors.first_moments = parallel.gather(run.optimiser->first_moments(), "the first moments for a checkpoint");
+  tensors.second_moments = parallel.gather(run.optimiser->second_moments(), "the second moments for a checkpoint");
+  tensors.are_copies = parallel.shares();
+  if (!parallel.shares() || !run.comm->is_first()) return;
   size_t next = 0;
-  return model::map_weights(run.policy->compute_weights(),
-                            [&](const at::Tensor& weight) { return master[next++].detach().to(weight.scalar_type()); });
+  policy = rounded_weights(run, [&] { return tensors.master[next++]; });
+  tensors.policy = &policy;
+}
+
+// For a save that training waits for: tensors come together while rank 0 writes them, and none stays.
+void gather_while_written(const Run& run, checkpoint::RunTensors& tensors, model::Weights& policy) {
+  const DataParallel& parallel = *run.parallel;
+  for (const at::Tensor& parameter : run.policy->parameters())
+    tensors.master.push_back(at::empty(parameter.sizes(), at::TensorOptions().device(at::kMeta).dtype(at::kFloat)));
+  tensors.first_moments = tensors.second_moments = tensors.master;
+  if (run.sharded != nullptr) {
+    const auto next = parallel.gather_one_by_one(parallel.parameters(), "the weights for a checkpoint");
+    policy = rounded_weights(run, [&] {
+      const at::Tensor master = next();
+      return master.defined() ? master.clone() : master;
+    });
+    tensors.policy = &policy;
+  }
+  tensors.next = [lists = std::array{parallel.gather_one_by_one(parallel.parameters(), "the weights for a checkpoint"),
+                                     parallel.gather_one_by_one(run.optimiser->first_moments(),
+                                                                "the first moments for a checkpoint"),
+                                     parallel.gather_one_by_one(run.optimiser->second_moments(),
+                                                                "the second moments for a checkpoint")},
+                  length = tensors.master.size(), count = size_t{0}]() mutable { return lists[count++ / length](); };
+  if (run.comm->is_first()) return;
+  for (size_t i = 0; i < 3 * tensors.master.size(); ++i) tensors.next();
 }
 
 // What rank 0 does alone: an error of it is one of all ranks, which so end alike.
@@ -177,6 +217,11 @@ core::Error out_of_memory(const Run& run) {
       fmt::format("lower update.micro_batch_tokens (here {}) or engine.kv_cache_mib{}; else a smaller model or more "
                   "memory is needed",
                   o.micro_batch_tokens, o.gradient_checkpointing ? "" : ", or set update.gradient_checkpointing"));
+}
+
+// What the other ranks know of it.
+std::string what_first_saves(const TrainOptions& options) {
+  return fmt::format("rank 0 writes the checkpoints: the newest in {} is whole", checkpoint_folder(options).string());
 }
 
 // A run has begun here, and nothing that it has done can be gone on from.
@@ -268,6 +313,7 @@ void Trainer::start(const RunRequest& request) {
   if (found) {
     steps_done_ = saved_step_ = found->state.step;
     resumed_from_ = found->path;
+    core::set_saved("where: " + before_first_step(resumed_from_));
     check_changes(*found, request.allow_changed);
     if (steps_done_ >= o.steps && (run_.heldout.empty() || has_evaluation(steps_done_)))
       throw core::user_error(
@@ -368,6 +414,8 @@ TrainSummary Trainer::run(const RunRequest& request) {
   const TrainOptions& o = run_.options;
   start(request);
   const core::SignalWatch signals;
+  core::set_saved(checkpoint::what_was_saved(resumed_from_));
+  if (!request.way_on.empty()) core::set_way_on(request.way_on);
   const int64_t last = request.max_steps > 0 ? std::min(o.steps, steps_done_ + request.max_steps) : o.steps;
   bool goes_on = true;
   try {
@@ -403,7 +451,12 @@ void Trainer::finish() {
 }
 
 fs::path Trainer::last_checkpoint() {
-  if (saver_ == nullptr) return resumed_from_;
+  if (saver_ == nullptr) {  // rank 0 writes; it was done with the one before when it began the last
+    std::error_code ignored;
+    for (const fs::path& path : {saving_, saved_before_it_})
+      if (!path.empty() && fs::exists(path, ignored)) return path;
+    return saving_.empty() ? resumed_from_ : fs::path();
+  }
   try {
     saver_->wait();
   } catch (const std::exception& error) {
@@ -412,17 +465,31 @@ fs::path Trainer::last_checkpoint() {
   return saver_->newest().empty() ? resumed_from_ : saver_->newest();
 }
 
+std::string Trainer::what_was_saved() {
+  const fs::path checkpoint = last_checkpoint();
+  const bool only_first_knows = saver_ == nullptr && checkpoint.empty() && !saving_.empty();
+  return only_first_knows ? what_first_saves(run_.options) : checkpoint::what_was_saved(checkpoint);
+}
+
+std::string before_first_step(const fs::path& checkpoint) {
+  return fmt::format("{}, before the first step; {}", StopPoints::kSetUp,
+                     checkpoint.empty() ? "nothing was saved" : checkpoint::what_was_saved(checkpoint));
+}
+
 void Trainer::restore(const checkpoint::Found& found) {
   const DataParallel& parallel = *run_.parallel;
-  const bool whole = run_.comm->size() == 1 || run_.options.comm.shard == comm::Shard::None;
-  checkpoint::RunTensors tensors = {.config = &run_.config, .vocabulary = &run_.vocabulary};
-  tensors.master = whole ? parallel.parameters() : parallel.whole_like();
-  tensors.first_moments = whole ? run_.optimiser->first_moments() : parallel.whole_like();
-  tensors.second_moments = whole ? run_.optimiser->second_moments() : parallel.whole_like();
-  if (run_.comm->is_first()) checkpoint::load_tensors(found.path, tensors);
-  parallel.scatter(tensors.master, parallel.parameters(), "the checkpoint's weights");
-  parallel.scatter(tensors.first_moments, run_.optimiser->first_moments(), "the checkpoint's first moments");
-  parallel.scatter(tensors.second_moments, run_.optimiser->second_moments(), "the checkpoint's second moments");
+  // One list at a time: rank 0 holds it whole.
+  const auto restore_list = [&](std::vector<at::Tensor> checkpoint::RunTensors::*list,
+                                const std::vector<at::Tensor>& own, const char* what) {
+    checkpoint::RunTensors tensors = {.config = &run_.config, .vocabulary = &run_.vocabulary};
+    tensors.*list = parallel.shares() ? parallel.whole_like() : own;
+    if (run_.comm->is_first()) checkpoint::load_tensors(found.path, tensors);
+    parallel.scatter(tensors.*list, own, what);
+  };
+  using checkpoint::RunTensors;
+  restore_list(&RunTensors::master, parallel.parameters(), "the checkpoint's weights");
+  restore_list(&RunTensors::first_moments, run_.optimiser->first_moments(), "the checkpoint's first moments");
+  restore_list(&RunTensors::second_moments, run_.optimiser->second_moments(), "the checkpoint's second moments");
   run_.optimiser->restore(found.state.num_updates);
   run_.parallel->publish_weights();
   run_.engine->weights_changed();
@@ -440,20 +507,22 @@ bool Trainer::is_best() const {
 void Trainer::save(bool goes_on) {
   run_.stops->begin("saving", /*can_be_given_up=*/false);
   const ops::ProfilerRange range("checkpoint");
-  const DataParallel& parallel = *run_.parallel;
   checkpoint::RunTensors tensors = {
-      .config = &run_.config,
-      .vocabulary = &run_.vocabulary,
-      .policy = &run_.policy->compute_weights(),
-      .master = parallel.gather(parallel.parameters(), "the weights for a checkpoint"),
-      .first_moments = parallel.gather(run_.optimiser->first_moments(), "the first moments for a checkpoint"),
-      .second_moments = parallel.gather(run_.optimiser->second_moments(), "the second moments for a checkpoint")};
+      .config = &run_.config, .vocabulary = &run_.vocabulary, .policy = &run_.policy->compute_weights()};
+  model::Weights policy;  // of what is divided
+  const bool beside = goes_on && run_.options.checkpoint.background;
+  if (run_.parallel->shares() && !beside)
+    gather_while_written(run_, tensors, policy);
+  else
+    gather_whole(run_, tensors, policy);
   saved_step_ = steps_done_;
-  if (saver_ == nullptr) return;
+  saved_before_it_ = std::exchange(saving_, checkpoint::folder_of(checkpoint_folder(run_.options), saved_step_));
+  if (saver_ == nullptr) {
+    core::set_saved(what_first_saves(run_.options));
+    return;
+  }
   reporter_->sync();
   const report::RowCounts rows = reporter_->row_counts();
-  const model::Weights gathered = run_.sharded != nullptr ? gathered_weights(run_, tensors.master) : model::Weights{};
-  if (run_.sharded != nullptr) tensors.policy = &gathered;
   const checkpoint::RunState state = {
       .step = steps_done_,
       .num_steps = run_.options.steps,
@@ -468,7 +537,7 @@ void Trainer::save(bool goes_on) {
       .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
       .config = config_json_,
       .versions = versions()};
-  if (goes_on && run_.options.checkpoint.background)
+  if (beside)
     saver_->start(state, tensors, scores_);
   else
     saver_->save(state, tensors, scores_);
@@ -486,6 +555,7 @@ void Trainer::evaluate() {
   const int64_t max_new_tokens = o.eval.max_new_tokens > 0 ? o.eval.max_new_tokens : o.rollout.max_new_tokens;
   std::vector<rollout::Group> own =
       sample_own_part(run_, run_.heldout, {o.eval.samples, max_new_tokens, o.eval.sampling, key});
+  run_.stops->begin("evaluation");  // a reward command that a stop has cut short has judged nothing
   eval::EvalResult result = eval::score_groups(gather_groups(*run_.comm, run_.heldout, std::move(own)));
   result.seconds = watch.seconds();
   if (reporter_ != nullptr) {

@@ -36,11 +36,16 @@ TEST_F(Documents, EveryConfigPassesADryRun) {
   EXPECT_FALSE(fs::exists(output_));
 }
 
-TEST_F(Documents, HelpNamesEveryCommand) {
+TEST_F(Documents, HelpNamesEveryCommandAndExitCode) {
   const Outcome help = run_program({"--help"});
   expect_success(help);
-  for (const char* command : {"train", "eval", "generate", "compare", "docs"}) {
-    EXPECT_THAT(help.out, HasSubstr(command));
+  for (const char* code :
+       {"Exit code: 0 done; 2 something that you can mend", "\n3 the content of a file", "\n4 the machine",
+        "; 5 a bug in thinktune", "\n130 and 143 stopped by SIGINT (Ctrl-C) and SIGTERM"})
+    EXPECT_THAT(help.out, HasSubstr(code));
+  for (const char* command :
+       {"train", "eval", "generate", "convert", "inspect", "doctor", "compare", "bench", "score", "docs"}) {
+    EXPECT_THAT(help.out, HasSubstr("\n  " + std::string(command) + " "));
     const Outcome one = run_program({command, "--help"});
     expect_success(one);
     EXPECT_THAT(one.out, HasSubstr(std::string("thinktune ") + command));

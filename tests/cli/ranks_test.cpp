@@ -1,6 +1,8 @@
 // `train` with several ranks: started by --nproc, by a launcher's environment, in network namespaces of their own.
+#include <array>
 #include <cmath>
 #include <thread>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "program.h"
 
@@ -51,6 +53,25 @@ class RanksProgram : public ProgramTest {
     return -1;
   }
 
+  // Runs two ranks, each started by a launcher that sets `variables` and prefixes[rank]; what they say is in 0.txt and
+  // 1.txt.
+  void train_two(const std::array<std::string, 2>& prefixes, const std::string& variables) {
+    const auto log = [&](int rank) { return folder_.path() / fmt::format("{}.txt", rank); };
+    const auto start = [&](int rank) {
+      return std::system(fmt::format("{} env RANK={} WORLD_SIZE=2 {} OMP_NUM_THREADS=1 {} train --config {} >{} 2>&1",
+                                     prefixes[static_cast<size_t>(rank)], rank, variables, TT_BINARY, config_.string(),
+                                     log(rank).string())
+                             .c_str());
+    };
+    int other = -1;
+    std::thread beside([&] { other = start(1); });
+    const int first = start(0);
+    beside.join();
+    EXPECT_EQ(first, 0) << read_text(log(0));
+    EXPECT_EQ(other, 0) << read_text(log(1));
+    EXPECT_TRUE(fs::exists(output_ / "checkpoints" / "step-2" / "manifest.json"));
+  }
+
   void expect_whole_checkpoint() {
     const Outcome resumed = train({"--resume", "--stop-after", "1"});
     expect_success(resumed);
@@ -93,7 +114,10 @@ TEST_F(RanksProgram, AKilledRankEndsTheOthersAndIsNamedLast) {
   const Outcome outcome = train_while({"--nproc", "2"}, [&] { ::kill(process_of_rank("1"), SIGKILL); });
   EXPECT_EQ(outcome.exit_code, 128 + SIGKILL) << outcome.err;
   EXPECT_THAT(outcome.err.substr(outcome.err.rfind("error: ")),
-              StartsWith("error: rank 1 of 2 was killed by signal 9"));
+              AllOf(StartsWith("error: rank 1 of 2 was killed by signal 9"),
+                    HasSubstr("\n  saved, and whole: " + (output_ / "checkpoints" / "step-").string()),
+                    HasSubstr("\n  to go on: " + std::string(TT_BINARY) + " train --config " + config_.string() +
+                              " --nproc 2 --resume\n")));
   EXPECT_TRUE(processes_of(folder_.path()).empty());
   expect_whole_checkpoint();
 }
@@ -108,6 +132,8 @@ TEST_F(RanksProgram, AStoppedRankEndsTheRunWithinTheTimeOut) {
   const std::string last = outcome.err.substr(outcome.err.rfind("error: "));
   EXPECT_THAT(last, StartsWith("error: rank 1, step "));
   EXPECT_THAT(last, HasSubstr("has not completed after 4 s; rank 0 does not answer"));
+  EXPECT_THAT(last, HasSubstr("\n  saved, and whole: " + (output_ / "checkpoints" / "step-").string()));
+  EXPECT_THAT(last, Not(HasSubstr("nothing was saved")));
   EXPECT_TRUE(processes_of(folder_.path()).empty());
   expect_whole_checkpoint();
 }
@@ -156,20 +182,24 @@ TEST_F(RanksProgram, RanksInNetworkNamespacesOfTheirOwn) {
     GTEST_SKIP() << "network namespaces cannot be made here (ip netns; it needs iproute2 and the right to)";
   }
   write_config({{"comm", {{"timeout_s", 60}}}});
-  std::vector<std::string> commands;
-  for (int rank = 0; rank < 2; ++rank)
-    commands.push_back(fmt::format(
-        "ip netns exec {} env RANK={} WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_ADDR=10.213.7.1 "
-        "MASTER_PORT=29511 OMP_NUM_THREADS=1 {} train --config {} 2>{}",
-        rank == 0 ? a : b, rank, TT_BINARY, config_.string(), (folder_.path() / fmt::format("{}.txt", rank)).string()));
-  int other = -1;
-  std::thread beside([&] { other = std::system((commands[1] + " >/dev/null").c_str()); });
-  const int first = std::system((commands[0] + " >/dev/null").c_str());
-  beside.join();
+  train_two({"ip netns exec " + a, "ip netns exec " + b},
+            "LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_ADDR=10.213.7.1 MASTER_PORT=29511");
   clean();
-  EXPECT_EQ(first, 0) << read_text(folder_.path() / "0.txt");
-  EXPECT_EQ(other, 0) << read_text(folder_.path() / "1.txt");
-  EXPECT_TRUE(fs::exists(output_ / "checkpoints" / "step-2" / "manifest.json"));
+}
+
+// torchrun's agent holds MASTER_PORT with a store of its own, which all its ranks use.
+TEST_F(RanksProgram, RanksUseTheStoreOfTorchrunsAgent) {
+  c10d::TCPStoreOptions options;
+  options.isServer = true;
+  options.port = 0;
+  options.numWorkers = 1;  // the agents
+  const c10d::TCPStore agent("127.0.0.1", options);
+  write_config({{"comm", {{"timeout_s", 60}}}});
+  train_two({"env LOCAL_RANK=0", "env LOCAL_RANK=1"},
+            fmt::format("LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT={} TORCHELASTIC_USE_AGENT_STORE=True "
+                        "TORCHELASTIC_RESTART_COUNT=0 TORCHELASTIC_RUN_ID=none",
+                        agent.getPort()));
+  EXPECT_THAT(read_text(folder_.path() / "0.txt"), HasSubstr("2 ranks, started by torchrun"));
 }
 
 }  // namespace

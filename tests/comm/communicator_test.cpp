@@ -100,6 +100,30 @@ TEST_P(OnRanks, SeveralAreOnTheirWayAtOnce) {
   }));
 }
 
+// An operation that is over holds nobody's memory, its own copies included, and is looked after no more.
+TEST_P(OnRanks, TensorsAreLetGo) {
+  expect_all_well(run_ranks(GetParam(), [](Communicator& comm) {
+    const int64_t size = comm.size();
+    const at::Tensor share = at::ones({1000}), all = at::ones({size * 1000}), other = at::ones({size * 1000});
+    const std::pair<const char*, std::function<PendingPtr()>> operations[] = {
+        {"all-reduce", [&] { return comm.start_all_reduce(all, "numbers"); }},
+        {"reduce-scatter", [&] { return comm.start_reduce_scatter(share, all, "numbers"); }},
+        {"all-gather", [&] { return comm.start_all_gather(all, share, "numbers"); }},
+        {"all-to-all", [&] { return comm.start_all_to_all(other, all, "numbers"); }},
+        {"broadcast", [&] { return comm.start_broadcast(all, 0, "numbers"); }}};
+    for (const auto& [name, start] : operations) {
+      const PendingPtr pending = start();
+      pending->wait();
+      // The thread that has carried it may be about to leave it.
+      for (int i = 0; i < 200 && share.use_count() + all.use_count() + other.use_count() > 3; ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      EXPECT_EQ(share.use_count(), 1U) << name;
+      EXPECT_EQ(all.use_count(), 1U) << name;
+      EXPECT_EQ(other.use_count(), 1U) << name;
+    }
+  }));
+}
+
 // Sums that are rounded are the same on all ranks: else their weights would drift apart.
 TEST_P(OnRanks, SumsAreTheSameBitsOnAllRanks) {
   expect_all_well(run_ranks(GetParam(), [](Communicator& comm) {

@@ -5,7 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <functional>
+#include <string>
+#include <utility>
+
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
 
 namespace thinktune::core {
 namespace {
@@ -17,21 +22,68 @@ TEST(SignalWatch, NotesTheFirstStop) {
   EXPECT_EQ(stop_signal(), SIGTERM);
 }
 
-TEST(SignalWatch, ASecondStopEndsTheProcessAtOnce) {
+// How a child ends that runs `body`, and what it says on its standard error.
+std::pair<int, std::string> end_of(const std::function<void()>& body) {
+  int fds[2];
+  EXPECT_EQ(::pipe(fds), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(fds[1], STDERR_FILENO);
+    body();
+    ::_exit(0);
+  }
+  ::close(fds[1]);
+  std::string said;
+  char buffer[1024];
+  for (ssize_t count; (count = ::read(fds[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<size_t>(count));
+  ::close(fds[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  return {WEXITSTATUS(status), said};
+}
+
+TEST(SignalWatch, ASecondStopEndsTheProcessAtOnceWithTheLastWords) {
   for (const int second : {SIGINT, SIGTERM}) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::close(STDERR_FILENO);
+    const auto [code, said] = end_of([&] {
       const SignalWatch watch;
+      set_way_on("to go on: x --resume");
+      set_saved("nothing was saved");
+      set_saved("saved, and whole: a/step-4");
       ::raise(SIGTERM);
       ::raise(second);
-      ::_exit(0);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFEXITED(status));
-    EXPECT_EQ(WEXITSTATUS(status), 128 + second);
+    });
+    EXPECT_EQ(code, 128 + second);
+    EXPECT_EQ(said, "\nsecond signal: ended at once\n  saved, and whole: a/step-4\n  to go on: x --resume\n");
   }
+}
+
+TEST(EarlySignals, TheFirstStopEndsTheProcessAtOnce) {
+  for (const auto& [signal, name] : {std::pair(SIGINT, "SIGINT"), std::pair(SIGTERM, "SIGTERM")}) {
+    const auto end = [signal = signal](bool says) {
+      return end_of([&] {
+        const EarlySignals early(says);
+        set_way_on("to begin: x");
+        ::raise(signal);
+      });
+    };
+    EXPECT_EQ(end(true), std::pair(128 + signal, "\nstopped by " + std::string(name) + "\n  to begin: x\n"));
+    EXPECT_EQ(end(false), std::pair(128 + signal, std::string()));
+  }
+}
+
+TEST(EarlySignals, ARequestToSaveIsKeptForTheWatch) {
+  const EarlySignals early;
+  ::raise(SIGUSR1);
+  {
+    const SignalWatch watch;
+    ::raise(SIGTERM);
+    EXPECT_EQ(stop_signal(), SIGTERM);
+    EXPECT_TRUE(take_save_request());
+  }
+  const auto [code, said] = end_of([] { ::raise(SIGTERM); });
+  EXPECT_EQ(code, 128 + SIGTERM) << "after the watch they are early again";
 }
 
 TEST(SignalWatch, ARequestToSaveIsTakenOnce) {

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +18,33 @@
 
 namespace thinktune::fault {
 namespace fs = std::filesystem;
+
+// All that a run has computed, times aside: metrics, evaluations and their answers, rollouts, weights and optimiser.
+inline std::map<std::string, std::string> results_of(const fs::path& output, int64_t last_step) {
+  std::map<std::string, std::string> all;
+  for (const char* folder : {"rollouts", "eval"})
+    for (const auto& [name, content] : cli::snapshot(output / folder)) all[std::string(folder) + "/" + name] = content;
+  for (const char* name : {"metrics.jsonl", "eval.jsonl"})
+    for (const cli::json& row : cli::read_rows(output / name)) {
+      cli::json kept;
+      for (const auto& [key, value] : row.items())
+        if (!key.starts_with("time/")) kept[key] = value;
+      all[name] += kept.dump() + "\n";
+    }
+  for (const char* name : {"model.safetensors", "training_state.safetensors"})
+    all[name] = cli::read_text(output / "checkpoints" / ("step-" + std::to_string(last_step)) / name);
+  return all;
+}
+
+// The same bytes of everything.
+inline void expect_same_results(const fs::path& a, const fs::path& b, int64_t last_step) {
+  const auto first = results_of(a, last_step), second = results_of(b, last_step);
+  EXPECT_EQ(first.size(), second.size());
+  for (const auto& [name, content] : first) {
+    EXPECT_FALSE(content.empty()) << name;
+    EXPECT_TRUE(second.contains(name) && content == second.at(name)) << name << " differs";
+  }
+}
 
 class Process {
  public:
@@ -47,6 +76,16 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void send(int signal) const { ::kill(pid_, signal); }
+
+  // Whether it has a handler of its own for the signal.
+  bool catches(int signal) const {
+    std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+    const std::string name = "SigCgt:";
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with(name))
+        return ((std::stoull(line.substr(name.size()), nullptr, 16) >> (signal - 1)) & 1) != 0;
+    return false;
+  }
 
   // The exit code, 128 + N for a process that signal N killed.
   int wait() {

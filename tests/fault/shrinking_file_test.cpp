@@ -9,7 +9,11 @@ class ShrinkingFile : public ProgramTest {
   void expect_named(const std::vector<std::string>& command, const fs::path& file) const {
     fault::Process process(command, folder_.path(), {"LD_PRELOAD=" TT_SHRINKING_FILE, "TT_SHRINKS=" + file.string()});
     EXPECT_EQ(process.wait(), kData);
-    EXPECT_THAT(process.err(), HasSubstr("error: " + file.string() + " became shorter while it was read\n"));
+    std::string call = TT_BINARY;
+    for (const std::string& word : command) call += " " + word;
+    EXPECT_THAT(process.err(), AllOf(HasSubstr("error: " + file.string() + " became shorter while it was read\n"),
+                                     HasSubstr("\n  where: set-up, before the first step; nothing was saved\n"),
+                                     HasSubstr("\n  to begin: " + call + "\n")));
   }
 };
 

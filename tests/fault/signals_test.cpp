@@ -1,10 +1,27 @@
 // Signals that ask the program to stop or to save, and what it says when it stops.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "fault/process.h"
 
 namespace thinktune::cli {
 namespace {
 
 using fault::Process;
+
+int free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  EXPECT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
 
 class Signals : public ProgramTest {
  protected:
@@ -19,6 +36,14 @@ class Signals : public ProgramTest {
     return words;
   }
 
+  std::string call() const { return std::string(TT_BINARY) + " train --config " + config_.string(); }
+
+  // The environment of one of two ranks.
+  static std::vector<std::string> one_of_two(int rank, int port) {
+    return {"RANK=" + std::to_string(rank), "LOCAL_RANK=" + std::to_string(rank), "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=2",
+            "MASTER_ADDR=127.0.0.1",        "MASTER_PORT=" + std::to_string(port)};
+  }
+
   int64_t num_rows() const {
     return fs::exists(output_ / "metrics.jsonl") ? std::ssize(read_rows(output_ / "metrics.jsonl")) : 0;
   }
@@ -31,27 +56,10 @@ class Signals : public ProgramTest {
     return names;
   }
 
-  static json without_times(const json& row) {
-    json kept;
-    for (const auto& [key, value] : row.items())
-      if (!key.starts_with("time/")) kept[key] = value;
-    return kept;
-  }
-
-  // The results of the run in `output`, but for times.
-  std::map<std::string, std::string> results(const fs::path& output) const {
-    std::map<std::string, std::string> all = snapshot(output / "rollouts");
-    for (const char* name : {"metrics.jsonl", "eval.jsonl"})
-      for (const json& row : read_rows(output / name)) all[name] += without_times(row).dump() + "\n";
-    for (const char* name : {"model.safetensors", "training_state.safetensors"})
-      all[name] = read_text(output / "checkpoints" / "step-40" / name);
-    return all;
-  }
-
   void expect_equal_to_undisturbed() {
     const fs::path undisturbed = folder_.path() / "undisturbed";
     expect_success(train({"--set", "output=" + undisturbed.string()}));
-    EXPECT_TRUE(results(undisturbed) == results(output_));
+    fault::expect_same_results(undisturbed, output_, 40);
   }
 };
 
@@ -87,8 +95,76 @@ TEST_F(Signals, ASecondOneEndsAtOnceAndLosesNothingSaved) {
   process.send(SIGTERM);
   process.send(SIGINT);
   EXPECT_THAT(process.wait(), ::testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+  EXPECT_THAT(process.err(), HasSubstr("\nsecond signal: ended at once\n  saved, and whole: " +
+                                       (output_ / "checkpoints" / "step-").string()));
+  EXPECT_THAT(process.err(), HasSubstr("\n  to go on: " + call() + " --resume\n"));
   expect_success(train({"--resume"}));
   expect_equal_to_undisturbed();
+}
+
+TEST_F(Signals, ASecondOneSaysThatNothingWasSaved) {
+  Process process(
+      command({"--set", "rollout.max_new_tokens=600", "--set", "rollout.prompts_per_step=40", "--set", "steps=2"}),
+      folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "config.json"); })) << process.err();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // signals are watched right after
+  process.send(SIGTERM);
+  process.send(SIGINT);
+  EXPECT_THAT(process.wait(), ::testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
+  EXPECT_THAT(process.err(), AllOf(HasSubstr("\nsecond signal: ended at once\n  nothing was saved: "),
+                                   HasSubstr("\n  to go on: " + call()), HasSubstr(" --resume\n")));
+}
+
+// The first of two ranks, which waits for the second as long as it takes.
+TEST_F(Signals, AStopInTheSetUpEndsAtOnceAndSaysHowToBegin) {
+  for (const auto& [signal, name] : {std::pair(SIGTERM, "SIGTERM"), std::pair(SIGINT, "SIGINT")}) {
+    Process process(command(), folder_.path(), one_of_two(0, free_port()));
+    ASSERT_TRUE(process.wait_until([&, signal = signal] { return process.catches(signal); })) << process.err();
+    process.send(signal);
+    EXPECT_EQ(process.wait(), 128 + signal);
+    EXPECT_THAT(process.err(),
+                HasSubstr("stopped by " + std::string(name) +
+                          "\n  where: set-up, before the first step; nothing was saved\n  to begin: " + call() + "\n"));
+    EXPECT_FALSE(fs::exists(output_));
+  }
+}
+
+TEST_F(Signals, ARequestToSaveInTheSetUpIsKept) {
+  write_config({{"steps", 3}, {"checkpoint", {{"keep_last", 0}}}});
+  const int port = free_port();
+  Process first(command(), folder_.path(), one_of_two(0, port));
+  ASSERT_TRUE(first.wait_until([&] { return first.catches(SIGUSR1); })) << first.err();
+  first.send(SIGUSR1);
+  const fs::path beside = folder_.path() / "beside";
+  fs::create_directory(beside);
+  Process second(command(), beside, one_of_two(1, port));
+  EXPECT_EQ(first.wait(), 0) << first.err();
+  EXPECT_EQ(second.wait(), 0) << second.err();
+  EXPECT_THAT(checkpoints(), ::testing::ElementsAre("step-1", "step-3"));
+}
+
+// In an evaluation and in a step, of one rank and of two.
+TEST_F(Signals, AStopDoesNotWaitForARewardCommand) {
+  const fs::path asked = folder_.path() / "asked";
+  const std::string hangs = "read line; trap '' TERM; touch " + asked.string() + "; while :; do sleep 1; done";
+  for (const bool in_evaluation : {true, false})
+    for (const char* ranks : {"1", "2"}) {
+      SCOPED_TRACE(fmt::format("in evaluation: {}, {} ranks", in_evaluation, ranks));
+      write_config({{"steps", 2},
+                    {"eval", {{"at_start", in_evaluation}}},
+                    {"reward", {{"command", {{"weight", 1}, {"time_limit_s", 60}, {"argv", {"sh", "-c", hangs}}}}}}});
+      Process process(command({"--nproc", ranks}), folder_.path());
+      ASSERT_TRUE(process.wait_until([&] { return fs::exists(asked); })) << process.err();
+      const auto start = std::chrono::steady_clock::now();
+      process.send(SIGTERM);
+      EXPECT_EQ(process.wait(), 128 + SIGTERM) << process.err();
+      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+      EXPECT_THAT(process.err(), HasSubstr("stopped by SIGTERM after step 0 of 2\n  nothing was saved"));
+      EXPECT_EQ(num_rows(), 0);
+      EXPECT_TRUE(!fs::exists(output_ / "eval.jsonl") || read_rows(output_ / "eval.jsonl").empty());
+      fs::remove_all(output_);
+      fs::remove(asked);
+    }
 }
 
 TEST_F(Signals, UserSignalSavesAndTheRunGoesOn) {

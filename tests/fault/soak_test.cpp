@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "fault/small_runs.h"
+#include "thinktune/core/heap.h"
 
 namespace thinktune::fault {
 namespace {
@@ -16,19 +17,32 @@ int64_t num_open_files() { return std::distance(fs::directory_iterator("/proc/se
 
 class Soak : public SmallRuns {};
 
+// As the program runs: its heap, two threads, and the model as its own teacher beside the student. A random model earns
+// nothing, and the entropy's gradient moves it all the same.
 TEST_F(Soak, MemoryAndOpenFilesAreFlat) {
   train::TrainOptions o = options("soak");
   o.steps = 200;
+  o.threads = 2;
+  o.loss.entropy_coefficient = 0.01;
+  o.guidance.format = guidance::Format::Constrained;
+  o.guidance.opinion = guidance::Opinion::Model;
+  o.guidance.max_reason_tokens = o.guidance.max_phrase_tokens = 12;
+  o.guidance.max_teacher_prompt_tokens = 1024;
+  o.guidance.prompt_file = (folder_.path() / "teacher.json").string();
+  std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
   o.checkpoint.every = 5;
   o.eval.every = 10;
   o.report.tensorboard = true;
   std::vector<int64_t> memory, files;
   EXPECT_EQ(in_child([&] {
-              train(o, {}, [&](int64_t step, const std::string& phase) {
+              core::keep_freed_memory();
+              train::Trainer trainer(o, "{}\n");
+              trainer.stops().observer = [&](int64_t step, const std::string& phase) {
                 if (phase != "report" || step < std::ssize(memory)) return;
                 memory.push_back(resident_bytes());
                 files.push_back(num_open_files());
-              });
+              };
+              trainer.run({});
               std::ofstream out(folder_.path() / "measured");
               for (size_t i = 0; i < memory.size(); ++i) out << memory[i] << " " << files[i] << "\n";
             }),
@@ -39,6 +53,10 @@ TEST_F(Soak, MemoryAndOpenFilesAreFlat) {
     files.push_back(count);
   }
   ASSERT_EQ(memory.size(), 200U);
+  for (const auto& row : train::test::rows_without_times(fs::path(o.output) / "metrics.jsonl")) {
+    EXPECT_GT(row["teacher/replies_valid"], 0) << "step " << row["step"];
+    EXPECT_GT(row["optim/grad_norm"], 0) << "step " << row["step"];
+  }
   // The largest of ten steps: what a save or an evaluation takes comes and goes.
   const int64_t before = *std::max_element(memory.begin() + 10, memory.begin() + 20);
   const int64_t after = *std::max_element(memory.begin() + 190, memory.end());

@@ -1,6 +1,7 @@
 #include "thinktune/infer/engine.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
@@ -117,6 +118,47 @@ TEST_F(EngineTest, SamplesDoNotDependOnSlotsBatchingOrCompany) {
   }
   const auto alone = make().generate({all[3]}, {.temperature = 0.8}, {.seed = 1, .step = 4});
   for (size_t s = 0; s < alone[0].size(); ++s) EXPECT_EQ(alone[0][s].ids, reference[3][s].ids);
+}
+
+// The path of a real model: bf16, heads of 64, decoding by tiles, with more and fewer rows than a tile has. Tokens and
+// their log-probabilities, bit by bit.
+TEST_F(EngineTest, SamplesInBf16DoNotDependOnSlotsThreadsOrOrder) {
+  model::ModelConfig config = test::tiny_config();
+  config.hidden_size = 192;
+  config.intermediate_size = 256;
+  config.num_heads = 6;
+  config.head_dim = config.rotary_dim = 64;
+  config.attention_scale = 1 / std::sqrt(64.0);
+  ASSERT_GT(KvBlock::complete_bytes(config, at::kBFloat16, 32), 0) << "no tiles";
+  decoder_ = model::Decoder(config);
+  weights_ = test::random_weights(config, 7, at::kBFloat16);
+  std::vector<Request> all = requests(9);
+  for (Request& request : all) request.max_new_tokens += 30;
+  const std::vector<Request> reversed(all.rbegin(), all.rend());
+  const auto reference = make({.max_sequences = 64}).generate(all, {.temperature = 0.8}, {.seed = 1, .step = 4});
+  const int threads_before = at::get_num_threads();
+  int64_t num_tokens = 0;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    for (const EngineOptions& options :
+         {EngineOptions{1, 2048}, EngineOptions{7, 1}, EngineOptions{20, 30}, EngineOptions{64}})
+      for (const std::vector<Request>* ordered : {&std::as_const(all), &reversed}) {
+        SCOPED_TRACE(fmt::format("{} threads, {} slots, {} order", threads, options.max_sequences,
+                                 ordered == &all ? "this" : "the other"));
+        const auto results = make(options).generate(*ordered, {.temperature = 0.8}, {.seed = 1, .step = 4});
+        for (size_t r = 0; r < all.size(); ++r) {
+          const auto& expected = reference[ordered == &all ? r : all.size() - 1 - r];
+          ASSERT_EQ(results[r].size(), expected.size());
+          for (size_t s = 0; s < expected.size(); ++s) {
+            EXPECT_EQ(results[r][s].ids, expected[s].ids);
+            EXPECT_EQ(results[r][s].logprobs, expected[s].logprobs);
+            num_tokens += std::ssize(expected[s].ids);
+          }
+        }
+      }
+  }
+  at::set_num_threads(threads_before);
+  EXPECT_GT(num_tokens, 3 * 8 * 45 * 15) << "they end too soon to tell";
 }
 
 TEST_F(EngineTest, KeysDecideTheSamples) {

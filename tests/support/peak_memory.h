@@ -12,9 +12,12 @@ namespace thinktune::test {
 class PeakMemory {
  public:
   PeakMemory() {
-    std::ofstream("/proc/self/clear_refs") << "5";  // the high-water mark begins anew at what is resident now
+    begin_anew();
     before_ = bytes_of("VmRSS:");
   }
+
+  // The highest from now on, above the same.
+  void begin_anew() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
   // Nothing where the system does not tell, and under a sanitizer, which keeps what was freed.
   std::optional<int64_t> rise() const {

@@ -10,6 +10,7 @@
 #include "src/train/doctor_parts.h"
 #include "src/train/file_checksum.h"
 #include "support/errors.h"
+#include "thinktune/train/memory.h"
 
 namespace thinktune::train {
 namespace {
@@ -36,6 +37,71 @@ class Doctor : public ::testing::Test {
   thinktune::test::TempFolder folder_;
   TrainOptions options_ = test::small_options(folder_.path());
 };
+
+class FreeHostMemory : public ::testing::Test {
+ protected:
+  void SetUp() override { write("proc/meminfo", "MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:  8000 kB\n"); }
+  void write(const std::string& file, const std::string& text) const {
+    const fs::path path = folder_.path() / file;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  void expect(int64_t bytes, bool of_group) const {
+    const FreeMemory free = free_host_memory(folder_.path());
+    EXPECT_EQ(free.bytes, bytes);
+    EXPECT_EQ(free.of_group, of_group);
+  }
+
+  thinktune::test::TempFolder folder_;
+};
+
+TEST_F(FreeHostMemory, WithoutAGroupTheMachines) {
+  expect(8000 * 1024, false);
+  write("proc/self/cgroup", "0::/\n");
+  write("sys/fs/cgroup/memory.max", "max\n");
+  write("sys/fs/cgroup/memory.current", "5000000\n");
+  expect(8000 * 1024, false);
+  const FreeMemory here = free_host_memory();
+  EXPECT_GT(here.bytes, 0);
+}
+
+TEST_F(FreeHostMemory, TheLeastOfAGroupAndThoseThatItIsIn) {
+  write("proc/self/cgroup", "0::/jobs/mine\n");
+  write("sys/fs/cgroup/jobs/mine/memory.max", "max\n");
+  write("sys/fs/cgroup/jobs/mine/memory.current", "100\n");
+  write("sys/fs/cgroup/jobs/memory.max", "3000000\n");
+  write("sys/fs/cgroup/jobs/memory.current", "2500000\n");
+  write("sys/fs/cgroup/jobs/memory.stat", "anon 1\nfile 900000\ninactive_file 400000\nactive_file 500000\n");
+  expect(900000, true);
+  write("sys/fs/cgroup/jobs/mine/memory.max", "1000\n");
+  expect(900, true);
+  write("sys/fs/cgroup/jobs/mine/memory.current", "2000\n");  // a limit that was lowered
+  expect(0, true);
+  write("sys/fs/cgroup/jobs/mine/memory.max", "100000000\n");
+  write("sys/fs/cgroup/jobs/memory.max", "100000000\n");
+  expect(8000 * 1024, false);
+}
+
+// Version 1, in a container that sees the host's path of its group.
+TEST_F(FreeHostMemory, OfVersionOne) {
+  write("proc/self/cgroup", "9:name=systemd:/docker/0123\n4:cpu,memory:/docker/0123\n0::/\n");
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
+  write("sys/fs/cgroup/memory/memory.usage_in_bytes", "1500000\n");
+  write("sys/fs/cgroup/memory/memory.stat", "inactive_file 5\ntotal_inactive_file 500000\n");
+  expect(1000000, true);
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");  // none
+  expect(8000 * 1024, false);
+  write("sys/fs/cgroup/memory/docker/0123/memory.limit_in_bytes", "70000\n");
+  write("sys/fs/cgroup/memory/docker/0123/memory.usage_in_bytes", "10000\n");
+  expect(60000, true);
+}
+
+TEST_F(FreeHostMemory, AGroupOutsideOfWhatIsSeen) {
+  write("proc/self/cgroup", "0::/../../other\n");
+  write("sys/fs/cgroup/memory.max", "5000\n");
+  write("sys/fs/cgroup/memory.current", "1000\n");
+  expect(4000, true);
+}
 
 // FIPS 180-4's example, and what `git hash-object` says.
 TEST(FileChecksum, KnownDigests) {
@@ -138,6 +204,26 @@ TEST_F(Doctor, DiskAndMemory) {
   EXPECT_EQ(examine(options_)["memory"].health, Health::Ok);
   options_.update.micro_batch_tokens = int64_t{1} << 40;
   EXPECT_EQ(examine(options_)["memory"].health, Health::Failed) << examine(options_)["memory"].found;
+}
+
+// The ranks of a machine share its memory, and a copy that is being saved is rank 0's alone.
+TEST_F(Doctor, RanksOfOneMachineShareItsMemory) {
+  const model::ModelConfig config = thinktune::test::tiny_config();
+  options_.checkpoint.every = 1;
+  const int64_t one = peak_bytes(memory_of_training(config, options_, 4));
+  const auto with = [&](int64_t local, int64_t free) {
+    return judge_memory(options_, config, {.all = 4, .local = local}, {.bytes = free, .of_group = true});
+  };
+  EXPECT_EQ(with(1, 2 * one).health, Health::Ok) << with(1, 2 * one).found;
+  const Verdict four = with(4, 2 * one);
+  EXPECT_EQ(four.health, Health::Failed) << four.found;
+  EXPECT_EQ(four.kind, core::ErrorKind::Device);
+  EXPECT_THAT(four.found, AllOf(HasSubstr(" GB on each rank, "), HasSubstr(" GB on the 4 of this machine"),
+                                HasSubstr("within the limit of this container")));
+  EXPECT_THAT(four.advice, HasSubstr("fewer ranks"));
+  const int64_t copy = 12 * model::num_parameters(config);
+  EXPECT_EQ(with(4, 4 * one - 3 * copy - 1).health, Health::Failed);
+  EXPECT_EQ(with(4, 4 * one - 3 * copy).health, Health::Warning);
 }
 
 TEST_F(Doctor, TheBaseModelAndItsSignal) {

@@ -1,6 +1,7 @@
 // Single steps: what a step does with responses, replies and numbers that are not as hoped.
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <limits>
 
 #include "src/train/stages.h"
@@ -19,6 +20,7 @@ using test::error_of;
 using test::make_run;
 using test::same_bits;
 using test::small_options;
+using testing::AllOf;
 using testing::HasSubstr;
 
 class StepTest : public testing::Test {
@@ -309,7 +311,59 @@ TEST_F(StepTest, ANaNWeightThatTheSamplerReadsStopsTheStepToo) {
   run->policy->parameters()[0].detach().fill_(std::numeric_limits<float>::quiet_NaN());
   const core::Error error = error_of([&] { train_step(*run, 0); });
   EXPECT_EQ(error.kind(), core::ErrorKind::Device);
-  EXPECT_THAT(error.message(), HasSubstr("not finite"));
+  EXPECT_THAT(error.message(),
+              AllOf(HasSubstr("step 1: the logits of sequence "),
+                    HasSubstr("are not finite (a weight of model.embed_tokens.weight is not finite)")));
+  EXPECT_EQ(run->optimiser->num_updates(), 0);
+}
+
+TEST_F(StepTest, ANaNWeightThatTheTeacherReadsIsNamed) {
+  TrainOptions o = options();
+  o.guidance.format = guidance::Format::Constrained;
+  o.guidance.opinion = guidance::Opinion::Model;
+  o.guidance.max_teacher_prompt_tokens = 1024;
+  o.guidance.max_reason_tokens = o.guidance.max_phrase_tokens = 12;
+  o.guidance.prompt_file = (folder_.path() / "teacher.json").string();
+  std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+  auto run = make_run(o);
+  run->initial_weights->layers[1].down.fill_(std::numeric_limits<float>::quiet_NaN());
+  const core::Error error = error_of([&] { train_step(*run, 0); });
+  EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+  EXPECT_THAT(error.message(),
+              AllOf(HasSubstr("step 1: the logits of sequence "),
+                    HasSubstr("(a weight of the frozen first model's model.layers.1.mlp.down_proj.weight is not")));
+  EXPECT_EQ(run->optimiser->num_updates(), 0);
+}
+
+// From weights that are finite: a product that no number of f32 can hold.
+TEST_F(StepTest, ALossThatIsNotFiniteStopsBeforeTheUpdate) {
+  for (const Precision precision : {Precision::F32, Precision::Bf16}) {
+    TrainOptions o = options();
+    o.precision = precision;
+    auto run = guided_run(o);
+    run->options.loss.entropy_coefficient = 3e38;
+    const auto before = copies(run->policy->parameters());
+    const core::Error error = error_of([&] { train_step(*run, 4); });
+    EXPECT_EQ(error.kind(), core::ErrorKind::Device);
+    EXPECT_THAT(error.message(), HasSubstr("step 5: the loss is not finite (all weights are); the weights were not "
+                                           "changed in this update"));
+    EXPECT_TRUE(same_bits(before, run->policy->parameters()));
+    EXPECT_EQ(run->optimiser->num_updates(), 0);
+  }
+}
+
+// The KL term reads the first model.
+TEST_F(StepTest, ALossThatIsNotFiniteNamesTheTensor) {
+  TrainOptions o = options();
+  o.loss.kl_coefficient = 0.1;
+  auto run = guided_run(o);
+  run->initial_weights->final_norm.fill_(std::numeric_limits<float>::quiet_NaN());
+  const auto before = copies(run->policy->parameters());
+  const core::Error error = error_of([&] { train_step(*run, 0); });
+  EXPECT_THAT(
+      error.message(),
+      HasSubstr("step 1: the loss is not finite (a weight of the frozen first model's model.norm.weight is not"));
+  EXPECT_TRUE(same_bits(before, run->policy->parameters()));
   EXPECT_EQ(run->optimiser->num_updates(), 0);
 }
 

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -63,6 +64,10 @@ struct RunTensors {
   std::vector<at::Tensor> master;          // f32, in the order of model::tensor_list
   std::vector<at::Tensor> first_moments;
   std::vector<at::Tensor> second_moments;
+  // Of save(): where no process holds these tensors whole, they have only shapes (on the device meta), and each call
+  // gives the next one's values: all of master, then all first moments, then all second moments.
+  std::function<at::Tensor()> next;
+  bool are_copies = false;  // of Saver::start(): nothing changes them, so that none is copied
 };
 
 // <folder>/step-N.
@@ -73,6 +78,12 @@ std::filesystem::path folder_of(const std::filesystem::path& folder, int64_t ste
 // nothing is left behind then, and older checkpoints are untouched.
 std::filesystem::path save(const std::filesystem::path& folder, const RunState& state, const RunTensors& tensors,
                            const Retention& retention, const Scores& scores = {});
+
+// "saved, and whole: runs/a/checkpoints/step-4"; of no path that nothing was.
+std::string what_was_saved(const std::filesystem::path& checkpoint);
+
+// The newest one that is there under its name, not checked; empty: none.
+std::filesystem::path newest_in(const std::filesystem::path& folder);
 
 // A checkpoint that passed its manifest, not yet loaded.
 struct Found {

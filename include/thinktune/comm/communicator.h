@@ -44,6 +44,7 @@ class Communicator {
   // `what` is named in messages: "gradients". Tensors are contiguous; in place where there is one. Sums of f32, f64,
   // bf16 or int64 are the same bits on every rank, in an order that depends on R.
   virtual PendingPtr start_all_reduce(at::Tensor sum, const char* what) = 0;
+  // The input's numbers are used up.
   virtual PendingPtr start_reduce_scatter(at::Tensor sum_C, at::Tensor input_RC, const char* what) = 0;
   virtual PendingPtr start_all_gather(at::Tensor output_RC, at::Tensor input_C, const char* what) = 0;
   // Row r of the input goes to rank r; row r of the output comes from rank r.

@@ -21,10 +21,14 @@ struct SampledToken {
 
 // Row i of logits_BV (f32, bf16 or f64, contiguous, CPU) is sampled by inverting its cumulative distribution, in the
 // order of token ids, at the uniform number of keys[i] and positions[i]. Greedy takes the largest logit, the lowest id
-// among equals. Rows do not influence each other. Throws Error{Device} naming the row if its logits are not finite.
+// among equals. Rows do not influence each other. Throws LogitsNotFinite naming the row if its logits are not finite.
 std::vector<SampledToken> sample_tokens(const at::Tensor& logits_BV, const SamplingOptions& sampling,
                                         std::span<const core::RandomKey> keys, std::span<const uint32_t> positions);
 
-core::Error logits_not_finite(int64_t row, const core::RandomKey& key);
+// Error{Device}: what the sampler reads holds NaN or infinity. Whoever knows the weights can say which.
+class LogitsNotFinite final : public core::Error {
+ public:
+  LogitsNotFinite(int64_t row, const core::RandomKey& key);
+};
 
 }  // namespace thinktune::infer

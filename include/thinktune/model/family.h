@@ -64,4 +64,8 @@ struct TensorName {
 // All tensors of the weights, in the order in which files are written.
 std::vector<TensorName> tensor_names(const ModelConfig& config, const Weights& weights);
 
+// The Hugging Face name of the first tensor that holds NaN or infinity; "" if all are finite. `weights` may be anything
+// in the weights' shapes: gradients, moments.
+std::string first_not_finite(const ModelConfig& config, const Weights& weights);
+
 }  // namespace thinktune::model

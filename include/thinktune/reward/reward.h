@@ -137,7 +137,8 @@ class Reward {
  public:
   virtual ~Reward() = default;
   // One judgement a response, in their order. Deterministic but for a command of the user's. One call at a time.
-  // Throws Error{User} if the command cannot be started, or fails more often than its options allow.
+  // Throws Error{User} if the command cannot be started, or fails more often than its options allow. Once a signal has
+  // asked for a stop (core/signals.h) a command is not waited for: for a caller that then gives up what it asked for.
   virtual std::vector<Judgement> judge(std::span<const Response> responses) = 0;
 };
 

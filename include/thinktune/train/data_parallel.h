@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ namespace thinktune::train {
 // Gradients, optimiser state and weights of all ranks.
 //
 // Parameters lie one behind the other in buckets, the last first, as the backward pass reaches them. Each bucket is
-// exchanged as soon as its last gradient is there, while the backward pass goes on. Its sum over all micro-batches of
-// all ranks stands
+// exchanged as soon as its last gradient is there, while the backward pass goes on; at most two are on their way. Its
+// sum over all micro-batches of all ranks stands
 //   shard none        on every rank: all-reduce, once an update
 //   shard optimizer   as R shares, one a rank: reduce-scatter, once an update
 //   shard gradients   the same, once a micro-batch: a rank never holds more than its share and what is on its way
@@ -48,6 +49,8 @@ class DataParallel {
   void end_micro_batch();  // after each backward pass of this rank
   void sum_gradients();    // returns when gradients() are the sums over all ranks
 
+  bool shares() const { return exchanges() && options_.shard != comm::Shard::None; }
+
   // In the order of the optimiser.
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   std::vector<at::Tensor> gradients() const;
@@ -59,12 +62,15 @@ class DataParallel {
   // The name of a tensor that is not finite, of those numbers of the weights that this rank holds; it alone may ask.
   std::string first_not_finite_weight() const;
 
-  // After an update or a restore: the weights that compute, on every rank, from parameters().
+  // After an update or a restore: the weights that compute, on every rank, from parameters(). Gradients are let go.
   void publish_weights();
 
   // One tensor a parameter of the policy, in its order, from tensors like parameters(); whole on rank 0, and empty on
   // the others if there are shares. Every rank must ask.
   std::vector<at::Tensor> gather(const std::vector<at::Tensor>& tensors, const char* what) const;
+  // The same one after the other, so that rank 0 holds a bucket of them at a time: each call gives the next one, of a
+  // parameter of the policy. Every rank must make the same calls; `tensors` must outlive them.
+  std::function<at::Tensor()> gather_one_by_one(const std::vector<at::Tensor>& tensors, const char* what) const;
   // The reverse: rank 0's whole ones into every rank's `tensors`.
   void scatter(const std::vector<at::Tensor>& whole, const std::vector<at::Tensor>& tensors, const char* what) const;
   // Empty tensors for gather's result or scatter's input, on the host; one a parameter.
@@ -85,13 +91,13 @@ class DataParallel {
   };
 
   bool exchanges() const { return comm_.size() > 1; }
-  bool shares() const { return exchanges() && options_.shard != comm::Shard::None; }
   bool every_round() const {
     return options_.fixed_order || options_.shard == comm::Shard::Gradients || weights_ != nullptr;
   }
   void make_buckets();
   void gradient_arrived(size_t parameter);
   at::Tensor flat(const Bucket& bucket, at::ScalarType dtype, const std::vector<at::Tensor>& tensors) const;
+  void start_next();
   void start(Bucket& bucket);
   void finish(Bucket& bucket);
   void finish_round();
@@ -106,6 +112,7 @@ class DataParallel {
   std::vector<Bucket> buckets_;
   std::vector<size_t> bucket_of_;  // by parameter
   size_t next_ = 0;                // the bucket that is exchanged next: all ranks keep to one order
+  size_t num_finished_ = 0;        // buckets of this round whose exchange is over
   int64_t num_own_ = 0, num_done_ = 0, num_rounds_ = 0, num_micro_batches_ = 0, round_ = 0;
   bool exchanging_ = false;  // the gradients that arrive now complete buckets
 };

@@ -43,10 +43,14 @@ void examine_ranks(comm::Communicator& ranks, const std::string& device, const O
 // settings, device, memory, disk, model files, tokenizer, end of turn, chat template, data, reward; with `sampled` also
 // what the base model earns: pass@n and groups with a signal on the first `num_problems` problems of the run, for which
 // the model is loaded. Never throws an Error for what it looks at: that is a finding.
+struct RankCounts {
+  int64_t all = 1;
+  int64_t local = 1;  // on this machine, whose memory they share
+};
 struct ExamineOptions {
   bool sampled = true;
   int64_t num_problems = 16;
-  int64_t num_ranks = 1;
+  RankCounts ranks = {};
 };
 void examine_run(const TrainOptions& options, const ExamineOptions& how, const OnFinding& on_finding);
 

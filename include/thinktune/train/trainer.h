@@ -33,6 +33,7 @@ struct RunRequest {
   std::string from;            // with resume: another one, "12", "step-12" or a path
   bool allow_changed = false;  // with resume: although settings have changed that change the mathematics
   int64_t max_steps = 0;       // of this call; 0: to the end
+  std::string way_on;          // of core::last_words() once a resume can go on with the run; empty: as it is
 };
 
 struct TrainSummary {
@@ -64,9 +65,10 @@ class Trainer {
   const Run& parts() const { return run_; }
   StopPoints& stops() { return *run_.stops; }
 
-  // After run() has thrown: where it was, and the newest whole checkpoint that it knows of (empty: none). Waits for a
-  // save that is under way.
+  // After run() has thrown: where it was, and the newest whole checkpoint that this rank knows of (empty: none), or
+  // what it knows in words. Wait for a save of this rank's that is under way.
   std::filesystem::path last_checkpoint();
+  std::string what_was_saved();
   int64_t steps_done() const { return steps_done_; }
 
  private:
@@ -92,11 +94,15 @@ class Trainer {
   std::unique_ptr<report::Reporter> reporter_;
   std::unique_ptr<checkpoint::Saver> saver_;
   checkpoint::Scores scores_;
-  int64_t steps_done_ = 0, saved_step_ = -1;  // of the last checkpoint; -1: none
+  int64_t steps_done_ = 0, saved_step_ = -1;        // of the last checkpoint; -1: none
+  std::filesystem::path saving_, saved_before_it_;  // the last two that this call has begun; empty: none
   std::filesystem::path resumed_from_;
   TrainSummary summary_;
   int64_t steps_timed_ = 0, steps_beside_save_ = 0;
   double beside_save_s_ = 0, held_up_before_s_ = 0;
 };
+
+// Where a run is in its set-up, and what was saved: "set-up, before the first step; nothing was saved".
+std::string before_first_step(const std::filesystem::path& checkpoint = {});
 
 }  // namespace thinktune::train

@@ -1,0 +1,11 @@
+// How the program's heap treats memory that is freed.
+#pragma once
+
+namespace thinktune::core {
+
+// Freed memory stays the process's for the next operation: given back to the system, each large tensor would come back
+// as pages to be cleared (a tenth of an update's time). Nothing has pages of its own then, so what a run allocates must
+// not fragment the heap (tests/fault/soak_test.cpp). To be called once, before much memory is in use.
+void keep_freed_memory();
+
+}  // namespace thinktune::core
