@@ -197,7 +197,7 @@ class PagedRunner final : public ModelRunner {
   void free_steps() override {
     for (const std::weak_ptr<Steps>& of_a_runner : memory_->steps)
       if (const std::shared_ptr<Steps> steps = of_a_runner.lock()) steps->clear();
-    drawn_.reset();
+    drawn_ = at::Tensor();
   }
 
   int64_t steps_ahead() const override { return 1; }

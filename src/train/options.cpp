@@ -13,8 +13,10 @@ void describe(core::Fields& f, RolloutOptions& o) {
   f.group("sampling", o.sampling, "how rollouts are drawn");
 }
 
+// Measured with SmolLM2 at temperature 1: 5e-6 on average and 2e-5 at most in f32, 0.025 and 0.26 in bf16 (200 tokens;
+// at most 1.1 in thirty steps).
 SamplerTolerance sampler_tolerance(Precision precision) {
-  return precision == Precision::F32 ? SamplerTolerance{1e-4, 1e-2} : SamplerTolerance{0.02, 2};
+  return precision == Precision::F32 ? SamplerTolerance{1e-4, 1e-2} : SamplerTolerance{0.1, 2};
 }
 
 void describe(core::Fields& f, UpdateOptions& o) {

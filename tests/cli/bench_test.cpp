@@ -6,11 +6,17 @@ namespace {
 
 class Bench : public ProgramTest {
  protected:
-  // Two updates a step, so that old log-probabilities have a pass of their own.
+  // Two updates a step, so that old log-probabilities have a pass of their own; answers that end, so that the teacher
+  // is asked.
   void SetUp() override {
     ProgramTest::SetUp();
-    write_config(
-        {{"update", {{"mini_batch_prompts", 1}}}, {"guidance", {{"schedule", {{"kind", "constant"}, {"init", 0.5}}}}}});
+    const model::ModelConfig config = test::tiny_config();
+    const model::Weights weights = test::random_weights(config, 7, at::kFloat);
+    test::bias_end_of_turn(weights, 2.5);
+    model::save_pretrained(model_, config, weights, test::byte_vocabulary(config));
+    write_config({{"update", {{"mini_batch_prompts", 1}}},
+                  {"rollout", {{"max_new_tokens", kNewTokens}}},
+                  {"guidance", {{"schedule", {{"kind", "constant"}, {"init", 0.5}}}}}});
   }
 
   Outcome bench(const std::vector<std::string>& more) const {
@@ -19,18 +25,19 @@ class Bench : public ProgramTest {
     return run_program(arguments);
   }
 
+  static constexpr int kNewTokens = 30;
   static constexpr const char* kParts[] = {"sample",           "sample: prefill", "sample: decode", "teacher",
                                            "teacher: prefill", "teacher: decode", "old log-probs",  "update"};
 };
 
 TEST_F(Bench, JsonHoldsEveryPartBesideItsProducts) {
   const auto before = snapshot(folder_.path());
-  const Outcome outcome = bench({"--json", "--ignore-eos"});
+  const Outcome outcome = bench({"--json"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const json result = json::parse(outcome.out);
   EXPECT_EQ(result["step_s"].size(), 1U);
   EXPECT_EQ(result["rollouts_a_step"], 4);
-  EXPECT_EQ(result["response_tokens_a_step"], 4 * 8) << "every answer has its whole length";
+  EXPECT_GT(result["response_tokens_a_step"], 4);
   for (const char* key : {"product_gflops", "ready_s", "peak_bytes"}) EXPECT_GT(result[key], 0) << key;
   std::vector<std::string> names;
   for (const json& part : result["parts"]) {
@@ -46,9 +53,16 @@ TEST_F(Bench, JsonHoldsEveryPartBesideItsProducts) {
     EXPECT_LE(part.value("peak_bytes", int64_t{0}), result["peak_bytes"]);
   }
   EXPECT_THAT(names, testing::ElementsAreArray(kParts));
-  EXPECT_EQ(result["parts"][2]["rows_a_pass"], 4)
-      << "four answers of the same length, from the first to the last token";
   EXPECT_TRUE(snapshot(folder_.path()) == before) << "a bench writes nothing";
+}
+
+TEST_F(Bench, EqualWorkHasAsManyRowsInEveryPass) {
+  const Outcome outcome = bench({"--json", "--ignore-eos"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const json result = json::parse(outcome.out);
+  EXPECT_EQ(result["response_tokens_a_step"], 4 * kNewTokens);
+  EXPECT_EQ(result["parts"][2]["name"], "sample: decode");
+  EXPECT_EQ(result["parts"][2]["rows_a_pass"], 4);
 }
 
 TEST_F(Bench, TheTableHasALineAPart) {

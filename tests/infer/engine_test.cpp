@@ -129,7 +129,7 @@ TEST_F(EngineTest, SamplesInBf16DoNotDependOnSlotsThreadsOrOrder) {
   config.num_heads = 6;
   config.head_dim = config.rotary_dim = 64;
   config.attention_scale = 1 / std::sqrt(64.0);
-  ASSERT_GT(KvBlock::complete_bytes(config, at::kBFloat16, 32), 0) << "no tiles";
+  ASSERT_GT(KvSizes(config, at::kBFloat16, false).tiles(32), 0);
   decoder_ = model::Decoder(config);
   weights_ = test::random_weights(config, 7, at::kBFloat16);
   std::vector<Request> all = requests(9);

@@ -478,7 +478,7 @@ TEST_F(RanksTest, LogitsAndLossesThatAreNotFiniteNameTheRank) {
       Trainer trainer(o, "{}\n", answering_teacher(o), lend(comm));
       trainer.stops().observer = [&](int64_t step, const std::string& phase) {
         if (comm.rank() != 1 || step != 1) return;
-        const Run& run = trainer.parts();
+        const train::Run& run = trainer.parts();
         const at::NoGradGuard no_grad;
         if (in_sampling && phase == "sampling") run.policy->compute_weights().layers[0].gate_up.fill_(NAN);
         if (!in_sampling && phase == "old log-probs") run.initial_weights->layers[1].mlp_norm.fill_(NAN);
