@@ -108,14 +108,15 @@ TEST(OperationsCuda, TokenLogprob) {
         const at::Tensor hidden = normals({tokens, width}, dtype, 1, 0.3),
                          head = normals({vocabulary, width}, dtype, 2);
         const at::Tensor logits = at::mm(hidden.to(at::kDouble), head.to(at::kDouble).t());
-        const double rms =
-            (softcap > 0 ? at::tanh(logits / softcap) * softcap : logits).square().mean().sqrt().item<double>();
-        const double of_logits = (roundings * rms / temperature + 1) * roundoff(dtype);
+        const at::Tensor capped = softcap > 0 ? at::tanh(logits / softcap) * softcap : logits;
+        const at::Tensor p = at::softmax(capped / temperature, 1);  // the logits that count are those of likely tokens
+        const double size = (p * capped.abs()).sum(1).max().item<double>() / temperature;
+        const double of_logits = (std::sqrt(roundings) * size + 1) * roundoff(dtype);
         const double terms = std::max(tokens, vocabulary);
         Bound of_result = bound(at::kFloat, 0, terms), of_gradient = bound(dtype, 0, terms);
         of_result.absolute += 4 * of_logits;
         of_gradient.relative += 2 * of_logits;
-        of_gradient.absolute += 4 * of_logits;
+        of_gradient.absolute += 6 * of_logits;
         expect_as_on_cpu(
             [&](const Tensors& x) {
               const TokenLogprobs out = token_logprob(
