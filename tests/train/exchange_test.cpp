@@ -38,7 +38,9 @@ TEST(Exchange, PartsDifferByOneInNumberAndLittleInLength) {
       lengths.push_back(0);
       for (size_t i = 0; i < own.size(); ++i) {
         EXPECT_TRUE(numbers.insert(own[i].number).second) << own[i].number << " twice";
-        if (i > 0) EXPECT_LT(own[i - 1].number, own[i].number);
+        if (i > 0) {
+          EXPECT_LT(own[i - 1].number, own[i].number);
+        }
         lengths.back() += std::ssize(own[i].ids);
       }
     }
