@@ -10,7 +10,8 @@ file(GLOB kernel_tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/kern
 file(GLOB simt CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/support/simt/*.cpp")
 list(FILTER simt EXCLUDE REGEX "_cuda\\.cpp$")
 # What the tests compare with, and no more: these files stand in for the libraries of core and weights.
-set(twins src/core/error.cpp src/core/random.cpp src/core/atomic_file.cpp src/core/file_layer.cpp src/core/mapped_ranges.cpp
+set(twins src/core/error.cpp src/core/last_words.cpp src/core/random.cpp src/core/atomic_file.cpp src/core/file_layer.cpp
+    src/core/mapped_ranges.cpp
     src/weights/dequantize.cpp src/weights/dequantize_k.cpp src/weights/tensor_source.cpp src/weights/checks.cpp)
 
 function(tt_kernel_test target prefix label)
