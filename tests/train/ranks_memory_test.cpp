@@ -1,4 +1,6 @@
 // What a rank's memory rises to with everything on each rank, and with more and more of it divided.
+#include <malloc.h>
+
 #include <fstream>
 #include <map>
 
@@ -31,6 +33,7 @@ class RanksMemory : public testing::Test {
  protected:
   RanksMemory() {
     at::set_num_threads(1);
+    ::mallopt(M_MMAP_THRESHOLD, 1 << 20);  // what is freed leaves the process: what is resident is held
     const model::Weights weights = model::map_weights(model::empty_weights(config_, at::kFloat), [](at::Tensor t) {
       return t.dim() == 1 ? t.fill_(1) : t.normal_(0, 0.04);
     });
