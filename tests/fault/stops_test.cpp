@@ -20,6 +20,11 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
+constexpr c10::SourceLocation kPlace = {"function", "file.cpp", 7};
+
+// As LibTorch throws it: a text and where, and a backtrace behind it.
+c10::Error libtorch_error(const char* text) { return {kPlace, text}; }
+
 class Stops : public SmallRuns {
  protected:
   // As the run of that output ends when `exception` is thrown in the update of its second step.
@@ -40,15 +45,15 @@ class Stops : public SmallRuns {
 };
 
 TEST_F(Stops, AFailedGpuIsTheMachines) {
-  const core::Error error = end_by(
-      "gpu", c10::Error("CUDA error: an illegal memory access was encountered\nSearch for `cudaError'", "frame #0: x"));
+  const core::Error error =
+      end_by("gpu", libtorch_error("CUDA error: an illegal memory access was encountered\nSearch for `cudaError'"));
   EXPECT_EQ(error.kind(), ErrorKind::Device);
   EXPECT_EQ(error.message(), "CUDA error: an illegal memory access was encountered");
   EXPECT_THAT(error.hint(), StartsWith("the GPU or its driver has failed"));
 }
 
 TEST_F(Stops, AFailureOfLibTorchIsABugWithoutItsBacktrace) {
-  const core::Error error = end_by("torch", c10::Error("a shape is wrong\nmore of it", "frame #0: x"));
+  const core::Error error = end_by("torch", libtorch_error("a shape is wrong\nmore of it"));
   EXPECT_EQ(error.kind(), ErrorKind::Internal);
   EXPECT_EQ(error.message(), "LibTorch: a shape is wrong");
   EXPECT_THAT(error.hint(), AllOf(StartsWith("this is a bug in thinktune"), Not(HasSubstr("frame"))));
@@ -66,8 +71,8 @@ TEST(StopsOfAnyCommand, ExceptionsHaveTheirExitCodes) {
   for (const char* text : {"CUDA error: unspecified launch failure", "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when",
                            "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "NCCL error in: x.cpp:7, unhandled cuda error",
                            "CUDA driver error: invalid argument"})
-    EXPECT_EQ(kind_of(c10::Error(text, "")), ErrorKind::Device) << text;
-  EXPECT_EQ(kind_of(c10::OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB", "")), ErrorKind::Device);
+    EXPECT_EQ(kind_of(libtorch_error(text)), ErrorKind::Device) << text;
+  EXPECT_EQ(kind_of(c10::OutOfMemoryError(kPlace, "CUDA out of memory. Tried to allocate 2 GiB")), ErrorKind::Device);
   EXPECT_EQ(kind_of(std::bad_alloc()), ErrorKind::Device);
   EXPECT_EQ(kind_of(core::data_error("a damaged file")), ErrorKind::Data);
   EXPECT_EQ(kind_of(std::runtime_error("x")), ErrorKind::Internal);
