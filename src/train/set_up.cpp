@@ -14,6 +14,7 @@
 #include "stages.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/heap.h"
 #include "thinktune/guidance/model_teacher.h"
 #include "thinktune/guidance/reply.h"
 #include "thinktune/guidance/teacher_prompt.h"
@@ -292,6 +293,7 @@ void set_up(Run& run, std::unique_ptr<guidance::Teacher> teacher) {
   validate(o);
   if (run.comm == nullptr) run.comm = comm::make_single();
   run.stops = std::make_unique<StopPoints>(*run.comm);
+  if (run.comm->size() > 1 && o.comm.shard != comm::Shard::None) core::give_back_freed_memory();
   const bool model_teaches = o.guidance.enabled && teacher == nullptr;
   if (o.threads > 0) at::set_num_threads(static_cast<int>(o.threads));
   run.device = ops::open_device(o.device);

@@ -8,4 +8,7 @@ namespace thinktune::core {
 // not fragment the heap (tests/fault/soak_test.cpp). To be called once, before much memory is in use.
 void keep_freed_memory();
 
+// The reverse: what is freed leaves the process, for runs that divide what they hold so that it fits.
+void give_back_freed_memory();
+
 }  // namespace thinktune::core
