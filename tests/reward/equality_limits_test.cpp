@@ -35,7 +35,7 @@ double seconds(const std::function<void()>& work) {
 void expect_linear(const std::function<std::string(size_t)>& make, size_t size, const std::string& gold = "5") {
   const std::string half = make(size / 2), whole = make(size);
   double best_ratio = 1e9, time = 0;
-  for (int i = 0; i < 3 && best_ratio > 4; ++i) {
+  for (int i = 0; i < 6 && best_ratio > 4; ++i) {
     const double half_time = seconds([&] { compare_answers(half, gold); });
     time = seconds([&] { compare_answers(whole, gold); });
     if (time < 0.02) return;
