@@ -269,7 +269,7 @@ BenchResult run_bench(const TrainOptions& options, const BenchOptions& bench) {
            static_cast<double>(rows_of(head)) * operations.head;
   };
   const auto add_part = [&](BenchPart part) {
-    if (part.tokens > 0) result.parts.push_back(std::move(part));
+    if (part.operations > 0) result.parts.push_back(std::move(part));
   };
   const auto add_generation = [&](const std::string& name, double seconds, const infer::EngineStats& stats,
                                   int64_t peak_bytes) {
