@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "element.h"
 #include "kernels/instruction_set.h"
@@ -31,7 +33,8 @@ constexpr int64_t kGroup = 6;       // panels of a task
 
 // Weights are read from end to end in each product: in pages of 2 MiB, where the system has them, the processor looks
 // up few addresses and asks for what comes next by itself (measured: twice the rate of pages of 4 KiB). A model's
-// weights lie one behind the other in chunks of such pages; a chunk goes when the last of its weights goes.
+// weights lie one behind the other in chunks of such pages. What was taken last can be taken again when it is free; a
+// chunk goes when the last of its weights goes.
 class PanelMemory {
  public:
   at::Tensor take(at::IntArrayRef sizes, const at::TensorOptions& options) {
@@ -39,30 +42,57 @@ class PanelMemory {
     const auto bytes = (static_cast<size_t>(c10::multiply_integers(sizes)) * sizeof(Bf16) + kLine - 1) / kLine * kLine;
     const std::lock_guard lock(mutex_);
     std::shared_ptr<Chunk> chunk = newest_.lock();
-    if (chunk == nullptr || chunk->size - chunk->used < bytes) {
+    std::optional<size_t> block = chunk == nullptr ? std::nullopt : chunk->take(bytes);
+    if (!block.has_value()) {
       chunk = std::make_shared<Chunk>(std::max(kChunk, (bytes + kPage - 1) / kPage * kPage));
       newest_ = chunk;
+      block = chunk->take(bytes);
     }
-    char* memory = chunk->memory + chunk->used;
-    chunk->used += bytes;
     return at::from_blob(
-        memory, sizes, [chunk](void*) {}, options);
+        chunk->at(*block), sizes, [chunk, block = *block](void*) { chunk->free(block); }, options);
   }
 
  private:
   static constexpr size_t kPage = size_t{2} << 20, kChunk = 16 * kPage;
 
-  struct Chunk {
-    explicit Chunk(size_t bytes) : memory(static_cast<char*>(std::aligned_alloc(kPage, bytes))), size(bytes) {
-      if (memory == nullptr) throw std::bad_alloc();
-      madvise(memory, size, MADV_HUGEPAGE);  // a request: without it the pages are small
+  class Chunk {
+   public:
+    explicit Chunk(size_t bytes) : memory_(static_cast<char*>(std::aligned_alloc(kPage, bytes))), size_(bytes) {
+      if (memory_ == nullptr) throw std::bad_alloc();
+      madvise(memory_, size_, MADV_HUGEPAGE);  // a request: without it the pages are small
     }
-    ~Chunk() { std::free(memory); }
+    ~Chunk() { std::free(memory_); }
     Chunk(const Chunk&) = delete;
     Chunk& operator=(const Chunk&) = delete;
 
-    char* memory;
-    size_t size, used = 0;
+    // The number of a block of so many bytes; none where they do not fit.
+    std::optional<size_t> take(size_t bytes) {
+      const std::lock_guard lock(mutex_);
+      const size_t begin = blocks_.empty() ? 0 : blocks_.back().end;
+      if (size_ - begin < bytes) return std::nullopt;
+      blocks_.push_back({begin, begin + bytes});
+      return blocks_.size() - 1;
+    }
+    char* at(size_t block) {
+      const std::lock_guard lock(mutex_);
+      return memory_ + blocks_[block].begin;
+    }
+    void free(size_t block) {
+      const std::lock_guard lock(mutex_);
+      blocks_[block].is_free = true;
+      while (!blocks_.empty() && blocks_.back().is_free) blocks_.pop_back();
+    }
+
+   private:
+    struct Block {
+      size_t begin, end;
+      bool is_free = false;
+    };
+
+    std::mutex mutex_;
+    char* memory_;
+    size_t size_;
+    std::vector<Block> blocks_;  // in the order of their addresses, the last one taken
   };
 
   std::mutex mutex_;

@@ -327,6 +327,7 @@ TEST_F(StepTest, ANaNWeightThatTheTeacherReadsIsNamed) {
   std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
   auto run = make_run(o);
   run->initial_weights->layers[1].down.fill_(std::numeric_limits<float>::quiet_NaN());
+  run->teacher_engine->weights_changed();
   const core::Error error = error_of([&] { train_step(*run, 0); });
   EXPECT_EQ(error.kind(), core::ErrorKind::Device);
   EXPECT_THAT(error.message(),
