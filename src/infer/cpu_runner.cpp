@@ -85,21 +85,20 @@ class CpuRunner final : public ModelRunner {
   }
 
   std::unique_ptr<StartedStep> decode(std::span<const DecodeRow> rows, const SamplingOptions& sampling) override {
-    std::vector<int64_t> ids, positions;
-    std::vector<KvContext*> contexts;
-    std::vector<core::RandomKey> keys;
-    std::vector<uint32_t> draws;
+    step_.clear();
     for (const DecodeRow& row : rows) {
-      ids.push_back(row.last_id);
-      positions.push_back(row.sequence->num_tokens());
-      contexts.push_back(&context_of(*row.sequence));
-      keys.push_back(row.key);
-      draws.push_back(row.draw);
+      step_.ids.push_back(row.last_id);
+      step_.positions.push_back(row.sequence->num_tokens());
+      step_.contexts.push_back(&context_of(*row.sequence));
+      step_.keys.push_back(row.key);
+      step_.draws.push_back(row.draw);
     }
-    DecodeAttention attention(decoder_.config(), contexts);
-    const at::Tensor hidden_BD = decoder_.forward(packed_, index_tensor(ids), index_tensor(positions), attention);
-    for (KvContext* context : contexts) context->own->set_size(context->own->size() + 1);
-    return std::make_unique<ComputedStep>(sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, keys, draws));
+    decode_attention_.set_contexts(step_.contexts);
+    const at::Tensor hidden_BD =
+        decoder_.forward(packed_, index_tensor(step_.ids), index_tensor(step_.positions), decode_attention_);
+    for (KvContext* context : step_.contexts) context->own->set_size(context->own->size() + 1);
+    return std::make_unique<ComputedStep>(
+        sample_tokens(decoder_.logits(packed_, hidden_BD), sampling, step_.keys, step_.draws));
   }
 
   std::unique_ptr<ModelRunner> beside(const model::Weights& weights) const override {
@@ -109,12 +108,30 @@ class CpuRunner final : public ModelRunner {
   int64_t steps_ahead() const override { return 0; }
 
  private:
+  // What a decode step is made of, of its sequences; its memory is kept for the next one.
+  struct Step {
+    std::vector<int64_t> ids, positions;
+    std::vector<KvContext*> contexts;
+    std::vector<core::RandomKey> keys;
+    std::vector<uint32_t> draws;
+
+    void clear() {
+      ids.clear();
+      positions.clear();
+      contexts.clear();
+      keys.clear();
+      draws.clear();
+    }
+  };
+
   at::ScalarType dtype() const { return weights_.embedding.scalar_type(); }
 
   const model::Decoder& decoder_;
   const model::Weights& weights_;
   model::Weights packed_;  // copies of `weights_` for products; empty: to be made
   std::shared_ptr<KvMemory> memory_;
+  Step step_;
+  DecodeAttention decode_attention_{decoder_.config()};
 };
 
 }  // namespace

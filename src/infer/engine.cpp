@@ -295,6 +295,8 @@ class Engine::Call {
         slot->request = prompt.request;
         slot->sample = prompt.next_sample++;
         slot->sequence = state_.extend(prompt.computed, request.max_new_tokens);
+        slot->generation.ids.reserve(static_cast<size_t>(request.max_new_tokens));
+        slot->generation.logprobs.reserve(static_cast<size_t>(request.max_new_tokens));
         logits.push_back(prompt.logits_V);
         if (prompt.next_sample == request.num_samples) ready_.pop_front();
       }
@@ -353,6 +355,8 @@ class Engine::Call {
   bool start_step() {
     std::vector<DecodeRow> rows;
     Started step;
+    rows.reserve(slots_.size());
+    step.slots.reserve(slots_.size());
     for (const SlotPtr& slot : slots_) {
       if (slot->num_tokens() >= requests_[slot->request].max_new_tokens) continue;  // its last one is on its way
       rows.push_back({.sequence = slot->sequence.get(),

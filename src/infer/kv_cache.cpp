@@ -101,8 +101,9 @@ at::Tensor PrefillAttention::attend(int64_t layer, const at::Tensor& q_TNH, cons
   return at::cat(outputs);
 }
 
-DecodeAttention::DecodeAttention(const model::ModelConfig& config, const std::vector<KvContext*>& contexts)
-    : contexts_(contexts), config_(config), segments_(contexts.size()) {
+void DecodeAttention::set_contexts(std::span<KvContext* const> contexts) {
+  contexts_ = contexts;
+  if (segments_.size() < contexts.size()) segments_.resize(contexts.size());
   for (size_t b = 0; b < contexts.size(); ++b) segments_[b].resize(contexts[b]->before.size() + 1);
 }
 
@@ -136,7 +137,7 @@ at::Tensor DecodeAttention::attend(int64_t layer, const at::Tensor& q_TNH, const
     for (int64_t b = begin; b < end; ++b) put(static_cast<size_t>(b));
   });
   return ops::decode_attention(
-      q_TNH, segments_,
+      q_TNH, std::span(segments_).first(contexts_.size()),
       {.num_kv_heads = config_.num_kv_heads, .scale = config_.attention_scale, .softcap = config_.attention_softcap});
 }
 

@@ -44,6 +44,7 @@ bool same_shared(const std::vector<KvSegment>& a, const std::vector<KvSegment>& 
 
 std::vector<Company> companies(std::span<const std::vector<KvSegment>> segments, int64_t most) {
   std::vector<Company> all;
+  all.reserve(segments.size());
   for (size_t b = 0; b < segments.size(); ++b) {
     if (!all.empty() && all.back().count < most && same_shared(segments[b - 1], segments[b]))
       ++all.back().count;
@@ -195,6 +196,7 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
   const int64_t stride = K * H, most = std::max<int64_t>(1, kMaxRows / G);
   const std::vector<Company> all = companies(segments, most);
   std::vector<size_t> company_of;
+  company_of.reserve(static_cast<size_t>(B));
   for (size_t c = 0; c < all.size(); ++c) company_of.insert(company_of.end(), static_cast<size_t>(all[c].count), c);
   // With few sequences a thread for each kv head is worth more.
   const int64_t parts = B >= 4 * at::get_num_threads() ? 1 : K;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "thinktune/infer/kv_sizes.h"
@@ -76,10 +77,8 @@ struct KvContext {
   int64_t num_tokens() const;  // all tokens so far
 };
 
-// config, contexts and new_tokens must outlive both.
-//
-// Several new tokens of each sequence, flat one sequence after the other. Their keys and values go to context.own; the
-// caller sets own's size when all layers are done.
+// Several new tokens of each sequence, flat one sequence after the other. What it is made of must outlive it. Their
+// keys and values go to context.own; the caller sets own's size when all layers are done.
 class PrefillAttention final : public model::Attention {
  public:
   PrefillAttention(const model::ModelConfig& config, const std::vector<KvContext>& contexts,
@@ -94,16 +93,20 @@ class PrefillAttention final : public model::Attention {
   std::vector<std::vector<at::Tensor>> masks_;  // by sequence and kind of window: [T_i, S_i], see ops::attention_mask
 };
 
-// One new token a sequence.
+// One new token a sequence. Kept from step to step: no step allocates for its sequences.
 class DecodeAttention final : public model::Attention {
  public:
-  DecodeAttention(const model::ModelConfig& config, const std::vector<KvContext*>& contexts);
+  explicit DecodeAttention(const model::ModelConfig& config) : config_(config) {}
+
+  // Of the next step, in which they must outlive it.
+  void set_contexts(std::span<KvContext* const> contexts);
+
   at::Tensor attend(int64_t layer, const at::Tensor& q_TNH, const at::Tensor& k_TKH, const at::Tensor& v_TKH) override;
 
  private:
-  const std::vector<KvContext*>& contexts_;
   const model::ModelConfig& config_;
-  std::vector<std::vector<ops::KvSegment>> segments_;
+  std::span<KvContext* const> contexts_;
+  std::vector<std::vector<ops::KvSegment>> segments_;  // the first ones are the contexts'
 };
 
 }  // namespace thinktune::infer
