@@ -137,6 +137,7 @@ train() { # NAME arguments…; instead=exec: in place of this shell
 # say which rank, step and operation it was.
 lose_rank() { # SIGNAL
   local signal=$1 timeout_s=30 port=$((20000 + RANDOM % 10000)) name="lost_$1" rank pids=() status=0 begin
+  trap 'kill -s KILL "${pids[@]}" 2>/dev/null || true' RETURN
   for rank in 0 1; do
     instead=exec WORLD_SIZE=2 RANK=$rank LOCAL_RANK=$rank LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$port \
       train "$name" --set steps=1000 --set comm.timeout_s=$timeout_s $lost_shard >"$logs/$name.rank$rank" 2>&1 &
@@ -188,6 +189,8 @@ if [ -x "$bin/thinktune" ] && [ -e "$small" ]; then
     export lost_shard="--set comm.shard=parameters --set comm.gather=layer"
     section test lost_killed "a rank that is killed" bash -c 'lose_rank KILL' || true
     section test lost_stopped "a rank that is stopped" bash -c 'lose_rank STOP' || true
+  else
+    left_out lost "a rank that is lost needs several GPUs, here are $gpus"
   fi
 else
   left_out run "there is no $bin/thinktune, or no model at $small"

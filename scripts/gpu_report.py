@@ -108,6 +108,9 @@ def same_update(first, second):
     """Of 1 rank and 2 in a fixed order: the update is the same to the bit, but sampling may part where products round by shape."""
     texts = [[json.loads(line)["text"] for line in read(pathlib.Path(run) / "rollouts" / "step-1.jsonl").splitlines()]
              for run in (first, second)]
+    if not texts[0]:
+        print("error: there are no rollouts")
+        return 1
     parted = sum(a != b for a, b in zip(*texts)) + abs(len(texts[0]) - len(texts[1]))
     print(f"{len(texts[0])} rollouts, {parted} parted")
     return same_step(first, second, ignored="mismatch/") if not parted else 0

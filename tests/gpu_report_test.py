@@ -113,6 +113,10 @@ with tempfile.TemporaryDirectory() as name:
     (pathlib.Path(name) / "c" / "rollouts" / "step-1.jsonl").write_text(json.dumps({"text": "for"}) + "\n")
     parted = subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/c"], capture_output=True, text=True)
     expect(parted.returncode == 0 and "1 rollouts, 1 parted" in parted.stdout, "other rollouts give another loss")
+    for run in "ac":
+        (pathlib.Path(name) / run / "rollouts" / "step-1.jsonl").write_text("")
+    none = subprocess.run([*PROGRAM, "--same-update", f"{name}/a", f"{name}/c"], capture_output=True, text=True)
+    expect(none.returncode == 1 and "no rollouts" in none.stdout, "nothing was compared")
 
 print("\n".join(problems) or "the report says what it must")
 sys.exit(1 if problems else 0)

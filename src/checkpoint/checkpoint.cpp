@@ -107,8 +107,7 @@ void check_finite(const NamedTensor& t, const at::Tensor& on_host, const model::
   if (!all_finite(on_host.const_data_ptr<float>(), on_host.numel()))
     throw core::device_error(fmt::format("after step {}: a {} of {} is not finite; it was not saved", step, t.kind,
                                          name_of_not_finite(config, t.place, on_host)),
-                             "the last checkpoint is whole: resume from it with a lower learning rate, or with "
-                             "precision f32");
+                             "go on from the last checkpoint with a lower learning rate, or with precision f32");
 }
 
 core::WrittenFile write_tensors(const fs::path& file, const RunTensors& tensors, int64_t step) {

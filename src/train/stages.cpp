@@ -18,7 +18,7 @@ namespace thinktune::train {
 namespace {
 
 constexpr const char* kFinitenessHint =
-    "the last checkpoint is whole: resume from it with a lower learning rate, or with precision f32";
+    "go on from the last checkpoint with a lower learning rate, or with precision f32";
 
 template <class T, class Field>
 at::Tensor flat(const MicroBatch& micro, at::ScalarType dtype, Field field) {

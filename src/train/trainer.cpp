@@ -6,13 +6,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <cereal/types/map.hpp>
 #include <tuple>
 #include <utility>
 
 #include "bytes.h"
 #include "exchange.h"
+#include "saved_tensors.h"
 #include "set_up.h"
 #include "stages.h"
 #include "thinktune/core/atomic_file.h"
@@ -135,51 +135,6 @@ bool first_says(comm::Communicator& comm, bool answer) {
   return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
 }
 
-// The weights that compute, on rank 0's host, of those that are divided: the master weights, rounded.
-model::Weights rounded_weights(const Run& run, const std::function<at::Tensor()>& next_master) {
-  return model::map_weights(run.policy->compute_weights(), [&](const at::Tensor& weight) {
-    const at::Tensor master = next_master();
-    return master.defined() ? master.detach().to(weight.scalar_type()) : weight;
-  });
-}
-
-// For a save beside the next steps: all of it on rank 0's host.
-void gather_whole(const Run& run, checkpoint::RunTensors& tensors, model::Weights& policy) {
-  const DataParallel& parallel = *run.parallel;
-  tensors.master = parallel.gather(parallel.parameters(), "the weights for a checkpoint");
-  tensors.first_moments = parallel.gather(run.optimiser->first_moments(), "the first moments for a checkpoint");
-  tensors.second_moments = parallel.gather(run.optimiser->second_moments(), "the second moments for a checkpoint");
-  tensors.are_copies = parallel.shares();
-  if (!parallel.shares() || !run.comm->is_first()) return;
-  size_t next = 0;
-  policy = rounded_weights(run, [&] { return tensors.master[next++]; });
-  tensors.policy = &policy;
-}
-
-// For a save that training waits for: tensors come together while rank 0 writes them, and none stays.
-void gather_while_written(const Run& run, checkpoint::RunTensors& tensors, model::Weights& policy) {
-  const DataParallel& parallel = *run.parallel;
-  for (const at::Tensor& parameter : run.policy->parameters())
-    tensors.master.push_back(at::empty(parameter.sizes(), at::TensorOptions().device(at::kMeta).dtype(at::kFloat)));
-  tensors.first_moments = tensors.second_moments = tensors.master;
-  if (run.sharded != nullptr) {
-    const auto next = parallel.gather_one_by_one(parallel.parameters(), "the weights for a checkpoint");
-    policy = rounded_weights(run, [&] {
-      const at::Tensor master = next();
-      return master.defined() ? master.clone() : master;
-    });
-    tensors.policy = &policy;
-  }
-  tensors.next = [lists = std::array{parallel.gather_one_by_one(parallel.parameters(), "the weights for a checkpoint"),
-                                     parallel.gather_one_by_one(run.optimiser->first_moments(),
-                                                                "the first moments for a checkpoint"),
-                                     parallel.gather_one_by_one(run.optimiser->second_moments(),
-                                                                "the second moments for a checkpoint")},
-                  length = tensors.master.size(), count = size_t{0}]() mutable { return lists[count++ / length](); };
-  if (run.comm->is_first()) return;
-  for (size_t i = 0; i < 3 * tensors.master.size(); ++i) tensors.next();
-}
-
 // What rank 0 does alone: an error of it is one of all ranks, which so end alike.
 template <class F>
 void first_does(comm::Communicator& comm, F f) {
@@ -221,7 +176,7 @@ core::Error out_of_memory(const Run& run) {
 
 // What the other ranks know of it.
 std::string what_first_saves(const TrainOptions& options) {
-  return fmt::format("rank 0 writes the checkpoints: the newest in {} is whole", checkpoint_folder(options).string());
+  return fmt::format("rank 0 writes the checkpoints: what is in {} is whole", checkpoint_folder(options).string());
 }
 
 // A run has begun here, and nothing that it has done can be gone on from.
@@ -477,19 +432,7 @@ std::string before_first_step(const fs::path& checkpoint) {
 }
 
 void Trainer::restore(const checkpoint::Found& found) {
-  const DataParallel& parallel = *run_.parallel;
-  // One list at a time: rank 0 holds it whole.
-  const auto restore_list = [&](std::vector<at::Tensor> checkpoint::RunTensors::*list,
-                                const std::vector<at::Tensor>& own, const char* what) {
-    checkpoint::RunTensors tensors = {.config = &run_.config, .vocabulary = &run_.vocabulary};
-    tensors.*list = parallel.shares() ? parallel.whole_like() : own;
-    if (run_.comm->is_first()) checkpoint::load_tensors(found.path, tensors);
-    parallel.scatter(tensors.*list, own, what);
-  };
-  using checkpoint::RunTensors;
-  restore_list(&RunTensors::master, parallel.parameters(), "the checkpoint's weights");
-  restore_list(&RunTensors::first_moments, run_.optimiser->first_moments(), "the checkpoint's first moments");
-  restore_list(&RunTensors::second_moments, run_.optimiser->second_moments(), "the checkpoint's second moments");
+  restore_tensors(run_, found.path);
   run_.optimiser->restore(found.state.num_updates);
   run_.parallel->publish_weights();
   run_.engine->weights_changed();
@@ -507,14 +450,9 @@ bool Trainer::is_best() const {
 void Trainer::save(bool goes_on) {
   run_.stops->begin("saving", /*can_be_given_up=*/false);
   const ops::ProfilerRange range("checkpoint");
-  checkpoint::RunTensors tensors = {
-      .config = &run_.config, .vocabulary = &run_.vocabulary, .policy = &run_.policy->compute_weights()};
-  model::Weights policy;  // of what is divided
   const bool beside = goes_on && run_.options.checkpoint.background;
-  if (run_.parallel->shares() && !beside)
-    gather_while_written(run_, tensors, policy);
-  else
-    gather_whole(run_, tensors, policy);
+  model::Weights policy;  // of what is divided
+  const checkpoint::RunTensors tensors = tensors_to_save(run_, beside, policy);
   saved_step_ = steps_done_;
   saved_before_it_ = std::exchange(saving_, checkpoint::folder_of(checkpoint_folder(run_.options), saved_step_));
   if (saver_ == nullptr) {

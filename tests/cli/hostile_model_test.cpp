@@ -1,12 +1,10 @@
 // Model folders, checkpoints and runs made to do harm: nothing outside of them is read, nothing hangs, nothing crashes.
-#include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <span>
 #include <thread>
 
 #include "program.h"
-#include "thinktune/core/atomic_file.h"
+#include "support/manifest.h"
 
 namespace thinktune::cli {
 namespace {
@@ -19,15 +17,6 @@ class Hostile : public ProgramTest {
     json content = json::parse(read_text(file));
     edit(content);
     write_text(file, content.dump());
-  }
-
-  // The manifest of a checkpoint after a change of one of its files.
-  void list_anew(const fs::path& checkpoint, const char* name) {
-    const std::string content = read_text(checkpoint / name);
-    edit_json(checkpoint / "manifest.json", [&](json& manifest) {
-      const uint64_t checksum = core::xxh3_of(std::as_bytes(std::span(content)));
-      manifest["files"][name] = {{"bytes", content.size()}, {"xxh3", fmt::format("{:016x}", checksum)}};
-    });
   }
 
   // "{…}" → "{"extra": [[[…]]], …}", as text: a JSON library could not print it.
@@ -146,7 +135,7 @@ TEST_F(Hostile, DeeplyNestedJsonInARunsFolder) {
       for (size_t level = 0; level < 200'000; ++level) value += "{\"a\":";
       state[field] = value + "1" + std::string(200'000, '}');
     });
-    list_anew(checkpoint, "state.json");
+    test::list_anew(checkpoint, "state.json");
     expect_refused(train({"--resume=2", "--set", "steps=3"}),
                    {(checkpoint / "state.json").string() + ": " + field + ": nested deeper than 64 levels"}, kData);
     write_text(checkpoint / "state.json", before);
@@ -163,7 +152,7 @@ TEST_F(Hostile, ACheckpointWithNumbersThatCannotBe) {
   const auto refused = [&](const char* field, const json& value, const std::string& message) {
     SCOPED_TRACE(message);
     edit_json(state, [&](json& fields) { fields[field] = value; });
-    list_anew(checkpoint, "state.json");
+    test::list_anew(checkpoint, "state.json");
     expect_refused(train({"--resume=2", "--set", "steps=3"}), {state.string(), message}, kData);
     write_text(state, before);
   };
@@ -179,7 +168,7 @@ TEST_F(Hostile, ACheckpointWithNumbersThatCannotBe) {
   refused("config", 7, "config is no text");
   refused("guard", "nonsense", "guard holds no JSON object");
   refused("versions", {{"thinktune", 1}}, "versions is no object of texts");
-  list_anew(checkpoint, "state.json");
+  test::list_anew(checkpoint, "state.json");
   expect_refused(train({"--resume=2"}), {"is finished: 2 of 2 steps are done"});
 }
 

@@ -110,13 +110,9 @@ class Memory : public SmallRuns {
     train::TrainOptions o = options(output);
     o.steps = 2;
     o.loss.kl_coefficient = 0.01;  // a random model earns nothing, but it learns
+    train::test::let_the_model_teach(o, folder_.path());
     o.guidance.format = format;
-    o.guidance.opinion = guidance::Opinion::Model;
     o.guidance.max_reply_tokens = 24;
-    o.guidance.max_reason_tokens = o.guidance.max_phrase_tokens = 12;
-    o.guidance.max_teacher_prompt_tokens = 1024;
-    o.guidance.prompt_file = (folder_.path() / "teacher.json").string();
-    std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
     return o;
   }
 

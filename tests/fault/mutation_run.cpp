@@ -21,11 +21,11 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
-#include <span>
 #include <thread>
 
 #include "checkpoint/saved_run.h"
 #include "fault/mutations.h"
+#include "support/manifest.h"
 #include "support/paths.h"
 #include "support/tiny_model.h"
 #include "thinktune/cli/config.h"
@@ -253,10 +253,7 @@ class Subjects {
         add_file(fmt::format("checkpoint with new checksums/{}", name), saved / name, resume);
         subjects_.back().write = [saved, name](const std::string& copy) {
           write_file(saved / name, copy);
-          nlohmann::json manifest = test::read_json(saved / "manifest.json");
-          manifest["files"][name] = {{"bytes", copy.size()},
-                                     {"xxh3", fmt::format("{:016x}", core::xxh3_of(std::as_bytes(std::span(copy))))}};
-          write_file(saved / "manifest.json", manifest.dump());
+          test::list_anew(saved, name);
         };
       }
     }

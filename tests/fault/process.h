@@ -39,6 +39,7 @@ inline std::map<std::string, std::string> results_of(const fs::path& output, int
 // The same bytes of everything.
 inline void expect_same_results(const fs::path& a, const fs::path& b, int64_t last_step) {
   const auto first = results_of(a, last_step), second = results_of(b, last_step);
+  ASSERT_GE(first.size(), 5U);
   EXPECT_EQ(first.size(), second.size());
   for (const auto& [name, content] : first) {
     EXPECT_FALSE(content.empty()) << name;

@@ -1,11 +1,8 @@
 // Which checkpoint a run goes on from, with which settings, and which checkpoints stay.
-#include <fmt/format.h>
-
 #include <set>
-#include <span>
 
 #include "fault/process.h"
-#include "thinktune/core/atomic_file.h"
+#include "support/manifest.h"
 
 namespace thinktune::cli {
 namespace {
@@ -135,12 +132,8 @@ TEST_F(ResumeRules, WhatAnOldCheckpointDoesNotTellIsSaid) {
     EXPECT_EQ(state[name].get<std::string>().size(), 16U) << name;
   state.erase("initial_model_checksum");
   state.erase("teacher_prompt_checksum");
-  const std::string content = state.dump();
-  write_text(checkpoint / "state.json", content);
-  json manifest = json::parse(read_text(checkpoint / "manifest.json"));
-  const uint64_t checksum = core::xxh3_of(std::as_bytes(std::span(content)));
-  manifest["files"]["state.json"] = {{"bytes", content.size()}, {"xxh3", fmt::format("{:016x}", checksum)}};
-  write_text(checkpoint / "manifest.json", manifest.dump());
+  write_text(checkpoint / "state.json", state.dump());
+  test::list_anew(checkpoint, "state.json");
   const Outcome outcome = train({"--resume"});
   expect_success(outcome);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("cannot compare the initial model's weights with those of the checkpoint"),
@@ -193,14 +186,16 @@ TEST_F(ResumeRules, VerifyResumeOfAUsersConfig) {
 // A reward that goes by a clock: the resumed run cannot be the same.
 TEST_F(ResumeRules, VerifyResumeFindsWhatDependsOnMoreThanTheSeed) {
   const fs::path script = folder_.path() / "reward.sh";
+  // Steps long enough for a kill to come in the midst of one on a busy machine.
   write_text(script, R"(#!/bin/sh
+sleep 0.2
 while read -r line; do
   id=${line#*'"id":'}
   echo "{\"id\": ${id%%,*}, \"reward\": 0.$(date +%N)}"
 done
 )");
   fs::permissions(script, fs::perms::owner_all);
-  write_config({{"reward", {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}}}});
+  write_config({{"steps", 20}, {"reward", {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}}}});
   const Outcome outcome = train({"--verify-resume"});
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("error: the resumed run differs: "), HasSubstr("metrics.jsonl in row 1, "),

@@ -44,6 +44,15 @@ class Signals : public ProgramTest {
             "MASTER_ADDR=127.0.0.1",        "MASTER_PORT=" + std::to_string(port)};
   }
 
+  // Of a run whose steps take long enough to be met by a signal.
+  std::vector<std::string> long_steps() const {
+    return command({"--set", "rollout.max_new_tokens=600", "--set", "rollout.prompts_per_step=40", "--set", "steps=2"});
+  }
+  void wait_for_the_first_step(Process& process) const {
+    ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "config.json"); })) << process.err();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));  // signals are watched right after
+  }
+
   int64_t num_rows() const {
     return fs::exists(output_ / "metrics.jsonl") ? std::ssize(read_rows(output_ / "metrics.jsonl")) : 0;
   }
@@ -103,11 +112,8 @@ TEST_F(Signals, ASecondOneEndsAtOnceAndLosesNothingSaved) {
 }
 
 TEST_F(Signals, ASecondOneSaysThatNothingWasSaved) {
-  Process process(
-      command({"--set", "rollout.max_new_tokens=600", "--set", "rollout.prompts_per_step=40", "--set", "steps=2"}),
-      folder_.path());
-  ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "config.json"); })) << process.err();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // signals are watched right after
+  Process process(long_steps(), folder_.path());
+  wait_for_the_first_step(process);
   process.send(SIGTERM);
   process.send(SIGINT);
   EXPECT_THAT(process.wait(), ::testing::AnyOf(128 + SIGINT, 128 + SIGTERM));
@@ -181,11 +187,8 @@ TEST_F(Signals, UserSignalSavesAndTheRunGoesOn) {
 }
 
 TEST_F(Signals, AStopBeforeTheFirstCheckpointBeginsAnew) {
-  Process process(
-      command({"--set", "rollout.max_new_tokens=600", "--set", "rollout.prompts_per_step=40", "--set", "steps=2"}),
-      folder_.path());
-  ASSERT_TRUE(process.wait_until([&] { return fs::exists(output_ / "config.json"); })) << process.err();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // signals are watched right after
+  Process process(long_steps(), folder_.path());
+  wait_for_the_first_step(process);
   process.send(SIGTERM);
   EXPECT_EQ(process.wait(), 128 + SIGTERM);
   EXPECT_EQ(num_rows(), 0);

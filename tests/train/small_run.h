@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -125,6 +126,17 @@ inline bool same_bits(const std::vector<at::Tensor>& a, const std::vector<at::Te
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const at::Tensor& x, const at::Tensor& y) {
     return at::equal(x.detach().view(at::kInt), y.detach().view(at::kInt));
   });
+}
+
+// The run's own model as its teacher, with short words and an instruction that goes into a small model's context.
+inline void let_the_model_teach(TrainOptions& options, const fs::path& folder) {
+  guidance::GuidanceOptions& o = options.guidance;
+  o.format = guidance::Format::Constrained;
+  o.opinion = guidance::Opinion::Model;
+  o.max_teacher_prompt_tokens = 1024;
+  o.max_reason_tokens = o.max_phrase_tokens = 12;
+  o.prompt_file = (folder / "teacher.json").string();
+  std::ofstream(o.prompt_file) << R"({"system": "Be kind.", "examples": []})";
 }
 
 inline report::Metrics metrics_of(const StepRecord& record) {

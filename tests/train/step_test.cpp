@@ -319,12 +319,7 @@ TEST_F(StepTest, ANaNWeightThatTheSamplerReadsStopsTheStepToo) {
 
 TEST_F(StepTest, ANaNWeightThatTheTeacherReadsIsNamed) {
   TrainOptions o = options();
-  o.guidance.format = guidance::Format::Constrained;
-  o.guidance.opinion = guidance::Opinion::Model;
-  o.guidance.max_teacher_prompt_tokens = 1024;
-  o.guidance.max_reason_tokens = o.guidance.max_phrase_tokens = 12;
-  o.guidance.prompt_file = (folder_.path() / "teacher.json").string();
-  std::ofstream(o.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+  test::let_the_model_teach(o, folder_.path());
   auto run = make_run(o);
   run->initial_weights->layers[1].down.fill_(std::numeric_limits<float>::quiet_NaN());
   run->teacher_engine->weights_changed();

@@ -155,13 +155,7 @@ TEST_F(TrainerTest, AFileInPlaceOfTheOutputFolderIsAUserError) {
 TEST_F(TrainerTest, TheInitialModelTeaches) {
   TrainOptions options = small_options(folder_.path());
   options.steps = 1;
-  options.guidance.format = guidance::Format::Constrained;
-  options.guidance.opinion = guidance::Opinion::Model;
-  options.guidance.max_reason_tokens = 12;
-  options.guidance.max_phrase_tokens = 12;
-  options.guidance.max_teacher_prompt_tokens = 1024;
-  options.guidance.prompt_file = (folder_.path() / "teacher.json").string();
-  std::ofstream(options.guidance.prompt_file) << R"({"system": "Be kind.", "examples": []})";
+  test::let_the_model_teach(options, folder_.path());
   Trainer trainer(options, "{}\n");
   const model::Weights initial = model::Pretrained(options.model).load_weights(at::kFloat);
   ASSERT_NE(trainer.parts().teacher_engine, nullptr);
