@@ -1,6 +1,7 @@
 // Chunks of drawn responses, and of scored choices.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "eval/benchmark_parts.h"
 #include "thinktune/core/error.h"
@@ -12,6 +13,8 @@ namespace {
 
 using core::TokenId;
 using nlohmann::ordered_json;
+
+constexpr size_t kNone = static_cast<size_t>(-1);  // the request of a problem that is too long for the model
 
 struct Response {
   std::string text;
@@ -58,6 +61,27 @@ ordered_json generated_row(const Task& task, const data::Problem& problem, size_
   row["tokens"] = response.num_tokens;
   row["finish"] = core::name_of(kEndingNames, response.ending);
   return row;
+}
+
+// The choices behind the question: tokens of the joined text behind those of the question alone, as the published
+// harness cuts them.
+infer::ScoreRequest score_request(const Task& task, const data::Problem& problem,
+                                  const std::vector<data::Example>& examples, const text::Tokenizer& tokenizer) {
+  const std::string question = render_question(task, problem, examples);
+  infer::ScoreRequest request{.prompt_ids = encode_raw(tokenizer, question), .continuations = {}};
+  for (size_t c = 0; c < problem.choices.size(); ++c) {
+    const std::vector<TokenId> joined = encode_raw(tokenizer, question + render_choice(task, problem, c));
+    const auto behind = std::min(std::ssize(request.prompt_ids), std::ssize(joined));
+    request.continuations.emplace_back(joined.begin() + behind, joined.end());
+  }
+  return request;
+}
+
+bool fits(const infer::ScoreRequest& request, const model::ModelConfig& config) {
+  return std::all_of(request.continuations.begin(), request.continuations.end(),
+                     [&](const std::vector<TokenId>& continuation) {
+                       return std::ssize(request.prompt_ids) + std::ssize(continuation) <= model::max_tokens(config);
+                     });
 }
 
 ordered_json scored_row(const Task& task, const data::Problem& problem, const std::vector<double>& sums) {
@@ -120,8 +144,7 @@ std::vector<ordered_json> run_generation_chunk(const Subject& subject, const Res
                                                const OnProgress& on_progress) {
   const Task& task = resolved.task;
   std::vector<infer::Request> requests;
-  std::vector<size_t> request_of;  // by problem; npos: the prompt is too long
-  constexpr size_t kNone = static_cast<size_t>(-1);
+  std::vector<size_t> request_of;  // by problem, or kNone
   ChunkProgress done;
   int64_t most_tokens = 0;
   const int64_t num_samples = std::ssize(problems) * task.samples;
@@ -187,34 +210,33 @@ std::vector<ordered_json> run_scoring_chunk(const Subject& subject, const Resolv
                                             std::span<const data::Problem> problems,
                                             const std::vector<data::Example>& examples, const OnProgress& on_progress) {
   const Task& task = resolved.task;
-  std::vector<ordered_json> rows;
   ChunkProgress done;
-  for (const data::Problem& problem : problems) {
-    const std::string question = render_question(task, problem, examples);
-    const std::vector<TokenId> prompt = encode_raw(subject.tokenizer, question);
-    int64_t longest = 0;
-    std::vector<std::vector<TokenId>> own;
-    for (size_t c = 0; c < problem.choices.size(); ++c) {
-      // Tokens of the joined text behind those of the prompt, as the published harness cuts them.
-      const std::vector<TokenId> joined = encode_raw(subject.tokenizer, question + render_choice(task, problem, c));
-      longest = std::max(longest, std::ssize(joined));
-      own.emplace_back(joined.begin() + std::min(std::ssize(prompt), std::ssize(joined)), joined.end());
-    }
-    if (longest > model::max_tokens(subject.config)) {
-      rows.push_back(too_long_to_score(task, problem));
-    } else {
-      std::vector<double> sums;
-      for (const std::vector<float>& logprobs :
-           subject.engine.score(std::vector<std::vector<TokenId>>(own.size(), prompt), own)) {
-        double sum = 0;
-        for (const float logprob : logprobs) sum += static_cast<double>(logprob);
-        sums.push_back(sum);
-      }
-      rows.push_back(scored_row(task, problem, sums));
-    }
+  const auto tell_one_more = [&] {
     ++done.samples;
     done.share = static_cast<double>(done.samples) / static_cast<double>(problems.size());
     on_progress(done);
+  };
+  std::vector<infer::ScoreRequest> requests;
+  std::vector<size_t> request_of;  // by problem, or kNone
+  for (const data::Problem& problem : problems) {
+    infer::ScoreRequest request = score_request(task, problem, examples, subject.tokenizer);
+    request_of.push_back(fits(request, subject.config) ? requests.size() : kNone);
+    if (request_of.back() == kNone)
+      tell_one_more();
+    else
+      requests.push_back(std::move(request));
+  }
+  const auto logprobs = subject.engine.score(requests, tell_one_more);
+  std::vector<ordered_json> rows;
+  for (size_t p = 0; p < problems.size(); ++p) {
+    if (request_of[p] == kNone) {
+      rows.push_back(too_long_to_score(task, problems[p]));
+      continue;
+    }
+    std::vector<double> sums;
+    for (const std::vector<float>& of_a_choice : logprobs[request_of[p]])
+      sums.push_back(std::accumulate(of_a_choice.begin(), of_a_choice.end(), 0.0));
+    rows.push_back(scored_row(task, problems[p], sums));
   }
   return rows;
 }

@@ -115,24 +115,25 @@ std::vector<TeacherReply> ModelTeacher::reply_free(const std::vector<Rendered>& 
 
 void ModelTeacher::decide_opinions(const std::vector<Rendered>& prompts, std::vector<std::string>& opinions) {
   // The two texts as a whole are encoded, and scored from where their ids part: no assumption on where a token ends.
-  std::vector<Ids> beginnings, continuations;
+  std::vector<infer::ScoreRequest> texts;
   std::vector<size_t> undecided;
   for (size_t i = 0; i < prompts.size(); ++i) {
     if (!opinions[i].empty()) continue;
     const Ids correct = prompt_ids(prompts[i], fmt::format("{}{}", kBeforeOpinion, kCorrect));
     const Ids incorrect = prompt_ids(prompts[i], fmt::format("{}{}", kBeforeOpinion, kIncorrect));
     const auto parting = static_cast<std::ptrdiff_t>(common_length(correct, incorrect));
-    for (const Ids& ids : {correct, incorrect}) {
-      beginnings.emplace_back(ids.begin(), ids.begin() + parting);
-      continuations.emplace_back(ids.begin() + parting, ids.end());
-    }
+    texts.push_back({.prompt_ids = {correct.begin(), correct.begin() + parting},
+                     .continuations = {{correct.begin() + parting, correct.end()},
+                                       {incorrect.begin() + parting, incorrect.end()}}});
     undecided.push_back(i);
   }
   if (undecided.empty()) return;
-  const auto logprobs = engine_.score(beginnings, continuations);
-  const auto total = [&](size_t i) { return std::accumulate(logprobs[i].begin(), logprobs[i].end(), 0.0); };
+  const auto logprobs = engine_.score(texts);
+  const auto total = [&](size_t i, size_t c) {
+    return std::accumulate(logprobs[i][c].begin(), logprobs[i][c].end(), 0.0);
+  };
   for (size_t i = 0; i < undecided.size(); ++i)
-    opinions[undecided[i]] = total(2 * i) > total(2 * i + 1) ? kCorrect : kIncorrect;
+    opinions[undecided[i]] = total(i, 0) > total(i, 1) ? kCorrect : kIncorrect;
 }
 
 std::vector<TeacherReply> ModelTeacher::reply_constrained(const std::vector<Rendered>& prompts,

@@ -164,40 +164,60 @@ struct Engine::State {
     }
   }
 
-  // Scores the continuations from `next` on that go into one prefill, and into memory, and moves `next` behind them.
-  void score_some(const std::vector<std::vector<TokenId>>& prompts,
-                  const std::vector<std::vector<TokenId>>& continuations, size_t& next,
-                  std::vector<std::vector<float>>& scores) {
-    std::vector<std::shared_ptr<KvSequence>> sequences;
-    std::vector<std::vector<TokenId>> tokens;
-    std::vector<size_t> scored;
-    const Prefix none;
+  // Scores the requests from `next` on that go into one prefill, and into memory, and moves `next` behind them: a pass
+  // for their prompts, and one for what the continuations have before their last tokens, which predict nothing.
+  void score_some(const std::vector<ScoreRequest>& requests, const Prefix& common, size_t& next,
+                  std::vector<std::vector<std::vector<float>>>& scores) {
+    const size_t first = next;
+    std::vector<std::shared_ptr<KvSequence>> prompts, behind;
+    std::vector<std::vector<TokenId>> prompt_tokens, tokens;
     int64_t rows = 0;
-    for (; next < prompts.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
-      const std::vector<TokenId>&prompt = prompts[next], &continuation = continuations[next];
-      if (continuation.empty()) continue;
-      const Prefix& prefix = prefix_of(prompt, none);
-      const int64_t own = std::ssize(prompt) - std::ssize(prefix.ids) + std::ssize(continuation);
+    for (; next < requests.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
+      const ScoreRequest& request = requests[next];
+      const Prefix& prefix = prefix_of(request.prompt_ids, common);
+      int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix.ids);
+      for (const std::vector<TokenId>& continuation : request.continuations)
+        own += std::max<int64_t>(0, std::ssize(continuation) - 1);
       if (rows > 0 && !has_room(runner->sizes().rows(own))) break;
-      sequences.push_back(begin(prompt, prefix, std::ssize(continuation), tokens.emplace_back()));
-      // Nothing is predicted by the last one.
-      tokens.back().insert(tokens.back().end(), continuation.begin(), continuation.end() - 1);
-      rows += std::ssize(tokens.back());
-      scored.push_back(next);
+      rows += own;
+      prompts.push_back(begin(request.prompt_ids, prefix, 0, prompt_tokens.emplace_back()));
+      for (const std::vector<TokenId>& continuation : request.continuations) {
+        if (continuation.size() < 2) continue;
+        tokens.emplace_back(continuation.begin(), continuation.end() - 1);
+        behind.push_back(nullptr);
+      }
     }
-    if (sequences.empty()) return;
-    const at::Tensor hidden_TD = prefill(sequences, tokens);
-    int64_t end = 0;
-    for (size_t i = 0; i < scored.size(); ++i) {
-      end += std::ssize(tokens[i]);
-      const std::vector<TokenId>& continuation = continuations[scored[i]];
-      const auto count = std::ssize(continuation);
-      const std::vector<int64_t> targets(continuation.begin(), continuation.end());
-      const at::Tensor targets_T = at::tensor(targets, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
-      const at::Tensor logprobs = decoder.token_logprob(weights, hidden_TD.narrow(0, end - count, count), targets_T, {})
-                                      .logprob_T.to(at::kCPU, at::kFloat);
-      scores[scored[i]].assign(logprobs.const_data_ptr<float>(), logprobs.const_data_ptr<float>() + count);
+    at::Tensor hidden_TD = prefill(prompts, prompt_tokens);
+    size_t branch = 0;
+    for (size_t r = first; r < next; ++r)
+      for (const std::vector<TokenId>& continuation : requests[r].continuations)
+        if (continuation.size() >= 2) behind[branch++] = extend(prompts[r - first], std::ssize(continuation) - 1);
+    int64_t prompt_end = 0, branch_end = hidden_TD.size(0);
+    if (!behind.empty()) hidden_TD = at::cat({hidden_TD, prefill(behind, tokens)});
+
+    std::vector<int64_t> predicting, targets;  // rows, and what they predict
+    for (size_t r = first; r < next; ++r) {
+      prompt_end += std::ssize(prompt_tokens[r - first]);
+      for (const std::vector<TokenId>& continuation : requests[r].continuations)
+        for (size_t i = 0; i < continuation.size(); ++i) {
+          predicting.push_back(i == 0 ? prompt_end - 1 : branch_end++);
+          targets.push_back(continuation[i]);
+        }
     }
+    if (targets.empty()) return;
+    const auto on_device = [&](const std::vector<int64_t>& values) {
+      return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(hidden_TD.device());
+    };
+    const at::Tensor logprobs =
+        decoder.token_logprob(weights, hidden_TD.index_select(0, on_device(predicting)), on_device(targets), {})
+            .logprob_T.to(at::kCPU, at::kFloat);
+    const auto* logprob = logprobs.const_data_ptr<float>();
+    for (size_t r = first; r < next; ++r)
+      for (size_t c = 0; c < requests[r].continuations.size(); ++c) {
+        const auto count = std::ssize(requests[r].continuations[c]);
+        scores[r][c].assign(logprob, logprob + count);
+        logprob += count;
+      }
   }
 
   // Adds a token to the slot's sequence; true if the sequence ends with it.
@@ -481,16 +501,26 @@ std::vector<std::vector<Generation>> Engine::generate(const std::vector<Request>
   return call.take_results();
 }
 
-std::vector<std::vector<float>> Engine::score(const std::vector<std::vector<TokenId>>& prompts,
-                                              const std::vector<std::vector<TokenId>>& continuations) {
+std::vector<std::vector<std::vector<float>>> Engine::score(const std::vector<ScoreRequest>& requests,
+                                                           const std::function<void()>& on_scored) {
   c10::NoGradGuard no_grad;
   State& state = *state_;
   state.runner->prepare();
-  TT_CHECK(prompts.size() == continuations.size(), "{} prompts but {} continuations", prompts.size(),
-           continuations.size());
   core::Stopwatch watch;
-  std::vector<std::vector<float>> scores(prompts.size());
-  for (size_t next = 0; next < prompts.size();) state.score_some(prompts, continuations, next, scores);
+  std::vector<const std::vector<TokenId>*> prompts;
+  std::vector<std::vector<std::vector<float>>> scores;
+  for (const ScoreRequest& request : requests) {
+    prompts.push_back(&request.prompt_ids);
+    scores.emplace_back(request.continuations.size());
+  }
+  Prefix common = state.common_prefix(prompts);
+  if (!state.has_room(state.runner->sizes().rows(std::ssize(common.ids)))) common = {};
+  state.compute(common);
+  for (size_t next = 0, told = 0; next < requests.size();) {
+    state.score_some(requests, common, next, scores);
+    for (; told < next; ++told)
+      if (on_scored) on_scored();
+  }
   state.stats.prefill_s += watch.seconds();
   return scores;
 }

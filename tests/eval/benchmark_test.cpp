@@ -315,9 +315,9 @@ TEST_F(BenchmarkTest, ScoresChoices) {
     const auto prompt = encode_raw(*vocabulary_.tokenizer, "Question: which " + std::to_string(p) + "\nAnswer:");
     std::vector<double> sums;
     for (const std::string& choice : suite_.problems[p].choices) {
-      const auto logprobs = engine.score({prompt}, {encode_raw(*vocabulary_.tokenizer, " " + choice)});
+      const auto logprobs = engine.score({{prompt, {encode_raw(*vocabulary_.tokenizer, " " + choice)}}});
       double sum = 0;
-      for (const float logprob : logprobs[0]) sum += static_cast<double>(logprob);
+      for (const float logprob : logprobs[0][0]) sum += static_cast<double>(logprob);
       sums.push_back(sum);
     }
     for (size_t c = 0; c < 3; ++c) EXPECT_NEAR(row.at("logprobs")[c].get<double>(), sums[c], 1e-4);

@@ -182,7 +182,7 @@ TEST_F(ModelTeacherTest, TheOpinionIsTheLikelierText) {
   for (int i = 0; i < 30; ++i) {
     const std::string user = "exercise " + std::to_string(i * i);
     const Ids prompt = parsed(prompt_text(user) + "<opinion>");
-    const auto scores = plain.score({prompt, prompt}, {parsed("correct"), parsed("incorrect")});
+    const auto scores = plain.score({{prompt, {parsed("correct"), parsed("incorrect")}}})[0];
     const double correct = std::accumulate(scores[0].begin(), scores[0].end(), 0.0);
     const double incorrect = std::accumulate(scores[1].begin(), scores[1].end(), 0.0);
     ASSERT_GT(std::abs(correct - incorrect), 1e-4);

@@ -295,16 +295,15 @@ TEST_F(EngineTest, ScoreEqualsGenerationLogprobs) {
   const auto all = requests(1);
   Engine engine = make();
   const auto results = engine.generate(all, {.temperature = 1}, {.seed = 8});
-  std::vector<std::vector<TokenId>> prompts, continuations;
-  for (size_t r = 0; r < all.size(); ++r) {
-    prompts.push_back(all[r].prompt_ids);
-    continuations.push_back(results[r][0].ids);
+  std::vector<ScoreRequest> requests;
+  for (size_t r = 0; r < all.size(); ++r) requests.push_back({all[r].prompt_ids, {results[r][0].ids}});
+  requests.back().continuations[0].clear();
+  const auto scores = engine.score(requests);
+  for (size_t r = 0; r + 1 < all.size(); ++r) {
+    ASSERT_EQ(scores[r][0].size(), results[r][0].logprobs.size());
+    for (size_t i = 0; i < scores[r][0].size(); ++i) EXPECT_NEAR(scores[r][0][i], results[r][0].logprobs[i], 1e-4);
   }
-  continuations.back().clear();
-  const auto scores = engine.score(prompts, continuations);
-  for (size_t r = 0; r + 1 < all.size(); ++r)
-    for (size_t i = 0; i < scores[r].size(); ++i) EXPECT_NEAR(scores[r][i], results[r][0].logprobs[i], 1e-4);
-  EXPECT_TRUE(scores.back().empty());
+  EXPECT_TRUE(scores.back()[0].empty());
 }
 
 // Half a dozen sequences want 375 KiB each; without a bound they would all be decoded at a time.
@@ -434,25 +433,55 @@ TEST_F(EngineTest, ScoresTheSameTogetherAsAlone) {
   for (const bool in_bf16 : {false, true}) {
     SCOPED_TRACE(in_bf16 ? "bf16" : "f32");
     if (in_bf16) use_tiles();
-    std::vector<std::vector<TokenId>> prompts, continuations;
+    std::vector<ScoreRequest> requests;
+    int64_t rows = 0;
     for (int i = 0; i < 9; ++i) {
-      prompts.emplace_back(static_cast<size_t>(20 + 7 * i), static_cast<TokenId>(60 + i));
-      continuations.emplace_back(static_cast<size_t>(i % 4), static_cast<TokenId>(100 + i));
-    }
-    Engine alone = make(), together = make(), few_at_a_time = make({.prefill_tokens = 100});
-    std::vector<std::vector<float>> expected;
-    for (size_t i = 0; i < prompts.size(); ++i) expected.push_back(alone.score({prompts[i]}, {continuations[i]})[0]);
-    for (Engine* engine : {&together, &few_at_a_time}) {
-      const auto scores = engine->score(prompts, continuations);
-      ASSERT_EQ(scores.size(), expected.size());
-      for (size_t i = 0; i < expected.size(); ++i) {
-        ASSERT_EQ(scores[i].size(), expected[i].size());
-        for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(scores[i][t], expected[i][t], 1e-5);
+      ScoreRequest& request = requests.emplace_back();
+      request.prompt_ids.assign(static_cast<size_t>(20 + 7 * i), static_cast<TokenId>(60 + i));
+      rows += std::ssize(request.prompt_ids);
+      for (int c = 0; c < i % 4; ++c) {
+        request.continuations.emplace_back(static_cast<size_t>((i + c) % 5), static_cast<TokenId>(100 + i + c));
+        rows += std::max<int64_t>(0, std::ssize(request.continuations.back()) - 1);
       }
     }
-    EXPECT_EQ(together.stats().prefill_passes.size(), 1U);
-    EXPECT_GT(few_at_a_time.stats().prefill_passes.size(), 1U);
-    EXPECT_EQ(together.stats().prompt_tokens, alone.stats().prompt_tokens);
+    Engine alone = make(), together = make(), few_at_a_time = make({.prefill_tokens = 100});
+    std::vector<std::vector<std::vector<float>>> expected;
+    for (const ScoreRequest& request : requests) {
+      auto& of_a_prompt = expected.emplace_back();
+      for (const auto& continuation : request.continuations)
+        of_a_prompt.push_back(alone.score({{request.prompt_ids, {continuation}}})[0][0]);
+    }
+    for (Engine* engine : {&together, &few_at_a_time}) {
+      const auto scores = engine->score(requests);
+      ASSERT_EQ(scores.size(), expected.size());
+      for (size_t r = 0; r < expected.size(); ++r) {
+        ASSERT_EQ(scores[r].size(), expected[r].size());
+        for (size_t c = 0; c < expected[r].size(); ++c) {
+          ASSERT_EQ(scores[r][c].size(), expected[r][c].size());
+          for (size_t t = 0; t < expected[r][c].size(); ++t) EXPECT_NEAR(scores[r][c][t], expected[r][c][t], 1e-5);
+        }
+      }
+      EXPECT_EQ(engine->stats().prompt_tokens, rows) << "a prompt is computed once for its continuations";
+    }
+    EXPECT_EQ(together.stats().prefill_passes.size(), 2U) << "one of prompts, one of what stands behind them";
+    EXPECT_GT(few_at_a_time.stats().prefill_passes.size(), 2U);
+  }
+}
+
+TEST_F(EngineTest, WhatScoredPromptsBeginWithIsComputedOnce) {
+  std::vector<ScoreRequest> requests;
+  for (TokenId i = 0; i < 5; ++i) {
+    std::vector<TokenId> prompt(300, 17);
+    prompt.push_back(40 + i);
+    requests.push_back({prompt, {{50, 51}, {static_cast<TokenId>(52 + i)}}});
+  }
+  Engine together = make(), alone = make();
+  const auto scores = together.score(requests);
+  EXPECT_EQ(together.stats().prompt_tokens, 300 + 5 + 5);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    const auto expected = alone.score({requests[r]})[0];
+    for (size_t c = 0; c < 2; ++c)
+      for (size_t t = 0; t < expected[c].size(); ++t) EXPECT_NEAR(scores[r][c][t], expected[c][t], 1e-5);
   }
 }
 

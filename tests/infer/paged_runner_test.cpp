@@ -138,13 +138,14 @@ TEST_F(PagedRunnerTest, EnginesBesideEachOtherShareOneMemory) {
 
 TEST_F(PagedRunnerTest, ScoresTheSame) {
   Engine paged = in_pages(), cpu = on_cpu();
-  const std::vector<std::vector<TokenId>> prompts = {{1, 2, 3}, std::vector<TokenId>(33, 5), {9}},
-                                          continuations = {{4, 5, 6, 7}, {8}, {}};
-  const auto got = paged.score(prompts, continuations), expected = cpu.score(prompts, continuations);
-  for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_EQ(got[i].size(), expected[i].size());
-    for (size_t t = 0; t < expected[i].size(); ++t) EXPECT_NEAR(got[i][t], expected[i][t], 1e-4);
-  }
+  const std::vector<ScoreRequest> requests = {
+      {{1, 2, 3}, {{4, 5, 6, 7}, {5}, {4, 6}}}, {std::vector<TokenId>(33, 5), {{8}}}, {{9}, {{}}}};
+  const auto got = paged.score(requests), expected = cpu.score(requests);
+  for (size_t r = 0; r < expected.size(); ++r)
+    for (size_t c = 0; c < expected[r].size(); ++c) {
+      ASSERT_EQ(got[r][c].size(), requests[r].continuations[c].size());
+      for (size_t t = 0; t < expected[r][c].size(); ++t) EXPECT_NEAR(got[r][c][t], expected[r][c][t], 1e-4);
+    }
 }
 
 TEST_F(PagedRunnerTest, LogitsThatAreNotFiniteAreNamed) {

@@ -70,6 +70,12 @@ struct Request {
   std::function<void(uint32_t sample, const Generation& generation)> on_end;
 };
 
+// Texts that may follow a prompt, to be told how likely each is.
+struct ScoreRequest {
+  std::vector<TokenId> prompt_ids;  // at least one
+  std::vector<std::vector<TokenId>> continuations;
+};
+
 using RowCounts = std::map<int64_t, int64_t>;  // rows of a pass through the model → passes of so many
 
 struct EngineStats {
@@ -121,10 +127,11 @@ class Engine {
   std::vector<std::vector<Generation>> generate(const std::vector<Request>& requests, const SamplingOptions& sampling,
                                                 const core::RandomKey& key);
 
-  // Log-probabilities (temperature 1) of each continuation token behind its prompt. As many at a time as go into a
-  // prefill: in f32 a last bit may depend on that.
-  std::vector<std::vector<float>> score(const std::vector<std::vector<TokenId>>& prompts,
-                                        const std::vector<std::vector<TokenId>>& continuations);
+  // result[r][c]: log-probabilities (temperature 1) of the tokens of request r's continuation c behind its prompt,
+  // which is computed once for all of them. As many requests at a time as go into a prefill: in f32 a last bit may
+  // depend on that.
+  std::vector<std::vector<std::vector<float>>> score(const std::vector<ScoreRequest>& requests,
+                                                     const std::function<void()>& on_scored = {});
 
   // Of keys and values that are there between calls: held ones, those of an engine beside it included.
   int64_t kept_bytes() const;
