@@ -7,6 +7,7 @@
 
 #include "errors.h"
 #include "thinktune/cli/commands.h"
+#include "thinktune/cli/thread_waits.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/heap.h"
@@ -381,6 +382,7 @@ int run(int argc, char** argv) {
 }  // namespace thinktune::cli
 
 int main(int argc, char** argv) {
+  thinktune::cli::wait_shortly_for_threads(argv);
   thinktune::core::keep_freed_memory();
   // A file size limit (ulimit -f) is to be a failed write with a message, not a killed process.
   std::signal(SIGXFSZ, SIG_IGN);
