@@ -171,15 +171,24 @@ struct Engine::State {
     const size_t first = next;
     std::vector<std::shared_ptr<KvSequence>> prompts, behind;
     std::vector<std::vector<TokenId>> prompt_tokens, tokens;
-    int64_t rows = 0;
+    const KvSizes sizes = runner->sizes();
+    int64_t rows = 0, behind_bytes = 0;
     for (; next < requests.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
       const ScoreRequest& request = requests[next];
       const Prefix& prefix = prefix_of(request.prompt_ids, common);
-      int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix.ids);
-      for (const std::vector<TokenId>& continuation : request.continuations)
-        own += std::max<int64_t>(0, std::ssize(continuation) - 1);
-      if (rows > 0 && !has_room(runner->sizes().rows(own))) break;
-      rows += own;
+      const int64_t own = std::ssize(request.prompt_ids) - std::ssize(prefix.ids);
+      int64_t own_behind = 0, all_behind_bytes = behind_bytes;
+      for (const std::vector<TokenId>& continuation : request.continuations) {
+        own_behind += std::max<int64_t>(0, std::ssize(continuation) - 1);
+        all_behind_bytes += sizes.rows(std::ssize(continuation) - 1);
+      }
+      const int64_t bytes = sizes.rows(own) + all_behind_bytes;
+      if (!has_room(bytes)) {
+        if (rows == 0) refuse_memory(std::ssize(request.prompt_ids), own_behind, bytes);
+        break;
+      }
+      rows += own + own_behind;
+      behind_bytes = all_behind_bytes;
       prompts.push_back(begin(request.prompt_ids, prefix, 0, prompt_tokens.emplace_back()));
       for (const std::vector<TokenId>& continuation : request.continuations) {
         if (continuation.size() < 2) continue;
@@ -273,14 +282,17 @@ struct Engine::State {
   }
 
   void check_memory(const Request& request) const {
-    const int64_t kept_bytes = runner->used_bytes(), bytes = kept_bytes + bytes_of_one(request);
-    if (bytes > limit_bytes())
-      throw core::user_error(
-          fmt::format("the keys and values of a prompt of {} tokens and {} new ones take {} MiB ({} of them kept for "
-                      "prompts that begin alike), the limit is {} MiB",
-                      request.prompt_ids.size(), request.max_new_tokens, mib(bytes), mib(kept_bytes),
-                      options.kv_cache_mib),
-          "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
+    const int64_t bytes = bytes_of_one(request);
+    if (!has_room(bytes)) refuse_memory(std::ssize(request.prompt_ids), request.max_new_tokens, bytes);
+  }
+
+  [[noreturn]] void refuse_memory(int64_t prompt_tokens, int64_t new_tokens, int64_t bytes) const {
+    const int64_t kept_bytes = runner->used_bytes();
+    throw core::user_error(
+        fmt::format("the keys and values of a prompt of {} tokens and {} behind it take {} MiB ({} of them kept for "
+                    "prompts that begin alike), the limit is {} MiB",
+                    prompt_tokens, new_tokens, mib(kept_bytes + bytes), mib(kept_bytes), options.kv_cache_mib),
+        "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
   }
 };
 

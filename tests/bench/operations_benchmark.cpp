@@ -203,17 +203,35 @@ void decode_step(State& state) {
 }
 BENCHMARK(decode_step)->ArgName("wide")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 
-// The products of a pass of SmolLM2-135M, one after the other, with the weights of 30 layers and the head: none is in a
-// cache when its turn comes.
-void pass_products(State& state) {
-  const c10::InferenceMode inference;
+// The matrices of SmolLM2-135M: of 30 layers, and the head.
+std::vector<at::Tensor> model_matrices() {
   constexpr int64_t kLayers = 30;
-  std::vector<at::Tensor> weights;
+  std::vector<at::Tensor> matrices;
   for (int64_t layer = 0; layer < kLayers; ++layer)
     for (const at::Tensor& w : {normals({(N + 2 * K) * H, D}, at::kBFloat16), normals({D, N * H}, at::kBFloat16),
                                 normals({2 * F, D}, at::kBFloat16), normals({D, F}, at::kBFloat16)})
-      weights.push_back(ops::pack_weight(w));
-  weights.push_back(ops::pack_weight(normals({V, D}, at::kBFloat16)));
+      matrices.push_back(w);
+  matrices.push_back(normals({V, D}, at::kBFloat16));
+  return matrices;
+}
+
+// Once a step, before the first answer.
+void pack_weights(State& state) {
+  const c10::InferenceMode inference;
+  const std::vector<at::Tensor> matrices = model_matrices();
+  for (auto _ : state) {
+    std::vector<at::Tensor> packed;
+    for (const at::Tensor& w : matrices) packed.push_back(ops::pack_weight(w));
+    benchmark::DoNotOptimize(packed);
+  }
+}
+BENCHMARK(pack_weights)->Unit(benchmark::kMillisecond);
+
+// The products of a pass, one after the other: no weight is in a cache when its turn comes.
+void pass_products(State& state) {
+  const c10::InferenceMode inference;
+  std::vector<at::Tensor> weights = model_matrices();
+  for (at::Tensor& w : weights) w = ops::pack_weight(w);
   const at::Tensor narrow = normals({state.range(0), D}, at::kBFloat16),
                    wide = normals({state.range(0), F}, at::kBFloat16);
   double elements = 0;

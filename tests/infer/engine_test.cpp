@@ -485,6 +485,27 @@ TEST_F(EngineTest, WhatScoredPromptsBeginWithIsComputedOnce) {
   }
 }
 
+TEST_F(EngineTest, ScoredPromptsWaitForMemory) {
+  std::vector<ScoreRequest> requests;
+  for (TokenId i = 0; i < 16; ++i)
+    requests.push_back({std::vector<TokenId>(300, 40 + i), {{50, 51, 52}, std::vector<TokenId>(20, 53), {54}}});
+  Engine free = make({.prefill_tokens = 1 << 20}), bounded = make({.prefill_tokens = 1 << 20, .kv_cache_mib = 1});
+  const auto reference = free.score(requests), scores = bounded.score(requests);
+  EXPECT_GT(free.stats().kv_peak_bytes, 1 << 20);
+  EXPECT_LE(bounded.stats().kv_peak_bytes, 1 << 20);
+  for (size_t r = 0; r < requests.size(); ++r)
+    for (size_t c = 0; c < 3; ++c)
+      for (size_t t = 0; t < reference[r][c].size(); ++t) EXPECT_NEAR(scores[r][c][t], reference[r][c][t], 1e-5);
+  requests = {{std::vector<TokenId>(300, 40), std::vector<std::vector<TokenId>>(10, std::vector<TokenId>(400, 50))}};
+  try {
+    bounded.score(requests);
+    FAIL() << "more than the limit was taken";
+  } catch (const core::Error& error) {
+    EXPECT_EQ(error.kind(), core::ErrorKind::User);
+    EXPECT_NE(error.message().find("the limit is 1 MiB"), std::string::npos) << error.message();
+  }
+}
+
 TEST_F(EngineTest, TooLongAndNotFiniteAreErrors) {
   EXPECT_THROW(make().generate({{.prompt_ids = {1, 2}, .max_new_tokens = 4095}}, {}, {}), core::Error);
   EXPECT_THROW(validate(SamplingOptions{.temperature = -1}), core::Error);

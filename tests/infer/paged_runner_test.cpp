@@ -148,6 +148,19 @@ TEST_F(PagedRunnerTest, ScoresTheSame) {
     }
 }
 
+TEST_F(PagedRunnerTest, ScoredPromptsWaitForPages) {
+  std::vector<ScoreRequest> requests;
+  for (TokenId i = 0; i < 16; ++i)
+    requests.push_back({std::vector<TokenId>(300, 40 + i), {{50, 51, 52}, std::vector<TokenId>(20, 53), {54}}});
+  Engine paged = in_pages({.prefill_tokens = 1 << 20, .kv_cache_mib = 1}), cpu = on_cpu();
+  const auto got = paged.score(requests), expected = cpu.score(requests);
+  EXPECT_GT(paged.stats().kv_peak_bytes, 1 << 19);
+  EXPECT_LE(paged.stats().kv_peak_bytes, 1 << 20);
+  for (size_t r = 0; r < expected.size(); ++r)
+    for (size_t c = 0; c < expected[r].size(); ++c)
+      for (size_t t = 0; t < expected[r][c].size(); ++t) EXPECT_NEAR(got[r][c][t], expected[r][c][t], 1e-4);
+}
+
 TEST_F(PagedRunnerTest, LogitsThatAreNotFiniteAreNamed) {
   weights_.embedding[40].fill_(std::numeric_limits<float>::quiet_NaN());
   Engine paged = in_pages();
