@@ -170,7 +170,7 @@ struct Engine::State {
                   std::vector<std::vector<std::vector<float>>>& scores) {
     const size_t first = next;
     std::vector<std::shared_ptr<KvSequence>> prompts, behind;
-    std::vector<std::vector<TokenId>> prompt_tokens, tokens;
+    std::vector<std::vector<TokenId>> prompt_tokens, behind_tokens;
     const KvSizes sizes = runner->sizes();
     int64_t rows = 0, behind_bytes = 0;
     for (; next < requests.size() && (rows == 0 || rows < options.prefill_tokens); ++next) {
@@ -190,26 +190,23 @@ struct Engine::State {
       rows += own + own_behind;
       behind_bytes = all_behind_bytes;
       prompts.push_back(begin(request.prompt_ids, prefix, 0, prompt_tokens.emplace_back()));
-      for (const std::vector<TokenId>& continuation : request.continuations) {
-        if (continuation.size() < 2) continue;
-        tokens.emplace_back(continuation.begin(), continuation.end() - 1);
-        behind.push_back(nullptr);
-      }
     }
     at::Tensor hidden_TD = prefill(prompts, prompt_tokens);
-    size_t branch = 0;
     for (size_t r = first; r < next; ++r)
-      for (const std::vector<TokenId>& continuation : requests[r].continuations)
-        if (continuation.size() >= 2) behind[branch++] = extend(prompts[r - first], std::ssize(continuation) - 1);
-    int64_t prompt_end = 0, branch_end = hidden_TD.size(0);
-    if (!behind.empty()) hidden_TD = at::cat({hidden_TD, prefill(behind, tokens)});
+      for (const std::vector<TokenId>& continuation : requests[r].continuations) {
+        if (continuation.size() < 2) continue;
+        behind.push_back(extend(prompts[r - first], std::ssize(continuation) - 1));
+        behind_tokens.emplace_back(continuation.begin(), continuation.end() - 1);
+      }
+    int64_t prompt_end = 0, behind_end = hidden_TD.size(0);
+    if (!behind.empty()) hidden_TD = at::cat({hidden_TD, prefill(behind, behind_tokens)});
 
     std::vector<int64_t> predicting, targets;  // rows, and what they predict
     for (size_t r = first; r < next; ++r) {
       prompt_end += std::ssize(prompt_tokens[r - first]);
       for (const std::vector<TokenId>& continuation : requests[r].continuations)
         for (size_t i = 0; i < continuation.size(); ++i) {
-          predicting.push_back(i == 0 ? prompt_end - 1 : branch_end++);
+          predicting.push_back(i == 0 ? prompt_end - 1 : behind_end++);
           targets.push_back(continuation[i]);
         }
     }
