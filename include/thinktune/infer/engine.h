@@ -142,6 +142,7 @@ class Engine {
  private:
   struct State;
   class Call;
+  class Scoring;
   std::unique_ptr<State> state_;
 };
 
