@@ -22,7 +22,7 @@ function(tt_kernel_test target prefix label)
   target_link_libraries(${target} PRIVATE "$<TARGET_FILE:thinktune_kernels>" GTest::gmock GTest::gtest GTest::gtest_main fmt::fmt-header-only
                         -l:libxxhash.a)
   add_dependencies(${target} thinktune_kernels)
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout} ENVIRONMENT GOMP_SPINCOUNT=3000)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${prefix}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout} ENVIRONMENT ${test_environment})
   tt_tests_of(kernels ${target})
 endfunction()
 

@@ -22,7 +22,8 @@ if(THINKTUNE_SANITIZE)
 endif()
 
 # Tests stand beside each other: their threads wait as the program's do (thinktune/cli/thread_waits.h).
-#
+set(test_environment GOMP_SPINCOUNT=3000)
+
 # tests_ROOM builds the programs that a room's tests need.
 function(tt_tests_of room target)
   if(NOT TARGET tests_${room})
@@ -41,7 +42,7 @@ function(tt_test_executable target room label)
   if(room MATCHES "^(cli|fault)$")  # no other: a path of the build folder keeps ccache from sharing what two presets compile
     target_compile_definitions(${target} PRIVATE TT_BINARY="${CMAKE_BINARY_DIR}/bin/thinktune")
   endif()
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout} ENVIRONMENT GOMP_SPINCOUNT=3000)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${room}." PROPERTIES LABELS "${label}" TIMEOUT ${test_timeout} ENVIRONMENT ${test_environment})
   tt_tests_of(${room} ${target})
 endfunction()
 
@@ -95,7 +96,7 @@ add_executable(mutation_run tests/fault/mutation_run.cpp)
 target_link_libraries(mutation_run PRIVATE thinktune_cli thinktune_test_support)
 tt_use_torch_headers(mutation_run)
 add_test(NAME fault.mutations COMMAND mutation_run 20)
-set_tests_properties(fault.mutations PROPERTIES LABELS fuzz TIMEOUT ${test_timeout} ENVIRONMENT GOMP_SPINCOUNT=3000)
+set_tests_properties(fault.mutations PROPERTIES LABELS fuzz TIMEOUT ${test_timeout} ENVIRONMENT ${test_environment})
 tt_tests_of(fault mutation_run)
 
 file(GLOB checks CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/tests/*_test.py")

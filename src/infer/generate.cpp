@@ -47,7 +47,7 @@ class Engine::Call {
     for (size_t r = 0; r < requests.size(); ++r) results_[r].resize(static_cast<size_t>(requests[r].num_samples));
   }
 
-  // Throws Error{User} where a request exceeds the model's positions or the bound of the keys and values.
+  // Throws Error{Data} for a token that the model has no row of, Error{User} beyond the model's positions.
   static void check(const State& state, const Request& request) {
     TT_CHECK(!request.prompt_ids.empty() && request.num_samples >= 1 && request.max_new_tokens >= 1,
              "a request needs a prompt, at least one sample and at least one new token");

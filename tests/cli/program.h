@@ -182,6 +182,19 @@ class ProgramTest : public ::testing::Test {
     write_config(json::object());
   }
 
+  // The section `reward` with a command that runs `first`, then says `reward` of every response; both are of a shell.
+  json reward_by_script(const std::string& first, const std::string& reward) const {
+    const fs::path script = folder_.path() / "reward.sh";
+    write_text(script, first + R"(
+while read -r line; do
+  id=${line#*'"id":'}
+  echo "{\"id\": ${id%%,*}, \"reward\": )" +
+                           reward + R"(}"
+done
+)");
+    return {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}};
+  }
+
   // The entropy bonus gives every token a gradient: a random model earns no reward, and would not learn without it.
   void write_config(const json& changes) {
     json config = {{"model", model_.string()},

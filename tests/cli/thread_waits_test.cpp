@@ -10,17 +10,9 @@ class ThreadWaits : public ProgramTest {
  protected:
   // The variables of a training run, as its reward command sees them: "GOMP_SPINCOUNT OMP_WAIT_POLICY".
   std::string variables_of_a_run() {
-    const fs::path script = folder_.path() / "reward.sh", seen = folder_.path() / "seen";
-    write_text(script, R"(#!/bin/sh
-echo "${GOMP_SPINCOUNT-none} ${OMP_WAIT_POLICY-none}" > )" +
-                           seen.string() + R"(
-while read -r line; do
-  id=${line#*'"id":'}
-  echo "{\"id\": ${id%%,*}, \"reward\": 0.5}"
-done
-)");
-    fs::permissions(script, fs::perms::owner_all);
-    write_config({{"steps", 1}, {"reward", {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}}}});
+    const fs::path seen = folder_.path() / "seen";
+    const std::string tell = "echo \"${GOMP_SPINCOUNT-none} ${OMP_WAIT_POLICY-none}\" > " + seen.string();
+    write_config({{"steps", 1}, {"reward", reward_by_script(tell, "0.5")}});
     fs::remove_all(output_);
     expect_success(train());
     return read_text(seen);

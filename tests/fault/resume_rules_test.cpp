@@ -185,17 +185,8 @@ TEST_F(ResumeRules, VerifyResumeOfAUsersConfig) {
 
 // A reward that goes by a clock: the resumed run cannot be the same.
 TEST_F(ResumeRules, VerifyResumeFindsWhatDependsOnMoreThanTheSeed) {
-  const fs::path script = folder_.path() / "reward.sh";
   // Steps long enough for a kill to come in the midst of one on a busy machine.
-  write_text(script, R"(#!/bin/sh
-sleep 0.2
-while read -r line; do
-  id=${line#*'"id":'}
-  echo "{\"id\": ${id%%,*}, \"reward\": 0.$(date +%N)}"
-done
-)");
-  fs::permissions(script, fs::perms::owner_all);
-  write_config({{"steps", 20}, {"reward", {{"command", {{"weight", 1}, {"argv", {"/bin/sh", script.string()}}}}}}});
+  write_config({{"steps", 20}, {"reward", reward_by_script("sleep 0.2", "0.$(date +%N)")}});
   const Outcome outcome = train({"--verify-resume"});
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_THAT(outcome.err, AllOf(HasSubstr("error: the resumed run differs: "), HasSubstr("metrics.jsonl in row 1, "),
