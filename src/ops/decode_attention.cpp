@@ -52,8 +52,9 @@ void attend(const at::Tensor& q_BNH, std::span<const std::vector<KvSegment>> seg
 
   std::atomic<int64_t> next = 0;
   const auto work = [&] {
-    std::vector<kernels::Accum<E>> scratch(kernels::decode_attention_scratch(shape));
-    std::vector<kernels::KvRows<E>> rows;
+    thread_local std::vector<kernels::Accum<E>> scratch;
+    thread_local std::vector<kernels::KvRows<E>> rows;
+    scratch.resize(static_cast<size_t>(kernels::decode_attention_scratch(shape)));
     for (int64_t task = next++; task < num_tasks; task = next++) {
       const int64_t b = task / num_parts, offset = task % num_parts * shape.num_kv_heads * head_size;
       rows.clear();
