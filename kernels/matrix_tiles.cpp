@@ -114,7 +114,7 @@ TT_PAIRS void multiply_pairs(const Bf16* left, const TileRows& rows, int64_t dep
       for (int64_t line = 0; line < ahead.lines_a_row; ++line) __builtin_prefetch(row + 64 * line, /*write*/ 1);
     for (int pair = 0; pair < 16; ++pair, panel += 32) {
       const __m512bh b0 = (__m512bh)_mm512_loadu_si512(panel), b1 = (__m512bh)_mm512_loadu_si512(panel + kTile);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
       for (int r = 0; r < R; ++r) {
         int two;
         __builtin_memcpy(&two, left + r * rows.row_step + 2 * pair, sizeof two);
@@ -128,22 +128,26 @@ TT_PAIRS void multiply_pairs(const Bf16* left, const TileRows& rows, int64_t dep
     for (int c = 0; c < 2; ++c) _mm512_storeu_ps(out + r * out_stride + c * 16, sum[r][c]);
 }
 
-// Rows in groups of equally many, up to eight: 16 sums of 32 registers, enough to hide how long an instruction takes.
-// Each group asks for its share of what comes next.
+// Rows in groups of equally many, up to ten: 20 sums of 32 registers. An instruction's result takes six cycles and two
+// begin in each, so groups of less than six rows wait. Each group asks for its share of what comes next.
 void multiply_by_pairs(const TileRows& rows, int64_t num_rows, int64_t depth, const Bf16* panel, const Ahead& ahead,
                        bool adds, float* out, int64_t out_stride) {
+  constexpr int64_t kMost = 10;
   using Multiply = decltype(&multiply_pairs<1>);
-  constexpr Multiply kMultiply[] = {multiply_pairs<1>, multiply_pairs<2>, multiply_pairs<3>, multiply_pairs<4>,
-                                    multiply_pairs<5>, multiply_pairs<6>, multiply_pairs<7>, multiply_pairs<8>};
-  const int64_t num_groups = (num_rows + 7) / 8;
+  constexpr Multiply kMultiply[kMost] = {multiply_pairs<1>, multiply_pairs<2>, multiply_pairs<3>, multiply_pairs<4>,
+                                         multiply_pairs<5>, multiply_pairs<6>, multiply_pairs<7>, multiply_pairs<8>,
+                                         multiply_pairs<9>, multiply_pairs<10>};
+  const int64_t alike = rows.tile_step == 16 * rows.row_step ? num_rows : 16;  // rows at one distance from each other
+  const auto groups_of = [](int64_t n) { return (n + kMost - 1) / kMost; };
   Ahead share = ahead;
+  const int64_t num_groups = num_rows / alike * groups_of(alike) + groups_of(num_rows % alike);
   share.lines_a_step = (ahead.lines_a_step + num_groups - 1) / num_groups;
   const Bf16* left = rows.at;
-  for (int64_t first = 0; first < num_rows; first += 16, left += rows.tile_step) {
-    const int64_t in_tile = num_rows - first < 16 ? num_rows - first : 16;
-    const int64_t group = in_tile > 8 ? (in_tile + 1) / 2 : in_tile;
-    for (int64_t r = 0; r < in_tile; r += group) {
-      const int64_t n = in_tile - r < group ? in_tile - r : group;
+  for (int64_t first = 0; first < num_rows; first += alike, left += rows.tile_step) {
+    const int64_t end = num_rows - first < alike ? num_rows - first : alike, groups = groups_of(end);
+    const int64_t group = (end + groups - 1) / groups;
+    for (int64_t r = 0; r < end; r += group) {
+      const int64_t n = end - r < group ? end - r : group;
       kMultiply[n - 1](left + r * rows.row_step, rows, depth, panel, share, adds, out + (first + r) * out_stride,
                        out_stride);
       share.lines = static_cast<const char*>(share.lines) + depth / kTileDepth * share.lines_a_step * 64;
