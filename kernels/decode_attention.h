@@ -48,9 +48,10 @@ struct SoftmaxStart {
 
 // out = softmax(cap(q · keysᵀ · scale)) · values. q, out: [num_kv_heads, group_size, H] contiguous. A head's result is
 // a function of its rows in their order alone, and of `start`: not of where the segments are cut, nor of which heads
-// are computed in one call. At least one row in all; segments may be empty.
+// are computed in one call. At least one row in all; segments may be empty. `following`: what the caller's next call
+// begins with, to be in a cache by then.
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out);
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out, const KvRows<E>& following = {});
 
 }  // namespace thinktune::kernels

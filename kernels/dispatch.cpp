@@ -70,8 +70,8 @@ void glu_backward(const E* gate_up, const E* dout, Activation activation, int64_
 
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out) {
-  table<E>().decode_attention(q, segments, num_segments, shape, start, scratch, out);
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out, const KvRows<E>& following) {
+  table<E>().decode_attention(q, segments, num_segments, shape, start, scratch, out, following);
 }
 
 template <class E>
@@ -172,7 +172,7 @@ void row_dots(const Bf16* a, const Bf16* b, int64_t num_rows, int64_t width, flo
   template void glu_forward(const E*, Activation, int64_t, int64_t, E*);                                              \
   template void glu_backward(const E*, const E*, Activation, int64_t, int64_t, E*);                                   \
   template void decode_attention(const E*, const KvRows<E>*, int64_t, const DecodeShape&,                             \
-                                 const SoftmaxStart<Accum<E>>&, Accum<E>*, E*);                                       \
+                                 const SoftmaxStart<Accum<E>>&, Accum<E>*, E*, const KvRows<E>&);                     \
   template void packed_attention_forward(const E*, const E*, const E*, const PackedShape&, PackedPart, Accum<E>*, E*, \
                                          Accum<E>*);                                                                  \
   template void packed_attention_backward(const E*, const E*, const E*, const E*, const Accum<E>*, const E*,          \

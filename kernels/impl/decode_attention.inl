@@ -213,7 +213,7 @@ TT_INLINE void attend_group(const Block<E>& block, const Block<E>& ahead, int64_
 
 template <class E>
 void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segments, const DecodeShape& shape,
-                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out) {
+                      const SoftmaxStart<Accum<E>>& start, Accum<E>* scratch, E* out, const KvRows<E>& following) {
   using A = Accum<E>;
   const int64_t group_size = shape.group_size, head_size = shape.head_size;
   const int64_t num_heads = shape.num_kv_heads * group_size, padded = padded_head_size(head_size);
@@ -230,19 +230,25 @@ void decode_attention(const E* q, const KvRows<E>* segments, int64_t num_segment
     for (int64_t h = 0; h < head_size; ++h) out_NH[n * padded + h] = start.weighted[n * head_size + h];
   }
 
-  RowWalk<E> walk{segments, num_segments, shape.row_stride};
-  Block<E> blocks[2];
+  RowWalk<E> walk{segments, num_segments, shape.row_stride}, behind{&following, 1, shape.row_stride};
+  Block<E> blocks[2], first_behind;
   for (Block<E>& block : blocks)
     block.head_size = head_size, block.padded = padded, block.softcap = static_cast<A>(shape.softcap);
   walk.next(blocks[0]);
+  behind.next(first_behind);
   for (int current = 0; blocks[current].num_positions > 0; current = 1 - current) {
     Block<E>& block = blocks[current];
     walk.next(blocks[1 - current]);
-    const Block<E>& ahead = blocks[1 - current].num_positions > 0 ? blocks[1 - current] : block;
+    const Block<E>& next = blocks[1 - current].num_positions > 0 ? blocks[1 - current] : first_behind;
+    const Block<E>& ahead = next.num_positions > 0 ? next : block;
     for (int64_t kv = 0; kv < shape.num_kv_heads; ++kv) {
       const int64_t n = kv * group_size;
       block.offset = kv * head_size;
       attend_group(block, ahead, group_size, q_NH + n * padded, softmax_N + n * kRunningSoftmax, out_NH + n * padded);
+      for (int64_t p = block.num_positions; p < ahead.num_positions; ++p) {
+        prefetch(ahead.keys[p] + block.offset, head_size);
+        prefetch(ahead.values[p] + block.offset, head_size);
+      }
     }
   }
 

@@ -34,6 +34,11 @@ size_t num_shared(const std::vector<KvSegment>& segments) {
   return n;
 }
 
+const KvSegment* first_own(const std::vector<KvSegment>& segments) {
+  const size_t n = num_shared(segments);
+  return n < segments.size() ? &segments[n] : nullptr;
+}
+
 bool same_shared(const std::vector<KvSegment>& a, const std::vector<KvSegment>& b) {
   const size_t n = num_shared(a);
   if (num_shared(b) != n) return false;
@@ -235,15 +240,23 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
       std::copy_n(work.weighted_RH.data() + i * G * H, G * H, weighted_BNH + heads(i) * H);
     }
   };
-  const auto attend_to_own = [&](int64_t b, int64_t part, std::vector<kernels::KvRows<Bf16>>& rows, float* scratch) {
-    const int64_t offset = part * shape.num_kv_heads * H, heads = b * N + part * shape.num_kv_heads * G;
+  const auto rows_of = [&](const KvSegment& segment, int64_t part) -> kernels::KvRows<Bf16> {
+    const int64_t offset = part * shape.num_kv_heads * H;
+    return {static_cast<const Bf16*>(segment.keys) + offset, static_cast<const Bf16*>(segment.values) + offset,
+            segment.num_tokens};
+  };
+  // Task `following` is what the thread does next.
+  const auto attend_to_own = [&](int64_t task, int64_t following, std::vector<kernels::KvRows<Bf16>>& rows,
+                                 float* scratch) {
+    const int64_t b = task / parts, part = task % parts, heads = b * N + part * shape.num_kv_heads * G;
     const std::vector<KvSegment>& own = segments[static_cast<size_t>(b)];
     rows.clear();
-    for (size_t s = num_shared(own); s < own.size(); ++s)
-      rows.push_back({static_cast<const Bf16*>(own[s].keys) + offset, static_cast<const Bf16*>(own[s].values) + offset,
-                      own[s].num_tokens});
+    for (size_t s = num_shared(own); s < own.size(); ++s) rows.push_back(rows_of(own[s], part));
+    const KvSegment* next =
+        following < B * parts ? first_own(segments[static_cast<size_t>(following / parts)]) : nullptr;
     kernels::decode_attention(q + heads * H, rows.data(), std::ssize(rows), shape,
-                              {max_BN + heads, sum_BN + heads, weighted_BNH + heads * H}, scratch, out + heads * H);
+                              {max_BN + heads, sum_BN + heads, weighted_BNH + heads * H}, scratch, out + heads * H,
+                              next == nullptr ? kernels::KvRows<Bf16>() : rows_of(*next, following % parts));
   };
 
   // Threads take tasks one by one, the shared ones before all others: who comes to a sequence whose company is not
@@ -263,11 +276,11 @@ void decode_by_tiles(const at::Tensor& q_BNH, std::span<const std::vector<KvSegm
       done[static_cast<size_t>(task / K)].fetch_add(1, std::memory_order_release);
     }
     work.tiles.reset();
-    for (; task < num_tasks; task = next++) {
-      const int64_t b = (task - num_shared_tasks) / parts;
-      const std::atomic<int64_t>& theirs = done[company_of[static_cast<size_t>(b)]];
+    for (int64_t following; task < num_tasks; task = following) {
+      following = next++;
+      const std::atomic<int64_t>& theirs = done[company_of[static_cast<size_t>((task - num_shared_tasks) / parts)]];
       while (theirs.load(std::memory_order_acquire) < K) std::this_thread::yield();
-      attend_to_own(b, (task - num_shared_tasks) % parts, rows, scratch.data());
+      attend_to_own(task - num_shared_tasks, following - num_shared_tasks, rows, scratch.data());
     }
   };
   at::parallel_for(0, std::min<int64_t>(num_tasks, at::get_num_threads()), 1, [&](int64_t begin, int64_t end) {
