@@ -23,7 +23,7 @@ void Engine::State::refuse_memory(int64_t prompt_tokens, int64_t new_tokens, int
       fmt::format("the keys and values of a prompt of {} tokens and {} behind it take {} MiB ({} of them kept for "
                   "prompts that begin alike), the limit is {} MiB",
                   prompt_tokens, new_tokens, mib(kept_bytes + bytes), mib(kept_bytes), options.kv_cache_mib),
-      "raise engine.kv_cache_mib (eval: --kv-cache-mib), or lower the number of new tokens");
+      "raise engine.kv_cache_mib (eval: --kv-cache-mib), or take a shorter prompt or fewer tokens behind it");
 }
 
 std::shared_ptr<KvSequence> Engine::State::extend(const std::shared_ptr<KvSequence>& before, int64_t capacity) {
