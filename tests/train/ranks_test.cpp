@@ -1,17 +1,11 @@
 // Runs on 1, 2 and 3 ranks against each other: what does not depend on the number of ranks is the same, byte for byte.
-#include "support/ranks.h"
-
-#include <gmock/gmock.h>
-#include <signal.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <fstream>
 #include <new>
 
-#include "support/lent_communicator.h"
 #include "thinktune/weights/convert.h"
 #include "thinktune/weights/safetensors.h"
-#include "train/small_run.h"
+#include "train/small_ranks.h"
 
 namespace thinktune::train {
 namespace {
@@ -19,43 +13,13 @@ namespace {
 namespace fs = std::filesystem;
 using comm::Shard;
 using test::answering_teacher;
-using test::small_options;
-using testing::HasSubstr;
 using thinktune::test::expect_all_well;
 using thinktune::test::Lent;
 using thinktune::test::RankEnd;
 using thinktune::test::run_ranks;
 
-class RanksTest : public testing::Test {
+class RanksTest : public test::SmallRanks {
  protected:
-  RanksTest() {
-    at::set_num_threads(1);
-    test::write_model(folder_.path() / "model");
-  }
-
-  // Several micro-batches an update, two updates a step, and numbers of prompts that 2 and 3 do not divide.
-  TrainOptions options(const std::string& output) const {
-    TrainOptions o = small_options(folder_.path(), output);
-    o.rollout.prompts_per_step = 7;
-    o.update.mini_batch_prompts = 5;
-    o.update.micro_batch_tokens = 300;
-    o.loss.kl_coefficient = 0.01;
-    o.comm.bucket_mib = 1;
-    o.checkpoint.every = 1;
-    o.checkpoint.retention.keep_last = 0;
-    return o;
-  }
-
-  static std::vector<RankEnd> train(int64_t num_ranks, const TrainOptions& o, bool resume = false,
-                                    int64_t max_steps = 0) {
-    return run_ranks(num_ranks, [&](comm::Communicator& comm) {
-      // The trainer owns its ranks; the test's are lent.
-      Trainer(o, "{}\n", answering_teacher(o), lend(comm)).run({.resume = resume, .max_steps = max_steps});
-    });
-  }
-
-  static std::unique_ptr<comm::Communicator> lend(comm::Communicator& comm);
-
   // kind: master or first_moment.
   static std::vector<at::Tensor> saved(const TrainOptions& o, int64_t step, const std::string& kind) {
     const fs::path folder = fs::path(o.output) / "checkpoints" / ("step-" + std::to_string(step));
@@ -151,8 +115,6 @@ class RanksTest : public testing::Test {
       EXPECT_TRUE(content == second.at(name)) << name << " differs";
     }
   }
-
-  thinktune::test::TempFolder folder_;
 };
 
 // Which exchanges of gradients begin while a backward pass is at work.
@@ -174,8 +136,6 @@ class WatchesGradients final : public Lent {
     if (what == "the gradients") ++(torch::autograd::get_current_graph_task_id() >= 0 ? during : after);
   }
 };
-
-std::unique_ptr<comm::Communicator> RanksTest::lend(comm::Communicator& comm) { return std::make_unique<Lent>(comm); }
 
 TEST_F(RanksTest, AFixedOrderGivesTheSameBytesForAnyNumberOfRanks) {
   for (const Precision precision : {Precision::F32, Precision::Bf16}) {
@@ -407,113 +367,6 @@ TEST_F(RanksTest, MoreRanksThanPrompts) {
   expect_all_well(train(1, alone));
   expect_all_well(train(3, three));
   expect_same_results(alone, three);
-}
-
-TEST_F(RanksTest, ADeadRankEndsTheRunAndTheLastCheckpointIsWhole) {
-  const TrainOptions o = options("run");
-  const std::vector<RankEnd> ends = run_ranks(3, [&](comm::Communicator& comm) {
-    int64_t requests = 0;
-    Trainer(o, "{}\n",
-            answering_teacher(o,
-                              [&](const std::string& gold, int64_t) {
-                                if (comm.rank() == 1 && ++requests == 4) ::raise(SIGKILL);
-                                return guidance::TeacherReply{
-                                    guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."),
-                                    true};
-                              }),
-            lend(comm))
-        .run();
-  });
-  EXPECT_EQ(ends[1].exit_code, 128 + SIGKILL);
-  for (const int64_t r : {0, 2}) {
-    EXPECT_EQ(ends[r].exit_code, 3);
-    EXPECT_THAT(ends[r].error, HasSubstr(fmt::format("rank {}, step 2: the all-gather of the teacher's replies", r)));
-  }
-  std::vector<std::string> skipped;
-  const auto found =
-      checkpoint::find_newest(fs::path(o.output) / "checkpoints", thinktune::test::tiny_config(), skipped);
-  ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->state.step, 1);
-  EXPECT_TRUE(skipped.empty());
-  expect_all_well(train(2, o, true));
-}
-
-TEST_F(RanksTest, NumbersThatAreNotFiniteNameTheRank) {
-  for (const Shard shard : {Shard::None, Shard::Gradients}) {
-    TrainOptions o = options(shard == Shard::None ? "none" : "shares");
-    o.comm.shard = shard;
-    const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
-      // Between sampling and the update, a weight of rank 1 ceases to be a number: what a broken device gives.
-      const Trainer* self = nullptr;
-      Trainer trainer(
-          o, "{}\n",
-          answering_teacher(o,
-                            [&](const std::string& gold, int64_t) {
-                              if (comm.rank() == 1)
-                                self->parts().policy->compute_weights().final_norm.detach().fill_(NAN);
-                              return guidance::TeacherReply{
-                                  guidance::format_reply(guidance::kIncorrect, "No.", "It is \\boxed{" + gold + "}."),
-                                  true};
-                            }),
-          lend(comm));
-      self = &trainer;
-      trainer.run();
-    });
-    SCOPED_TRACE(ends[1].error);
-    EXPECT_EQ(ends[1].exit_code, 3);
-    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 1: a weight of model.norm.weight is not finite"));
-    EXPECT_EQ(ends[0].exit_code, 3);
-    EXPECT_FALSE(fs::exists(fs::path(o.output) / "checkpoints" / "step-1"));
-  }
-}
-
-// Weights that rank 1's sampler reads in the second step, and its loss: its own message names it, and the checkpoint of
-// the first step stays whole.
-TEST_F(RanksTest, LogitsAndLossesThatAreNotFiniteNameTheRank) {
-  for (const bool in_sampling : {true, false}) {
-    TrainOptions o = options(in_sampling ? "logits" : "loss");
-    o.checkpoint.background = false;
-    const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
-      Trainer trainer(o, "{}\n", answering_teacher(o), lend(comm));
-      trainer.stops().observer = [&](int64_t step, const std::string& phase) {
-        if (comm.rank() != 1 || step != 1) return;
-        const train::Run& run = trainer.parts();
-        const at::NoGradGuard no_grad;
-        if (in_sampling && phase == "sampling") run.policy->compute_weights().layers[0].gate_up.fill_(NAN);
-        if (!in_sampling && phase == "old log-probs") run.initial_weights->layers[1].mlp_norm.fill_(NAN);
-      };
-      trainer.run();
-    });
-    SCOPED_TRACE(ends[1].error);
-    EXPECT_EQ(ends[1].exit_code, 3);
-    EXPECT_THAT(ends[1].error,
-                in_sampling ? HasSubstr("(a weight of model.layers.0.mlp.gate_proj.weight is not finite)")
-                            : HasSubstr("rank 1, step 2: the loss is not finite (a weight of the frozen first model's "
-                                        "model.layers.1.post_attention_layernorm.weight is not finite)"));
-    EXPECT_THAT(ends[1].error, HasSubstr("rank 1, step 2: the lo"));
-    EXPECT_EQ(ends[0].exit_code, 3) << "it waits for rank 1, which is gone";
-    EXPECT_NO_THROW(checkpoint::verify(fs::path(o.output) / "checkpoints" / "step-1"));
-    EXPECT_FALSE(fs::exists(fs::path(o.output) / "checkpoints" / "step-2"));
-  }
-}
-
-TEST_F(RanksTest, AFixedOrderNeedsLogprobsThatDoNotDependOnTheSampler) {
-  TrainOptions o = options("run");
-  o.comm.fixed_order = true;
-  EXPECT_NO_THROW(validate(o));
-  o.update.old_logprobs = OldLogprobs::Sampler;
-  EXPECT_THAT(test::error_of([&] { validate(o); }).message(), HasSubstr("comm.fixed_order"));
-}
-
-TEST_F(RanksTest, OtherSettingsOfARankAreRefused) {
-  const TrainOptions o = options("run");
-  const std::vector<RankEnd> ends = run_ranks(2, [&](comm::Communicator& comm) {
-    Trainer(o, comm.rank() == 0 ? "{}\n" : "{\"seed\": 2}\n", answering_teacher(o), lend(comm));
-  });
-  for (const RankEnd& end : ends) {
-    EXPECT_EQ(end.exit_code, 3);
-    EXPECT_THAT(end.error, HasSubstr("rank 1 was started with other settings than rank 0"));
-  }
 }
 
 }  // namespace
