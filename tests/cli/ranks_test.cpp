@@ -47,10 +47,13 @@ class RanksProgram : public ProgramTest {
     return outcome;
   }
 
-  pid_t process_of_rank(const std::string& rank) const {
+  void send_to_rank(const std::string& rank, int signal) const {
     for (const pid_t process : processes_of(folder_.path()))
-      if (variable_of(process, "RANK") == rank) return process;
-    return -1;
+      if (variable_of(process, "RANK") == rank) {
+        ::kill(process, signal);
+        return;
+      }
+    ADD_FAILURE() << "no process of rank " << rank;
   }
 
   // Runs two ranks, each started by a launcher that sets `variables` and prefixes[rank]; what they say is in 0.txt and
@@ -111,7 +114,7 @@ TEST_F(RanksProgram, AnErrorOfAllRanksIsSaidOnce) {
 
 TEST_F(RanksProgram, AKilledRankEndsTheOthersAndIsNamedLast) {
   write_long_config();
-  const Outcome outcome = train_while({"--nproc", "2"}, [&] { ::kill(process_of_rank("1"), SIGKILL); });
+  const Outcome outcome = train_while({"--nproc", "2"}, [&] { send_to_rank("1", SIGKILL); });
   EXPECT_EQ(outcome.exit_code, 128 + SIGKILL) << outcome.err;
   EXPECT_THAT(outcome.err.substr(outcome.err.rfind("error: ")),
               AllOf(StartsWith("error: rank 1 of 2 was killed by signal 9"),
@@ -126,7 +129,7 @@ TEST_F(RanksProgram, AStoppedRankEndsTheRunWithinTheTimeOut) {
   write_long_config();
   const auto start = std::chrono::steady_clock::now();
   const Outcome outcome =
-      train_while({"--nproc", "2", "--set", "comm.timeout_s=4"}, [&] { ::kill(process_of_rank("0"), SIGSTOP); });
+      train_while({"--nproc", "2", "--set", "comm.timeout_s=4"}, [&] { send_to_rank("0", SIGSTOP); });
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
   EXPECT_EQ(outcome.exit_code, kDevice) << outcome.err;
   const std::string last = outcome.err.substr(outcome.err.rfind("error: "));

@@ -57,6 +57,7 @@ class Process {
     for (std::string& word : arguments) argv.push_back(word.data());
     argv.push_back(nullptr);
     pid_ = ::fork();
+    if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ != 0) return;
     for (const auto& [file, fd] : {std::pair(out_, STDOUT_FILENO), std::pair(err_, STDERR_FILENO)})
       ::dup2(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), fd);
@@ -76,7 +77,9 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  void send(int signal) const { ::kill(pid_, signal); }
+  void send(int signal) const {
+    if (pid_ > 0) ::kill(pid_, signal);  // -1 would be every process
+  }
 
   // Whether it has a handler of its own for the signal.
   bool catches(int signal) const {

@@ -53,6 +53,7 @@ class SmallRuns : public testing::Test {
   static int in_child(const std::function<void()>& body, const std::function<void(pid_t)>& meanwhile = nullptr) {
     std::fflush(nullptr);
     const pid_t child = ::fork();
+    if (child < 0) throw std::runtime_error("fork failed");
     if (child == 0) {
       int code = 0;
       try {
