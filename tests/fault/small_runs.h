@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <stdexcept>
 
 #include "train/small_run.h"
 
