@@ -107,10 +107,10 @@ at::Tensor empty_panels(int64_t elements, const at::TensorOptions& options) {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Numbers summed over before the next block of rows: what the first cache holds of a panel and of the rows at work,
-// which are a whole block for the processor's tiles, eight for its vectors.
+// which are a whole block for the processor's tiles, up to ten for its vectors.
 int64_t longest_stretch() {
   if (kernels::instruction_set() == kernels::InstructionSet::Amx) return 288;
-  constexpr int64_t kRows = 8, kSmallest = 32 << 10;
+  constexpr int64_t kRows = 10, kSmallest = 32 << 10;
   static const int64_t cache = std::max<int64_t>(kSmallest, sysconf(_SC_LEVEL1_DCACHE_SIZE));
   return cache / ((kTilePanel + kRows) * static_cast<int64_t>(sizeof(Bf16)));
 }
