@@ -40,8 +40,11 @@ class Engine::Scoring {
         behind.sequences.push_back(state_.extend(prompts.sequences[r - first], std::ssize(continuation) - 1));
         behind.tokens.emplace_back(continuation.begin(), continuation.end() - 1);
       }
-    const at::Tensor hidden_TD =
-        behind.tokens.empty() ? prompts_TD : at::cat({prompts_TD, state_.prefill(behind.sequences, behind.tokens)});
+    at::Tensor hidden_TD = prompts_TD;
+    if (!behind.tokens.empty()) {  // no ?: with a list of it: GCC 12's AddressSanitizer errs where memory fails in one
+      const at::Tensor behind_TD = state_.prefill(behind.sequences, behind.tokens);
+      hidden_TD = at::cat({prompts_TD, behind_TD});
+    }
     std::vector<int64_t> rows, targets;  // a hidden state, and the token that comes behind it
     int64_t prompt_end = 0, behind_end = prompts_TD.size(0);
     for (size_t r = first; r < next_; ++r) {
