@@ -36,6 +36,12 @@ Memory memory_now() {
 
 class Soak : public SmallRuns {
  protected:
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "the sanitizer's own heap is not looked at";
+#endif
+  }
+
   train::TrainOptions soak_options() {
     train::TrainOptions o = options("soak");
     o.steps = 200;
