@@ -4,7 +4,7 @@
 #   scripts/sanitize.sh asan                     every room's
 #   scripts/sanitize.sh tsan                     those of the rooms that start threads
 #   scripts/sanitize.sh asan weights text        these rooms'
-#   scripts/sanitize.sh tsan core -- -R Worker   what follows goes to ctest
+#   scripts/sanitize.sh tsan core -- Worker      those of them whose name has this in it; more goes to ctest
 #
 # One line a room; logs are kept in build/PRESET/logs. What the sanitizers are told: tests/support/sanitizers.
 # Exit status: 1 if a test failed, which every finding makes it do.
@@ -33,7 +33,7 @@ for room in "${rooms[@]}"; do
   log="build/$preset/logs/$room.log"
   build "$preset" "tests_$room"
   mkdir -p "build/$preset/logs"
-  ctest --preset "$preset" --no-tests=error -R "^(fuzz\.)?$room\." "${@:2}" >"$log" 2>&1 || result=1
+  ctest --preset "$preset" --no-tests=error -R "^(fuzz\.)?$room\..*${2:-}" "${@:3}" >"$log" 2>&1 || result=1
   findings=$(grep -cE 'ERROR: AddressSanitizer|runtime error: |WARNING: ThreadSanitizer' "$log" || true)
   skipped=$(grep -c '\*\*\*Skipped' "$log" || true)
   summary=$(sed -nE 's/.* ([0-9]+) tests failed out of ([0-9]+)/\2 tests, \1 failed/p; s/^Total Test time \(real\) = +/in /p' "$log" |
