@@ -26,21 +26,23 @@ function(tt_kernel_test target prefix label)
   tt_tests_of(kernels ${target})
 endfunction()
 
-add_library(simt_kernels OBJECT ${simt})
-target_include_directories(simt_kernels PRIVATE
-  "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}/tests")
-target_link_libraries(simt_kernels PRIVATE Boost::context GTest::gtest fmt::fmt-header-only)
-tt_kernel_test(kernels_simt_test kernels unit tests/kernels/simt_test.cpp $<TARGET_OBJECTS:simt_kernels>)
-target_link_libraries(kernels_simt_test PRIVATE Boost::context)
-# src/ops' way to these kernels, over the same.
-tt_test_executable(ops_simt_test ops unit tests/ops/gpu_kernels_simt_test.cpp src/ops/gpu_kernels_cuda.cpp kernels/cuda/arguments.cpp
-                   $<TARGET_OBJECTS:simt_kernels>)
-target_include_directories(ops_simt_test PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
-target_link_libraries(ops_simt_test PRIVATE thinktune_algo thinktune_optim thinktune_infer Boost::context)
-# mold 1.10 lets the read-only part begin at the program's only thread-local byte, in a page that is not there.
-target_link_options(ops_simt_test PRIVATE "LINKER:-z,norelro")
-# Dequantised values equal the CPU's to the bit: nothing is fused that the text does not fuse.
-set_source_files_properties(tests/support/simt/kernels_simt.cpp PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off")
+if(NOT THINKTUNE_SANITIZE STREQUAL "thread")  # one thread runs all fibers, and ThreadSanitizer takes them for many
+  add_library(simt_kernels OBJECT ${simt})
+  target_include_directories(simt_kernels PRIVATE
+    "${CMAKE_CURRENT_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}/include" "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+  target_link_libraries(simt_kernels PRIVATE Boost::context GTest::gtest fmt::fmt-header-only)
+  tt_kernel_test(kernels_simt_test kernels unit tests/kernels/simt_test.cpp $<TARGET_OBJECTS:simt_kernels>)
+  target_link_libraries(kernels_simt_test PRIVATE Boost::context)
+  # src/ops' way to these kernels, over the same.
+  tt_test_executable(ops_simt_test ops unit tests/ops/gpu_kernels_simt_test.cpp src/ops/gpu_kernels_cuda.cpp kernels/cuda/arguments.cpp
+                     $<TARGET_OBJECTS:simt_kernels>)
+  target_include_directories(ops_simt_test PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
+  target_link_libraries(ops_simt_test PRIVATE thinktune_algo thinktune_optim thinktune_infer Boost::context)
+  # mold 1.10 lets the read-only part begin at the program's only thread-local byte, in a page that is not there.
+  target_link_options(ops_simt_test PRIVATE "LINKER:-z,norelro")
+  # Dequantised values equal the CPU's to the bit: nothing is fused that the text does not fuse.
+  set_source_files_properties(tests/support/simt/kernels_simt.cpp PROPERTIES COMPILE_OPTIONS "-O2;-ffp-contract=off")
+endif()
 
 if(TT_CUDA)
   function(tt_bare_executable target)

@@ -92,7 +92,9 @@ class Soak : public SmallRuns {
     double asked = 0;
     for (const auto& row : train::test::rows_without_times(fs::path(o.output) / "metrics.jsonl")) {
       asked += row["teacher/asked"].get<double>();
-      if (o.loss.entropy_coefficient > 0) EXPECT_GT(row["optim/grad_norm"], 0) << "step " << row["step"];
+      if (o.loss.entropy_coefficient > 0) {
+        EXPECT_GT(row["optim/grad_norm"], 0) << "step " << row["step"];
+      }
     }
     EXPECT_GT(asked, 200);
     // A save that is under way has a file open: the most then, the fewest now. One that is left open by a step, or a

@@ -6,9 +6,6 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace thinktune::simt {
 namespace {
@@ -29,9 +26,6 @@ Fiber::Fiber(std::function<void(Fiber&)> body) {
   const boost::context::stack_context stack = allocator.allocate();
   stack_ = static_cast<char*>(stack.sp) - stack.size;
   stack_bytes_ = stack.size;
-#if defined(__SANITIZE_THREAD__)
-  own_trace_ = __tsan_create_fiber(0);
-#endif
   own_ = boost::context::fiber(std::allocator_arg, GivenStack{stack},
                                [this, body = std::move(body)](boost::context::fiber&& scheduler) {
                                  scheduler_ = std::move(scheduler);
@@ -44,10 +38,6 @@ Fiber::Fiber(std::function<void(Fiber&)> body) {
 void Fiber::leave_scheduler() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&scheduler_fake_stack_, stack_, stack_bytes_);
-#endif
-#if defined(__SANITIZE_THREAD__)
-  scheduler_trace_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(own_trace_, 0);
 #endif
 }
 
@@ -68,9 +58,6 @@ void Fiber::resume() {
 void Fiber::wait() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&fake_stack_, scheduler_stack_, scheduler_stack_bytes_);
-#endif
-#if defined(__SANITIZE_THREAD__)
-  __tsan_switch_to_fiber(scheduler_trace_, 0);
 #endif
   scheduler_ = std::move(scheduler_).resume();
   arrive_in_fiber();

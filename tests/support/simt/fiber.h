@@ -1,5 +1,5 @@
-// A thread of a CUDA block as a fiber (Boost.Context): it runs until it waits, and goes on where it stopped. Fibers
-// know the sanitizers: both are told of every change of stack.
+// A thread of a CUDA block as a fiber (Boost.Context): it runs until it waits, and goes on where it stopped.
+// AddressSanitizer is told of every change of stack.
 #pragma once
 
 #include <boost/context/fiber.hpp>
@@ -29,8 +29,6 @@ class Fiber {
   size_t scheduler_stack_bytes_ = 0;
   void* fake_stack_ = nullptr;            // AddressSanitizer's, while the fiber waits
   void* scheduler_fake_stack_ = nullptr;  // while the fiber runs
-  void* own_trace_ = nullptr;             // ThreadSanitizer's
-  void* scheduler_trace_ = nullptr;
 };
 
 }  // namespace thinktune::simt
