@@ -43,6 +43,10 @@ const char* __tsan_default_options() { return "die_after_fork=0:allocator_may_re
 const char* __tsan_default_suppressions() {
   return "race:c10d::ProcessGroupGloo::runLoop\n"
          "race:c10d::*Async*Work::~Async\n"
+         "race:torch::autograd::DifferentiableViewMeta::~DifferentiableViewMeta\n"
+         "race:c10::TensorImpl::~TensorImpl\n"
+         "race:c10::intrusive_ptr<c10::StorageImpl*::reset_not_null_\n"
+         "race:gloo::*::~\n"
          "race:std::vector<std::vector<at::Tensor*::~vector\n";
 }
 }
