@@ -22,7 +22,6 @@
 #include "thinktune/core/last_words.h"
 #include "thinktune/core/log.h"
 #include "thinktune/core/signals.h"
-#include "thinktune/infer/sample_groups.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/train/config_changes.h"
 
