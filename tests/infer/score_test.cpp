@@ -2,6 +2,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
 #include "thinktune/infer/engine.h"
@@ -11,12 +13,12 @@ namespace {
 
 class ScoreTest : public testing::Test {
  protected:
-  // With heads for which, in bf16, samples read a copy of their prompt, laid out for products.
-  void use(at::ScalarType dtype) {
+  // A model in bf16 of which samples read a copy of their prompt, laid out for products.
+  void use_tiles() {
     model::ModelConfig config = test::tiny_config();
     config.head_dim = config.rotary_dim = 32;
     decoder_ = model::Decoder(config);
-    weights_ = test::random_weights(config, 7, dtype);
+    weights_ = test::random_weights(config, 7, at::kBFloat16);
   }
 
   Engine make(EngineOptions options = {}) const { return Engine(decoder_, weights_, *vocabulary_.tokenizer, options); }
@@ -28,10 +30,12 @@ class ScoreTest : public testing::Test {
 
 TEST_F(ScoreTest, EqualsGenerationLogprobs) {
   std::vector<Request> all;
-  for (TokenId p = 0; p < 5; ++p)
-    all.push_back({.prompt_ids = std::vector<TokenId>(static_cast<size_t>(20 + p), 40 + p),
-                   .max_new_tokens = 12 + p,
-                   .prompt_number = static_cast<uint64_t>(100 + p)});
+  for (TokenId p = 0; p < 5; ++p) {
+    std::vector<TokenId> prompt(20);  // they begin alike
+    std::iota(prompt.begin(), prompt.end(), 10);
+    prompt.insert(prompt.end(), static_cast<size_t>(1 + p), 40 + 3 * p);
+    all.push_back({.prompt_ids = prompt, .max_new_tokens = 12 + p, .prompt_number = static_cast<uint64_t>(100 + p)});
+  }
   Engine engine = make();
   const auto results = engine.generate(all, {.temperature = 1}, {.seed = 8});
   std::vector<ScoreRequest> requests;
@@ -46,9 +50,9 @@ TEST_F(ScoreTest, EqualsGenerationLogprobs) {
 }
 
 TEST_F(ScoreTest, TheSameTogetherAsAlone) {
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    SCOPED_TRACE(c10::toString(dtype));
-    use(dtype);
+  for (const bool in_bf16 : {false, true}) {
+    SCOPED_TRACE(in_bf16 ? "bf16" : "f32");
+    if (in_bf16) use_tiles();
     std::vector<ScoreRequest> requests;
     int64_t rows = 0;
     for (int i = 0; i < 9; ++i) {
