@@ -8,6 +8,7 @@
 
 #include "thinktune/core/error.h"
 #include "thinktune/ops/before_backward.h"
+#include "thinktune/ops/embedding.h"
 #include "thinktune/ops/fused.h"
 #include "thinktune/ops/linear.h"
 #include "thinktune/ops/recomputed.h"
@@ -66,7 +67,7 @@ Decoder::Decoder(ModelConfig config, at::Device device) : config_(std::move(conf
 }
 
 at::Tensor Decoder::embed(const Weights& weights, const at::Tensor& ids_T) const {
-  const at::Tensor x_TD = at::embedding(weights.embedding, ids_T);
+  const at::Tensor x_TD = ops::embedding(weights.embedding, ids_T);
   // The reference rounds the scale to the weights' dtype first. On the CPU: reading it elsewhere would wait for the
   // device.
   if (config_.embedding_scale != 1.0)

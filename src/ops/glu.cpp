@@ -91,7 +91,7 @@ struct GluLinear : torch::autograd::Function<GluLinear> {
     const at::Tensor &gate_up = saved[0], &weight = saved[1], dy = grads[0].contiguous();
     at::Tensor dgate_up, dweight;
     if (ctx->needs_input_grad(0)) dgate_up = backward_on_device(gate_up, linear_input_gradient(dy, weight), activation);
-    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy, forward_on_device(gate_up, activation));
+    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy, forward_on_device(gate_up, activation), weight);
     return {dgate_up, dweight, at::Tensor()};
   }
 };

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "element.h"
+#include "leaf_sum.h"
 #include "linear_gradients.h"
 #include "tile_product.h"
 
@@ -47,7 +48,7 @@ struct TileLinear : torch::autograd::Function<TileLinear> {
     const at::Tensor &x_TD = saved[0], &weight_FD = saved[1], dy_TF = grads[0].contiguous();
     at::Tensor dx, dweight, dbias;
     if (ctx->needs_input_grad(0)) dx = linear_input_gradient(dy_TF, weight_FD);
-    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy_TF, x_TD);
+    if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy_TF, x_TD, weight_FD);
     if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) dbias = dy_TF.sum(0);
     return {dx, dweight, dbias};
   }
@@ -59,8 +60,13 @@ at::Tensor linear_input_gradient(const at::Tensor& dy_TF, const at::Tensor& weig
   return matrix_product(dy_TF, weight_FD);
 }
 
-at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD) {
-  return matrix_product(dy_TF.t(), x_TD);
+at::Tensor linear_weight_gradient(const at::Tensor& dy_TF, const at::Tensor& x_TD, const at::Tensor& weight_FD) {
+  const at::Tensor dy_FT = dy_TF.t();
+  if (!has_tile_products(dy_FT, x_TD)) return dy_FT.matmul(x_TD);
+  const LeafSum leaf = leaf_sum(weight_FD);
+  if (!leaf.sum.defined()) return by_tiles(dy_FT, x_TD, {});
+  tile_matmul(leaf.sum, dy_FT, x_TD, {}, /*adds=*/!leaf.is_new);
+  return {};
 }
 
 at::Tensor linear(const at::Tensor& x_TD, const at::Tensor& weight_FD, const at::Tensor& bias_F) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "element.h"
+#include "leaf_sum.h"
 #include "logit_rows.h"
 #include "tile_product.h"
 
@@ -119,10 +120,11 @@ struct Gradients {
 };
 
 // Part of the vocabulary by part of the vocabulary, and in it part of the tokens by part of the tokens: each gives its
-// share of the gradient of its tokens and of its part of the head.
+// share of the gradient of its tokens and of its part of the head, which goes to the head's sum where it has one.
 Gradients compute_backward(const at::Tensor& hidden_RD, const at::Tensor& head_VD, const LogitRows& rows,
                            const TokenLogprobOptions& options, bool truncates, const at::Tensor& grad_logprob_R,
-                           const at::Tensor& grad_entropy_R, bool wants_hidden, bool wants_head) {
+                           const at::Tensor& grad_entropy_R, bool wants_hidden, bool wants_head,
+                           const LeafSum& head_leaf) {
   const int64_t num_tokens = hidden_RD.size(0), vocabulary = head_VD.size(0), width = head_VD.size(1);
   // With a truncated distribution the chunks are those of forward: a product may round a row differently in another
   // shape, and the border token would fall out of the set.
@@ -132,12 +134,16 @@ Gradients compute_backward(const at::Tensor& hidden_RD, const at::Tensor& head_V
   at::Tensor hidden_sum_RD, head_sum_BD;
   Gradients gradients;
   if (wants_hidden) hidden_sum_RD = at::zeros({num_tokens, width}, accumulating);
-  if (wants_head) gradients.head = at::empty_like(head_VD);
+  if (wants_head && !head_leaf.sum.defined()) gradients.head = at::empty_like(head_VD);
   const at::Tensor buffer = at::empty({std::min(chunk, num_tokens) * block}, hidden_RD.options());
   for (int64_t first = 0; first < vocabulary; first += block) {
     const int64_t entries = std::min(block, vocabulary - first);
     const at::Tensor head_BD = head_VD.narrow(0, first, entries);
-    if (wants_head) head_sum_BD = at::zeros({entries, width}, accumulating);
+    if (head_leaf.sum.defined())
+      head_sum_BD = head_leaf.sum.narrow(0, first, entries);
+    else if (wants_head)
+      head_sum_BD = at::empty({entries, width}, accumulating);
+    if (wants_head && (head_leaf.is_new || !head_leaf.sum.defined())) head_sum_BD.zero_();
     for (int64_t begin = 0; begin < num_tokens; begin += chunk) {
       const int64_t count = std::min(chunk, num_tokens - begin);
       const at::Tensor hidden_CD = hidden_RD.narrow(0, begin, count);
@@ -155,7 +161,7 @@ Gradients compute_backward(const at::Tensor& hidden_RD, const at::Tensor& head_V
       }
       if (wants_head) add_product(head_sum_BD, logits_CB.t(), hidden_CD);
     }
-    if (wants_head) gradients.head.narrow(0, first, entries).copy_(head_sum_BD);
+    if (gradients.head.defined()) gradients.head.narrow(0, first, entries).copy_(head_sum_BD);
   }
   if (wants_hidden) gradients.hidden = hidden_sum_RD.to(hidden_RD.scalar_type());
   return gradients;
@@ -208,8 +214,10 @@ struct TokenLogprob : torch::autograd::Function<TokenLogprob> {
                             &grad_logprob, &grad_entropy})
         *t = t->index_select(0, used);
     }
-    Gradients gradients = compute_backward(hidden, head, rows, options, truncates, grad_logprob, grad_entropy,
-                                           ctx->needs_input_grad(0), ctx->needs_input_grad(1));
+    const bool wants_head = ctx->needs_input_grad(1);
+    Gradients gradients =
+        compute_backward(hidden, head, rows, options, truncates, grad_logprob, grad_entropy, ctx->needs_input_grad(0),
+                         wants_head, wants_head ? leaf_sum(head) : LeafSum());
     if (used.defined() && gradients.hidden.defined())
       gradients.hidden = at::zeros_like(saved[0]).index_copy_(0, used, gradients.hidden);
     return {gradients.hidden, gradients.head, at::Tensor(), at::Tensor()};

@@ -20,7 +20,10 @@ constexpr int64_t kAlignment = 64;
 
 DataParallel::DataParallel(Policy& policy, comm::Communicator& comm, const comm::CommOptions& options)
     : policy_(policy), comm_(comm), options_(options), parameters_(policy.parameters()) {
-  if (!exchanges()) return;
+  if (!exchanges()) {
+    if (options_.fixed_order) policy_.on_gradient([this](size_t parameter) { add_gradient(parameter); });
+    return;
+  }
   make_buckets();
   policy_.on_gradient([this](size_t parameter) { gradient_arrived(parameter); });
   if (!shares()) return;
@@ -52,9 +55,7 @@ DataParallel::DataParallel(Policy& policy, comm::Communicator& comm, const comm:
   policy_.on_gradient([this](size_t parameter) { gradient_arrived(parameter); });
 }
 
-DataParallel::~DataParallel() {
-  if (exchanges()) policy_.on_gradient(nullptr);
-}
+DataParallel::~DataParallel() { policy_.on_gradient(nullptr); }
 
 void DataParallel::make_buckets() {
   const std::vector<at::Tensor>& parameters = policy_.parameters();
@@ -92,6 +93,7 @@ at::Tensor DataParallel::flat(const Bucket& bucket, at::ScalarType dtype,
 
 void DataParallel::begin_update(const MiniBatch& mini) {
   policy_.zero_gradients();
+  sums_.assign(policy_.parameters().size(), {});
   num_own_ = std::ssize(mini.micro_batches);
   num_micro_batches_ = mini.num_micro_batches;
   num_rounds_ = every_round() ? mini.num_rounds : 1;
@@ -112,6 +114,18 @@ void DataParallel::gradient_arrived(size_t parameter) {
   while (next_ < buckets_.size() && buckets_[next_].num_ready == buckets_[next_].pieces.size()) start_next();
 }
 
+// Called from the backward pass. A backward pass adds to what the policy has: to part of its own micro-batch's
+// gradient, as on a rank of many, and only whole ones to those of the micro-batches before.
+void DataParallel::add_gradient(size_t parameter) {
+  c10::NoGradGuard no_grad;
+  const at::Tensor gradient = policy_.take_gradient(parameter);
+  at::Tensor& sum = sums_[parameter];
+  if (!sum.defined())
+    sum = gradient;
+  else if (gradient.defined())
+    sum.add_(gradient);
+}
+
 // Gradients that could wait for the end of the pass do not: as many bytes as all parameters would be on their way.
 void DataParallel::start_next() {
   if (next_ >= 2) finish(buckets_[num_finished_++]);
@@ -122,13 +136,12 @@ void DataParallel::start_next() {
 void DataParallel::start(Bucket& bucket) {
   c10::NoGradGuard no_grad;
   std::vector<at::Tensor> gradients(policy_.parameters().size());
-  for (const Piece& piece : bucket.pieces) gradients[piece.parameter] = policy_.parameters()[piece.parameter].grad();
+  for (const Piece& piece : bucket.pieces) gradients[piece.parameter] = policy_.take_gradient(piece.parameter);
   const at::Tensor& first = gradients[bucket.pieces[0].parameter];
   const bool fills = bucket.pieces.size() == 1 && first.defined() && first.is_contiguous() &&
                      first.numel() == comm_.size() * bucket.share;
   bucket.input_RC = fills ? first.view({-1}) : flat(bucket, at::kFloat, gradients);
-  for (const Piece& piece : bucket.pieces)
-    at::Tensor(policy_.parameters()[piece.parameter]).mutable_grad() = at::Tensor();
+  gradients.clear();
   if (options_.fixed_order) {
     bucket.output = at::empty_like(bucket.input_RC);
     bucket.pending = comm_.start_all_to_all(bucket.output, bucket.input_RC, "the gradients");
@@ -189,7 +202,11 @@ void DataParallel::end_micro_batch() {
 }
 
 void DataParallel::sum_gradients() {
-  if (!exchanges()) return;
+  if (!exchanges()) {
+    for (size_t i = 0; i < sums_.size(); ++i)
+      if (sums_[i].defined()) policy_.set_gradient(i, std::exchange(sums_[i], at::Tensor()));
+    return;
+  }
   const ops::ProfilerRange range("rest of the exchange");
   while (round_ < num_rounds_) {
     if (weights_ != nullptr) go_through_round();
@@ -207,8 +224,8 @@ void DataParallel::sum_gradients() {
     }
     bucket.input_RC = bucket.sum_C = at::Tensor();
     for (const Piece& piece : bucket.pieces) {
-      at::Tensor parameter = policy_.parameters()[piece.parameter];
-      parameter.mutable_grad() = sum.narrow(0, piece.begin, parameter.numel()).view(parameter.sizes());
+      const at::Tensor& shape = policy_.parameters()[piece.parameter];
+      policy_.set_gradient(piece.parameter, sum.narrow(0, piece.begin, shape.numel()).view(shape.sizes()));
     }
   }
 }

@@ -128,7 +128,7 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
   const int64_t element = bf16 ? 2 : 4;
   std::vector<MemoryPart> parts;
   add_state(parts, size, options, num_ranks);
-  if (bf16)
+  if (bf16 && on_gpu)  // elsewhere products add to f32
     parts.push_back({"bf16 gradients on their way to f32, at most", 4 * config.vocab_size * config.hidden_size,
                      MemoryPhase::Update});
   if (!on_gpu && !layer_by_layer) {  // a GPU's products read the weights as they are

@@ -3,16 +3,15 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/function_hook.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "thinktune/core/error.h"
 #include "thinktune/model/family.h"
 #include "thinktune/model/packed_attention.h"
-#include "thinktune/ops/fused.h"
+#include "thinktune/ops/gradient_sum.h"
 
 namespace thinktune::train {
 namespace {
@@ -50,33 +49,6 @@ Packing pack(const std::vector<rollout::TrainGroup>& groups) {
   }
   return p;
 }
-
-using OnGradient = std::shared_ptr<std::function<void(size_t)>>;
-
-// Widens the gradient that has arrived at a weight that computes, adds it to its master weight's, and lets it go: at no
-// time do all bf16 gradients exist. An f32 weight is its own master. Then says that it has arrived.
-class GradientArrived final : public torch::autograd::PostAccumulateGradHook {
- public:
-  GradientArrived(at::Tensor master, size_t parameter, OnGradient callback)
-      : master_(std::move(master)), parameter_(parameter), callback_(std::move(callback)) {}
-
-  void operator()(const at::Tensor& weight) override {
-    if (master_.defined()) {
-      at::Tensor& sum = master_.mutable_grad();
-      if (sum.defined())
-        ops::add_to(sum, weight.grad().contiguous());
-      else
-        sum = weight.grad().to(at::kFloat, /*non_blocking=*/false, /*copy=*/false, at::MemoryFormat::Contiguous);
-      weight.mutable_grad() = at::Tensor();
-    }
-    if (*callback_) (*callback_)(parameter_);
-  }
-
- private:
-  at::Tensor master_;  // undefined: the weight itself; a reference to it would keep it for ever
-  size_t parameter_;
-  OnGradient callback_;
-};
 
 }  // namespace
 
@@ -119,16 +91,15 @@ Policy::Policy(const model::Decoder& decoder, model::Weights loaded)
   make_leaves();
 }
 
-// What backward passes arrive at: the master weights themselves in f32, else they take it over.
+// What backward passes arrive at: the master weights themselves in f32, else the copy that computes.
 void Policy::make_leaves() {
   parameters_ = model::tensor_list(master_);
-  for (at::Tensor& parameter : parameters_) parameter.requires_grad_(true);
-  const std::vector<at::Tensor> leaves = model::tensor_list(differentiable_);
-  for (size_t i = 0; i < leaves.size(); ++i) {
-    const bool is_master = leaves[i].is_same(parameters_[i]);
-    at::Tensor(leaves[i]).requires_grad_(true);
-    torch::autograd::impl::set_post_acc_grad_hooks(
-        leaves[i], std::make_unique<GradientArrived>(is_master ? at::Tensor() : parameters_[i], i, on_gradient_));
+  leaves_ = model::tensor_list(differentiable_);
+  for (size_t i = 0; i < leaves_.size(); ++i) {
+    leaves_[i].requires_grad_(true);
+    sums_.push_back(ops::sum_gradients(leaves_[i], [callback = on_gradient_, i] {
+      if (*callback) (*callback)(i);
+    }));
   }
 }
 
@@ -138,7 +109,7 @@ void Policy::drop_master_weights() {
   if (differentiable_.embedding.is_same(master_.embedding)) return;
   c10::NoGradGuard no_grad;
   for (at::Tensor& parameter : parameters_)
-    parameter.set_data(at::zeros({}, parameter.options().requires_grad(false)).expand(parameter.sizes()));
+    parameter.set_data(at::zeros({}, parameter.options()).expand(parameter.sizes()));
 }
 
 ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& groups,
@@ -148,19 +119,25 @@ ops::TokenLogprobs Policy::logprobs(const std::vector<rollout::TrainGroup>& grou
 }
 
 void Policy::zero_gradients() {
-  for (at::Tensor& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+  for (at::Tensor& leaf : leaves_) leaf.mutable_grad() = at::Tensor();
 }
 
 std::vector<at::Tensor> Policy::gradients() const {
   std::vector<at::Tensor> gradients;
-  for (const at::Tensor& parameter : parameters_)
-    gradients.push_back(parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter));
+  for (size_t i = 0; i < leaves_.size(); ++i)
+    gradients.push_back(leaves_[i].grad().defined() ? leaves_[i].grad() : at::zeros_like(parameters_[i]));
   return gradients;
 }
 
+at::Tensor Policy::take_gradient(size_t parameter) {
+  return std::exchange(leaves_[parameter].mutable_grad(), at::Tensor());
+}
+
+void Policy::set_gradient(size_t parameter, at::Tensor sum) { leaves_[parameter].mutable_grad() = std::move(sum); }
+
 std::string Policy::first_not_finite_gradient() const {
-  return model::first_not_finite(decoder_.config(), model::map_weights(master_, [](const at::Tensor& parameter) {
-                                   return parameter.grad().defined() ? parameter.grad() : at::zeros_like(parameter);
+  return model::first_not_finite(decoder_.config(), model::map_weights(differentiable_, [](const at::Tensor& leaf) {
+                                   return leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
                                  }));
 }
 

@@ -148,17 +148,6 @@ TEST(RmsNorm, Slopes) {
   }
 }
 
-TEST(AddTo, IsOneRoundingInTheSum) {
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kDouble})
-    for (const int64_t n : {1, 15, 16, 33, 100000}) {
-      const at::Tensor x = normals({n}, dtype, 1), before = normals({n}, dtype == at::kDouble ? dtype : at::kFloat, 2);
-      const at::Tensor sum = before.clone();
-      add_to(sum, x);
-      EXPECT_TRUE(at::equal(sum, before + x.to(sum.scalar_type()))) << c10::toString(dtype) << " " << n;
-    }
-  EXPECT_THROW(add_to(at::zeros({2}), at::zeros({3})), core::Error);
-  EXPECT_THROW(add_to(at::zeros({2}, at::kBFloat16), at::zeros({2}, at::kBFloat16)), core::Error);
-}
 
 TEST(Rope, Slopes) {
   const at::Tensor x = leaf(normals({3, 2, 6}, at::kDouble, 8)), angle = normals({3, 3}, at::kDouble, 9);

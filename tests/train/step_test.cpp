@@ -369,8 +369,10 @@ TEST_F(StepTest, AnInfiniteGradientStopsBeforeTheUpdateAndIsNamed) {
     o.precision = precision;
     auto run = guided_run(o);
     // In the order of tensor_list: embedding, then six a layer (norm, qkv, output, norm, gate_up, down).
-    model::tensor_list(run->policy->differentiable_weights())[1 + 6 + 2].register_hook(
-        [](at::Tensor g) { return g * std::numeric_limits<float>::infinity(); });
+    run->policy->on_gradient([&policy = *run->policy](size_t parameter) {
+      if (parameter == 1 + 6 + 2)
+        policy.set_gradient(parameter, policy.take_gradient(parameter) * std::numeric_limits<float>::infinity());
+    });
     const auto before = copies(run->policy->parameters());
     const core::Error error = error_of([&] { train_step(*run, 1); });
     EXPECT_EQ(error.kind(), core::ErrorKind::Device);

@@ -41,7 +41,4 @@ at::Tensor glu(const at::Tensor& gate_up_T2F, Activation activation);
 // instead of being kept. weight_DF as linear has it.
 at::Tensor glu_linear(const at::Tensor& gate_up_T2F, Activation activation, const at::Tensor& weight_DF);
 
-// sum += x. sum: f32 (f64 for an x of f64), x of any dtype, the same shape, both contiguous; no gradient.
-void add_to(const at::Tensor& sum, const at::Tensor& x);
-
 }  // namespace thinktune::ops

@@ -96,6 +96,7 @@ class DataParallel {
   }
   void make_buckets();
   void gradient_arrived(size_t parameter);
+  void add_gradient(size_t parameter);
   at::Tensor flat(const Bucket& bucket, at::ScalarType dtype, const std::vector<at::Tensor>& tensors) const;
   void start_next();
   void start(Bucket& bucket);
@@ -114,7 +115,8 @@ class DataParallel {
   size_t next_ = 0;                // the bucket that is exchanged next: all ranks keep to one order
   size_t num_finished_ = 0;        // buckets of this round whose exchange is over
   int64_t num_own_ = 0, num_done_ = 0, num_rounds_ = 0, num_micro_batches_ = 0, round_ = 0;
-  bool exchanging_ = false;  // the gradients that arrive now complete buckets
+  std::vector<at::Tensor> sums_;  // by parameter: fixed_order, where nothing is exchanged
+  bool exchanging_ = false;       // the gradients that arrive now complete buckets
 };
 
 }  // namespace thinktune::train

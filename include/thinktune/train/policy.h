@@ -39,14 +39,14 @@ class Policy {
   const model::Weights& compute_weights() const {
     return compute_;
   }  // what the sampler reads; same storage for the whole run
-  // The leaves of logprobs(): the same storage; what arrives at them is widened and added to the master weights'
-  // gradients (f32: they are the master weights).
+  // The leaves of logprobs(): the same storage (f32: the master weights). Gradients are summed at them, in f32
+  // (ops/gradient_sum.h).
   const model::Weights& differentiable_weights() const { return differentiable_; }
   const std::vector<at::Tensor>& parameters() const {
     return parameters_;
   }  // master weights, in the order of model::tensor_list
 
-  // With gradient towards the master weights.
+  // With gradient towards the leaves.
   ops::TokenLogprobs logprobs(const std::vector<rollout::TrainGroup>& groups, const ops::TokenLogprobOptions& options,
                               bool checkpointing = false) const;
 
@@ -59,7 +59,9 @@ class Policy {
   void drop_master_weights();
 
   void zero_gradients();
-  std::vector<at::Tensor> gradients() const;  // f32, zeros where nothing arrived
+  std::vector<at::Tensor> gradients() const;   // f32, zeros where nothing arrived
+  at::Tensor take_gradient(size_t parameter);  // undefined where nothing arrived; as after zero_gradients() then
+  void set_gradient(size_t parameter, at::Tensor sum);
 
   // The Hugging Face name of the first tensor whose gradient has a NaN or an infinity; empty if all are finite.
   std::string first_not_finite_gradient() const;
@@ -77,8 +79,9 @@ class Policy {
   model::Weights master_;
   model::Weights compute_;
   model::Weights differentiable_;
-  std::vector<at::Tensor> parameters_;
+  std::vector<at::Tensor> parameters_, leaves_;
   std::shared_ptr<std::function<void(size_t)>> on_gradient_;
+  std::vector<std::shared_ptr<void>> sums_;  // one a leaf
 };
 
 }  // namespace thinktune::train
