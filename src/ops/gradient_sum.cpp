@@ -11,7 +11,7 @@ namespace {
 
 // A gradient of any dtype is let through to such a leaf: that is also how it is known.
 bool is_summed(const at::Tensor& weight) {
-  return weight.scalar_type() == at::kBFloat16 && weight.is_leaf() && weight.requires_grad() &&
+  return weight.is_cpu() && weight.scalar_type() == at::kBFloat16 && weight.is_leaf() && weight.requires_grad() &&
          !weight.grad_dtype().has_value();
 }
 
@@ -33,11 +33,15 @@ std::shared_ptr<void> sum_gradients(const at::Tensor& leaf, std::function<void()
 }
 
 LeafSum leaf_sum(const at::Tensor& weight) {
-  if (!weight.is_cpu() || !is_summed(weight)) return {};
+  if (!is_summed(weight)) return {};
   at::Tensor& sum = at::Tensor(weight).mutable_grad();
   const bool is_new = !sum.defined();
   if (is_new) sum = at::empty(weight.sizes(), weight.options().dtype(at::kFloat).requires_grad(false));
   return {sum, is_new};
+}
+
+at::ScalarType gradient_dtype(const at::Tensor& weight) {
+  return is_summed(weight) ? at::kFloat : weight.scalar_type();
 }
 
 }  // namespace thinktune::ops

@@ -13,4 +13,7 @@ struct LeafSum {
 // For a weight of bf16 on the CPU whose gradients sum_gradients() sums. The gradient of the one that adds is undefined.
 LeafSum leaf_sum(const at::Tensor& weight);
 
+// In which a gradient of a weight that was computed in f32 is returned: unrounded where it is summed so.
+at::ScalarType gradient_dtype(const at::Tensor& weight);
+
 }  // namespace thinktune::ops

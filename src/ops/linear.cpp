@@ -38,7 +38,7 @@ struct TileLinear : torch::autograd::Function<TileLinear> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_FD,
                             const std::optional<at::Tensor>& bias_F) {
     ctx->save_for_backward({x_TD, weight_FD});
-    ctx->saved_data["has_bias"] = bias_F.has_value();
+    if (bias_F.has_value()) ctx->saved_data["bias_dtype"] = static_cast<int64_t>(gradient_dtype(*bias_F));
     return by_tiles(x_TD, weight_FD.t(), bias_F.value_or(at::Tensor()));
   }
 
@@ -49,7 +49,9 @@ struct TileLinear : torch::autograd::Function<TileLinear> {
     at::Tensor dx, dweight, dbias;
     if (ctx->needs_input_grad(0)) dx = linear_input_gradient(dy_TF, weight_FD);
     if (ctx->needs_input_grad(1)) dweight = linear_weight_gradient(dy_TF, x_TD, weight_FD);
-    if (ctx->saved_data["has_bias"].toBool() && ctx->needs_input_grad(2)) dbias = dy_TF.sum(0);
+    if (const auto dtype = ctx->saved_data.find("bias_dtype");
+        dtype != ctx->saved_data.end() && ctx->needs_input_grad(2))
+      dbias = dy_TF.sum(0, /*keepdim=*/false, static_cast<at::ScalarType>(dtype->second.toInt()));
     return {dx, dweight, dbias};
   }
 };

@@ -5,6 +5,7 @@
 #include "composite.h"
 #include "element.h"
 #include "gpu_kernels.h"
+#include "leaf_sum.h"
 #include "thinktune/ops/fused.h"
 
 namespace thinktune::ops {
@@ -34,7 +35,8 @@ at::Tensor forward_cpu(const at::Tensor& x_TD, const at::Tensor& residual_TD, co
   return y_TD;
 }
 
-// Undefined tensors for gradients that are not asked for. dresidual_TD, which may be undefined, is added to dx.
+// Undefined tensors for gradients that are not asked for; dweight_D of gradient_dtype(weight_D). dresidual_TD, which
+// may be undefined, is added to dx.
 void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsNormForm& form,
                   const at::Tensor& inverse_rms_T, const at::Tensor& dy_TD, const at::Tensor& dresidual_TD,
                   const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
@@ -57,7 +59,11 @@ void backward_cpu(const at::Tensor& x_TD, const at::Tensor& weight_D, const RmsN
                                       width, dx ? dx + offset : nullptr, blocks ? blocks + b * width : nullptr);
       }
     });
-    if (dweight_D.defined()) kernels::sum_blocks(blocks, num_blocks, width, mutable_data<E>(dweight_D));
+    if (!dweight_D.defined()) return;
+    if (dweight_D.scalar_type() == blocks_BD.scalar_type())
+      kernels::sum_blocks(blocks, num_blocks, width, mutable_data<A>(dweight_D));
+    else
+      kernels::sum_blocks(blocks, num_blocks, width, mutable_data<E>(dweight_D));
   });
 }
 
@@ -72,6 +78,10 @@ void backward_on_device(const at::Tensor& x_TD, const at::Tensor& weight_D, cons
                         const at::Tensor& dx_TD, const at::Tensor& dweight_D) {
   const auto backward = gpu::has_kernels(x_TD) ? gpu::rms_norm_backward : backward_cpu;
   backward(x_TD, weight_D, form, inverse_rms_T, dy_TD, dresidual_TD, dx_TD, dweight_D);
+}
+
+at::Tensor empty_gradient(const at::Tensor& weight_D) {
+  return at::empty(weight_D.sizes(), weight_D.options().dtype(gradient_dtype(weight_D)));
 }
 
 // What the backward pass needs of a form.
@@ -100,7 +110,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     const at::Tensor &x = saved[0], &weight = saved[1];
     at::Tensor dx, dweight;
     if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
-    if (ctx->needs_input_grad(1)) dweight = at::empty_like(weight);
+    if (ctx->needs_input_grad(1)) dweight = empty_gradient(weight);
     const RmsNormForm form = kept_form(ctx);
     backward_on_device(x, weight, form, saved[2], grads[0].contiguous(), {}, dx, dweight);
     return {dx, dweight, at::Tensor()};
@@ -130,7 +140,7 @@ struct AddRmsNorm : torch::autograd::Function<AddRmsNorm> {
     const at::Tensor &sum = saved[0], &weight = saved[1];
     at::Tensor dsum, dweight;  // of x and of delta alike
     if (ctx->needs_input_grad(0) || ctx->needs_input_grad(1)) dsum = at::empty_like(sum);
-    if (ctx->needs_input_grad(2)) dweight = at::empty_like(weight);
+    if (ctx->needs_input_grad(2)) dweight = empty_gradient(weight);
     const RmsNormForm form = kept_form(ctx);
     backward_on_device(sum, weight, form, saved[2], grads[1].contiguous(), grads[0].contiguous(), dsum, dweight);
     return {dsum, dsum, dweight, at::Tensor()};

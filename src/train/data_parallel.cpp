@@ -114,8 +114,8 @@ void DataParallel::gradient_arrived(size_t parameter) {
   while (next_ < buckets_.size() && buckets_[next_].num_ready == buckets_[next_].pieces.size()) start_next();
 }
 
-// Called from the backward pass. A backward pass adds to what the policy has: to part of its own micro-batch's
-// gradient, as on a rank of many, and only whole ones to those of the micro-batches before.
+// Called from the backward pass, which adds gradients part by part to what the policy has. Here that is one
+// micro-batch's alone, and whole gradients are added to those before, as many ranks' are.
 void DataParallel::add_gradient(size_t parameter) {
   c10::NoGradGuard no_grad;
   const at::Tensor gradient = policy_.take_gradient(parameter);

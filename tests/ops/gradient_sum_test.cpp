@@ -22,6 +22,8 @@ struct Case {
 };
 
 std::vector<Case> cases() {
+  const RmsNormForm form{.epsilon = 1e-5, .round_before_weight = true};
+  const at::Tensor matrix = bf16({65, 64}, 13), ones = at::ones({64}, at::kBFloat16);
   const at::Tensor x = bf16({129, 64}, 1), gate_up = bf16({70, 2 * 34}, 2), hidden = bf16({33, 48}, 3);
   const at::Tensor ids = at::randperm(90).narrow(0, 0, 41), targets = at::arange(33) * 5;
   const auto f64 = [](const at::Tensor& t) { return t.to(at::kDouble); };
@@ -31,6 +33,13 @@ std::vector<Case> cases() {
       // The hidden layer is one of bf16 in both.
       {"glu_linear", bf16({31, 34}, 5), [=](const at::Tensor& w) { return glu_linear(gate_up, Activation::Silu, w); },
        [=](const at::Tensor& w) { return ops::linear(f64(glu(gate_up, Activation::Silu)), w); }},
+      {"bias", bf16({65}, 10), [=](const at::Tensor& b) { return ops::linear(x, matrix, b); },
+       [=](const at::Tensor& b) { return ops::linear(f64(x), f64(matrix), b); }},
+      // The row is rounded before it meets the weight in both.
+      {"rms_norm", bf16({64}, 11), [=](const at::Tensor& w) { return rms_norm(x, w, form); },
+       [=](const at::Tensor& w) { return f64(rms_norm(x, ones, form)) * w; }},
+      {"add_rms_norm", bf16({64}, 12), [=](const at::Tensor& w) { return add_rms_norm(x, x, w, form).normed_TD; },
+       [=](const at::Tensor& w) { return f64(rms_norm(2 * x, ones, form)) * w; }},
       {"embedding", bf16({90, 24}, 6), [=](const at::Tensor& w) { return ops::embedding(w, ids); },
        [=](const at::Tensor& w) { return ops::embedding(w, ids); }},
       {"token_logprob", normals({300, 48}, at::kBFloat16, 7, 0.2),
