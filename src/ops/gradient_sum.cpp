@@ -3,6 +3,10 @@
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <memory>
+#include <type_traits>
+#include <utility>
+
 #include "element.h"
 #include "leaf_sum.h"
 

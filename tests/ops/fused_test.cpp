@@ -148,7 +148,6 @@ TEST(RmsNorm, Slopes) {
   }
 }
 
-
 TEST(Rope, Slopes) {
   const at::Tensor x = leaf(normals({3, 2, 6}, at::kDouble, 8)), angle = normals({3, 3}, at::kDouble, 9);
   expect_slopes([&] { return std::vector<at::Tensor>{rope(x, angle.cos(), angle.sin())}; }, {x}, 1e-8);

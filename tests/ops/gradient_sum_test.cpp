@@ -1,5 +1,9 @@
 #include "thinktune/ops/gradient_sum.h"
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "tensor_checks.h"
 #include "thinktune/core/error.h"
 #include "thinktune/ops/embedding.h"
