@@ -13,7 +13,7 @@ function(tt_reading_part name)  # NAME LINKS … FILES …
 endfunction()
 tt_reading_part(model FILES config.cpp hf_config.cpp)
 tt_reading_part(checkpoint FILES manifest.cpp state_file.cpp)
-tt_reading_part(eval FILES csv.cpp sample_file.cpp)
+tt_reading_part(eval FILES compare.cpp csv.cpp sample_file.cpp statistics.cpp summary_file.cpp)
 tt_reading_part(guidance FILES guard.cpp reply.cpp teacher_prompt.cpp)
 tt_reading_part(train LINKS thinktune_checkpoint thinktune_guidance FILES config_changes.cpp)
 tt_embed_text(guidance configs/teacher/general.json built_in_prompt_json)

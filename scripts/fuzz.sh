@@ -40,6 +40,7 @@ install_packages "${build_packages[@]}" "${fuzz_packages[@]}" || { say "no fuzzi
 build fuzz
 
 mkdir -p build/fuzz/findings build/fuzz/logs
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm # some targets write files at every input: into memory, not to a disk
 fuzz() { # tests/ROOM/NAME_fuzz.cpp; returns 1 after a finding
   local source=$1 room name target log kept dictionary options status=0 executions edges what input
   room=$(basename "$(dirname "$source")") name=$(basename "$source" _fuzz.cpp)

@@ -6,11 +6,11 @@
 
 #include "eval/benchmark_parts.h"
 #include "eval/sample_file.h"
+#include "eval/summary_file.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/progress.h"
-#include "thinktune/core/untrusted.h"
 #include "thinktune/eval/answers.h"
 
 namespace thinktune::eval {
@@ -94,12 +94,7 @@ class Rows {
       write_json(file, settings);
       return;
     }
-    const std::string text = core::read_file(file, "settings");
-    core::check_json_depth(text, file.string());
-    const ordered_json old = ordered_json::parse(text, nullptr, false);
-    if (old.is_discarded())
-      throw core::data_error(fmt::format("{}: not valid JSON", file.string()), "choose another --out");
-    const std::string difference = first_difference(old, settings);
+    const std::string difference = first_difference(read_object(file, "settings", "choose another --out"), settings);
     if (!difference.empty())
       throw core::user_error(fmt::format("{} holds an evaluation with other settings: {}", folder.string(), difference),
                              "choose another --out, or give the settings of the first call to go on with it");

@@ -46,10 +46,6 @@ ScoredChoice best_choices(const std::vector<double>& sums, const std::vector<std
 nlohmann::ordered_json settings_json(const Subject& subject, const Suite& suite, const ResolvedTask& resolved,
                                      const BenchmarkOptions& options, int64_t num_problems, int64_t chunk_problems);
 
-// The dotted name of the first setting in which two differ, with both values; empty if none does.
-std::string first_difference(const nlohmann::ordered_json& a, const nlohmann::ordered_json& b,
-                             const std::string& prefix = "");
-
 std::string dump_row(const nlohmann::ordered_json& row);  // one line; bytes that are no UTF-8 become U+FFFD
 
 }  // namespace thinktune::eval

@@ -1,13 +1,14 @@
 #include "thinktune/eval/compare.h"
 
+#include <algorithm>
+#include <climits>
 #include <nlohmann/json.hpp>
 
-#include "eval/benchmark_parts.h"
 #include "eval/sample_file.h"
+#include "eval/summary_file.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/json_integer.h"
-#include "thinktune/core/untrusted.h"
 
 namespace thinktune::eval {
 namespace fs = std::filesystem;
@@ -15,30 +16,32 @@ using nlohmann::ordered_json;
 
 namespace {
 
-ordered_json read_object(const fs::path& file) {
-  const std::string text = core::read_file(file, "summary");
-  core::check_json_depth(text, file.string());
-  ordered_json json = ordered_json::parse(text, nullptr, false);
-  if (!json.is_object()) throw core::data_error(fmt::format("{}: not a JSON object", file.string()));
-  return json;
-}
-
 core::Error not_finished(const fs::path& folder) {
   return core::user_error(fmt::format("{} is no finished evaluation: it has no summary.json", folder.string()),
                           "it is made by thinktune eval … --out FOLDER; one that was stopped goes on by the same "
                           "command");
 }
 
+core::Error not_as_written(const fs::path& folder) {
+  return core::data_error(
+      fmt::format("{}: not a summary as an evaluation writes it", (folder / "summary.json").string()));
+}
+
+bool is_folder_name(const std::string& name) {
+  return !name.empty() && name.size() <= NAME_MAX && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string::npos;
+}
+
 std::vector<std::string> suites_of(const fs::path& folder) {
   if (!fs::exists(folder / "summary.json")) throw not_finished(folder);
-  const ordered_json overview = read_object(folder / "summary.json");
+  const ordered_json overview = read_object(folder / "summary.json", "summary");
   std::vector<std::string> names;
   try {
     for (const ordered_json& suite : overview.at("suites")) names.push_back(suite.at("suite").get<std::string>());
   } catch (const nlohmann::json::exception&) {
-    throw core::data_error(
-        fmt::format("{}: not a summary as an evaluation writes it", (folder / "summary.json").string()));
+    throw not_as_written(folder);
   }
+  if (!std::all_of(names.begin(), names.end(), is_folder_name)) throw not_as_written(folder);
   return names;
 }
 
@@ -53,18 +56,20 @@ struct Side {
 
 Side read_side(const fs::path& folder) {
   if (!fs::exists(folder / "summary.json")) throw not_finished(folder);
-  Side side{.summary = read_object(folder / "summary.json"), .ids = {}, .means = {}};
+  Side side{.summary = read_object(folder / "summary.json", "summary"), .ids = {}, .means = {}};
   try {
     const int64_t samples = core::json_integer(side.summary.at("metrics").at("samples"));
     const int64_t problems = core::json_integer(side.summary.at("metrics").at("problems"));
     side.text("suite");
     side.text("protocol");
+    side.text("metric");
     side.summary.at("data").at("xxh64").get<std::string>();
     side.summary.at("model").at("path").get<std::string>();
     const SampleRows found = read_sample_rows(folder / "samples.jsonl", {});
-    if (samples < 1 || std::ssize(found.rows) != samples * problems)
+    const int64_t num_rows = std::ssize(found.rows);
+    if (samples < 1 || problems < 1 || num_rows % samples != 0 || num_rows / samples != problems)
       throw core::data_error(fmt::format("{}: {} samples, its summary counts {} problems with {} each",
-                                         (folder / "samples.jsonl").string(), found.rows.size(), problems, samples),
+                                         (folder / "samples.jsonl").string(), num_rows, problems, samples),
                              "the file was changed: evaluate again");
     for (size_t r = 0; r < found.rows.size(); ++r) {
       if (r % static_cast<size_t>(samples) == 0) {
@@ -74,8 +79,7 @@ Side read_side(const fs::path& folder) {
       side.means.back() += found.rows[r].score.success ? 1.0 / static_cast<double>(samples) : 0;
     }
   } catch (const nlohmann::json::exception&) {
-    throw core::data_error(
-        fmt::format("{}: not a summary as an evaluation writes it", (folder / "summary.json").string()));
+    throw not_as_written(folder);
   }
   return side;
 }
@@ -142,7 +146,8 @@ std::vector<SuiteComparison> compare_evaluations(const fs::path& a_folder, const
 
 void write_overview(const fs::path& folder, const std::vector<std::string>& suites) {
   ordered_json overview = {{"suites", ordered_json::array()}};
-  for (const std::string& suite : suites) overview["suites"].push_back(read_object(folder / suite / "summary.json"));
+  for (const std::string& suite : suites)
+    overview["suites"].push_back(read_object(folder / suite / "summary.json", "summary"));
   core::write_file_atomically(folder / "summary.json",
                               overview.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

@@ -20,6 +20,8 @@ namespace {
 using nlohmann::json;
 using rollout::Verdict;
 
+constexpr int64_t kMostTokens = 1'000'000'000;  // of a sample; sums over all rows of a file stay within 64 bits
+
 template <class E>
 E value_of(const core::Choices<E>& choices, const std::string& name) {
   for (const auto& [known, value] : choices)
@@ -44,6 +46,8 @@ SampleRow parse_sample_row(const json& row, const std::vector<std::string>& meas
     score.answered = row.at("extracted").is_string();
     if (score.answered) score.answer = row.at("extracted").get<std::string>();
     score.num_tokens = core::json_integer(row.at("tokens"));
+    if (parsed.sample < 0 || score.num_tokens < 0 || score.num_tokens > kMostTokens)
+      throw core::data_error("");  // as in value_of
     score.ending = value_of(kEndingNames, row.at("finish").get<std::string>());
     for (const std::string& measure : measures) score.measures.push_back(verdict_of(measure) == Verdict::Right ? 1 : 0);
     return parsed;

@@ -29,10 +29,6 @@ std::string describe_file(const fs::path& file) {
   return text + bytes;
 }
 
-std::string shown(const ordered_json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 }  // namespace
 
 std::string model_fingerprint(const fs::path& model) {
@@ -77,19 +73,8 @@ ordered_json settings_json(const Subject& subject, const Suite& suite, const Res
   return json;
 }
 
-std::string first_difference(const ordered_json& a, const ordered_json& b, const std::string& prefix) {
-  if (!a.is_object() || !b.is_object())
-    return a == b ? "" : fmt::format("{} was {} and is now {}", prefix, shown(a), shown(b));
-  const auto dotted = [&](const std::string& key) { return prefix.empty() ? key : prefix + "." + key; };
-  for (const auto& [key, value] : a.items()) {
-    const std::string difference = first_difference(value, b.contains(key) ? b.at(key) : ordered_json(), dotted(key));
-    if (!difference.empty()) return difference;
-  }
-  for (const auto& [key, value] : b.items())
-    if (!a.contains(key)) return fmt::format("{} was not there and is now {}", dotted(key), shown(value));
-  return "";
+std::string dump_row(const ordered_json& row) {
+  return row.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
-
-std::string dump_row(const ordered_json& row) { return shown(row) + "\n"; }
 
 }  // namespace thinktune::eval

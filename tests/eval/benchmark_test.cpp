@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "src/eval/benchmark_parts.h"
+#include "src/eval/summary_file.h"
 #include "support/errors.h"
 #include "support/temp_folder.h"
 #include "support/tiny_model.h"
