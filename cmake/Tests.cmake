@@ -84,7 +84,7 @@ foreach(room IN LISTS rooms)
     string(REGEX REPLACE "_fuzz$" "" name "${name}")
     add_executable(replay_${room}_${name} "${target}" tests/support/replay_main.cpp)
     target_link_libraries(replay_${room}_${name} PRIVATE thinktune_${room})
-    target_include_directories(replay_${room}_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests")
+    target_include_directories(replay_${room}_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/tests" "${CMAKE_CURRENT_SOURCE_DIR}/src")
     add_test(NAME fuzz.${room}.${name}
              COMMAND replay_${room}_${name} "${CMAKE_CURRENT_SOURCE_DIR}/tests/${room}/corpus/${name}")
     set_tests_properties(fuzz.${room}.${name} PROPERTIES LABELS fuzz TIMEOUT 300)

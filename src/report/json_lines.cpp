@@ -6,12 +6,21 @@
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 #include "thinktune/core/untrusted.h"
 
 namespace thinktune::report {
 
 std::string to_line(const Row& row) {
   return row.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+nlohmann::json parse_row(std::string_view line) {
+  if (core::is_nested_deeper(line)) return nullptr;
+  nlohmann::json row = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const bool has_step = row.is_object() && row.contains("step") && row["step"].is_number_integer();
+  if (!has_step || core::json_integer(row["step"]) < 0) return nullptr;
+  return row;
 }
 
 std::vector<std::string> add_metrics(Row& row, const Metrics& metrics) {
@@ -36,18 +45,15 @@ void JsonLines::read_steps(int64_t num_flushed) {
   for (size_t line = 1; begin < content.size(); ++line) {
     const size_t end = content.find('\n', begin);
     if (end == std::string::npos) break;  // a crash in the middle of a write
-    core::check_json_depth(std::string_view(content).substr(begin, end - begin),
-                           fmt::format("{}:{}", file_.path().string(), line));
-    const auto row = nlohmann::json::parse(content.begin() + static_cast<std::ptrdiff_t>(begin),
-                                           content.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    const bool has_step = row.is_object() && row.contains("step") && row["step"].is_number_integer();
-    const int64_t step = has_step ? row["step"].get<int64_t>() : 0;
-    const bool is_row = has_step && (rows_.empty() || step >= rows_.back().step);
-    if (!is_row && num_rows() >= num_flushed) break;
-    if (!is_row)
-      throw core::data_error(fmt::format("{}:{}: {}", file_.path().string(), line,
-                                         has_step ? "the step is smaller than the one before" : "no row with a step"),
-                             "the file is damaged: move it away, the run then begins a new one");
+    const nlohmann::json row = parse_row(std::string_view(content).substr(begin, end - begin));
+    const int64_t step = row.is_null() ? -1 : core::json_integer(row["step"]);
+    const bool fits = !row.is_null() && (rows_.empty() || step >= rows_.back().step);
+    if (!fits && num_rows() >= num_flushed) break;
+    if (!fits)
+      throw core::data_error(
+          fmt::format("{}:{}: {}", file_.path().string(), line,
+                      row.is_null() ? "no row with a step" : "the step is smaller than the one before"),
+          "the file is damaged: move it away, the run then begins a new one");
     rows_.push_back({step, begin});
     begin = end + 1;
   }

@@ -5,7 +5,6 @@
 
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/json_integer.h"
 
 namespace thinktune::report {
 namespace fs = std::filesystem;
@@ -190,12 +190,15 @@ void Reporter::sync() {
 std::map<int64_t, double> read_evaluations(const fs::path& folder, std::string_view benchmark,
                                            const std::string& metric) {
   std::map<int64_t, double> values;
-  std::ifstream file(folder / "eval.jsonl");
-  for (std::string line; std::getline(file, line);) {
-    const nlohmann::json row = nlohmann::json::parse(line, nullptr, false);
-    if (row.is_object() && row.value("benchmark", nlohmann::json()) == benchmark && row.contains(metric) &&
-        row[metric].is_number() && row.contains("step") && row["step"].is_number_integer())
-      values[row["step"].get<int64_t>()] = row[metric].get<double>();
+  const fs::path file = folder / "eval.jsonl";
+  if (!fs::exists(file)) return values;
+  const std::string content = core::read_file(file, "report");
+  size_t begin = 0;
+  for (size_t end; (end = content.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    const nlohmann::json row = parse_row(std::string_view(content).substr(begin, end - begin));
+    if (!row.is_null() && row.value("benchmark", nlohmann::json()) == benchmark && row.contains(metric) &&
+        row[metric].is_number())
+      values[core::json_integer(row["step"])] = row[metric].get<double>();
   }
   return values;
 }

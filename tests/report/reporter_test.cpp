@@ -238,6 +238,25 @@ TEST_F(ReporterTest, WhatAPowerLossLeavesBehindTheFlushedRowsIsDropped) {
               HasSubstr("metrics.jsonl:1: "));
 }
 
+TEST_F(ReporterTest, NestingBehindWhatWasFlushedIsCutOffToo) {
+  fs::create_directories(run());
+  const std::string deep = "{\"step\":2,\"x\":" + std::string(100, '[') + std::string(100, ']') + "}\n";
+  std::ofstream(run() / "metrics.jsonl") << "{\"step\":1}\n" << deep;
+  { Reporter(run(), {}, decode, RunStart::Resumed, 1, {.metrics = 1, .evaluations = 0}); }
+  EXPECT_EQ(core::read_file(run() / "metrics.jsonl", "test"), "{\"step\":1}\n");
+}
+
+TEST_F(ReporterTest, OnlyWholeEvaluationsCount) {
+  EXPECT_THAT(read_evaluations(run(), "heldout", "accuracy"), IsEmpty());
+  fs::create_directories(run());
+  std::ofstream(run() / "eval.jsonl") << "{\"step\":1,\"benchmark\":\"heldout\",\"accuracy\":0.5}\n"
+                                      << "{\"step\":2,\"benchmark\":\"other\",\"accuracy\":0.5}\n"
+                                      << "{\"step\":3,\"benchmark\":\"heldout\",\"accuracy\":null}\n"
+                                      << "{\"step\":-4,\"benchmark\":\"heldout\",\"accuracy\":0.5}\n"
+                                      << "{\"step\":5,\"benchmark\":\"heldout\",\"accuracy\":0.5}";
+  EXPECT_THAT(read_evaluations(run(), "heldout", "accuracy"), ElementsAre(std::pair<const int64_t, double>(1, 0.5)));
+}
+
 TEST_F(ReporterTest, AFileThatWasRemovedMeanwhileIsNoticed) {
   Reporter reporter(run(), {}, decode, RunStart::New);
   fs::remove(run() / "metrics.jsonl");
@@ -254,7 +273,8 @@ TEST_F(ReporterTest, ResumingWithFewerRowsThanStepsSaysSo) {
 }
 
 TEST_F(ReporterTest, ADamagedRowIsNamed) {
-  for (const char* damaged : {"garbage\n", "{\"loss\":1}\n", "{\"step\":\"one\"}\n", "[1]\n", "{\"step\":0}\n", "\n"}) {
+  for (const char* damaged :
+       {"garbage\n", "{\"loss\":1}\n", "{\"step\":\"one\"}\n", "[1]\n", "{\"step\":0}\n", "{\"step\":-1}\n", "\n"}) {
     const fs::path folder = folder_.path() / "damaged";
     fs::remove_all(folder);
     fs::create_directories(folder);

@@ -141,8 +141,8 @@ class Reporter {
   ZeroRewardWatcher zero_reward_;
 };
 
-// The metric of every evaluation on `benchmark` in a run's folder, by steps done; rows that cannot be read are left
-// out.
+// The metric of every evaluation on `benchmark` in a run's folder, by steps done; rows that cannot be read, and a
+// last one that is not finished, are left out. Throws Error if the file is there and cannot be read.
 std::map<int64_t, double> read_evaluations(const std::filesystem::path& folder, std::string_view benchmark,
                                            const std::string& metric);
 
