@@ -17,7 +17,7 @@ tt_reading_part(eval FILES compare.cpp csv.cpp sample_file.cpp statistics.cpp su
 tt_reading_part(guidance FILES guard.cpp reply.cpp teacher_prompt.cpp)
 tt_reading_part(train LINKS thinktune_checkpoint thinktune_guidance FILES config_changes.cpp)
 tt_embed_text(guidance configs/teacher/general.json built_in_prompt_json)
-tt_reading_part(cli FILES config_document.cpp config_names.cpp config_reader.cpp config_writer.cpp)
+tt_reading_part(cli FILES config_document.cpp config_names.cpp config_reader.cpp config_writer.cpp score_row.cpp)
 
 add_custom_target(fuzz_targets)
 get_property(rooms GLOBAL PROPERTY TT_ROOMS)

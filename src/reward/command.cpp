@@ -1,7 +1,6 @@
 #include "reward/command.h"
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "thinktune/core/error.h"
@@ -14,9 +13,7 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kWindow = 100;  // requests that max_failure_share is of
-constexpr size_t kMaxReasonBytes = 500;
 constexpr int kMaxStartsOfRequest = 2;
-constexpr double kLargestReward = 1e9;
 constexpr double kLongestWait_ms = 200;  // until it is asked again whether a signal wants the run to stop
 
 // Bytes that are no UTF-8 become U+FFFD: a child is owed valid JSON whatever a model wrote.
@@ -29,49 +26,6 @@ std::string request_line(uint64_t id, const Response& response) {
                         {"tokens", response.num_tokens},
                         {"ended", response.ended}};
   return request.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-}
-
-std::string shown(const std::string& line) {
-  constexpr size_t kLongest = 80;
-  const std::string text = json(line.substr(0, kLongest)).dump(-1, ' ', false, json::error_handler_t::replace);
-  return line.size() > kLongest ? text + "…" : text;
-}
-
-// At most kMaxReasonBytes, and no half character at the end.
-std::string beginning(const std::string& text) {
-  size_t end = std::min(text.size(), kMaxReasonBytes);
-  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return text.substr(0, end);
-}
-
-// What a line says; `id` is set if it has a usable one.
-CommandReply read_reply(const std::string& line, bool& has_id, uint64_t& id) {
-  has_id = false;
-  json reply;
-  try {
-    reply = json::parse(line);
-  } catch (const json::out_of_range&) {
-    return {.reason = fmt::format("its reply has a number that is too large: {}", shown(line))};
-  } catch (const json::exception&) {
-    return {.reason = fmt::format("its reply is no JSON: {}", shown(line))};
-  }
-  if (!reply.is_object()) return {.reason = fmt::format("its reply is no JSON object: {}", shown(line))};
-  const auto number = reply.find("id");
-  if (number == reply.end() || !number->is_number_unsigned())
-    return {.reason = fmt::format("its reply has no id of a request: {}", shown(line))};
-  has_id = true;
-  id = number->get<uint64_t>();
-  std::string reason;
-  if (const auto text = reply.find("reason"); text != reply.end() && text->is_string())
-    reason = beginning(text->get_ref<const std::string&>());
-  const auto reward = reply.find("reward");
-  if (reward == reply.end()) return {.reason = fmt::format("its reply has no reward: {}", shown(line))};
-  if (reward->is_null()) return {.reason = reason.empty() ? "it gave no reward" : "it gave no reward: " + reason};
-  if (!reward->is_number() || !std::isfinite(reward->get<double>()))
-    return {.reason = fmt::format("its reward is no finite number: {}", shown(line))};
-  if (std::abs(reward->get<double>()) > kLargestReward)  // a group's spread would not be finite any more
-    return {.reason = fmt::format("its reward is beyond ±{:g}: {}", kLargestReward, shown(line))};
-  return {true, reward->get<double>(), reason};
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -136,18 +90,16 @@ void CommandReward::send_requests(std::span<const Response> responses) {
 }
 
 void CommandReward::handle_line(const std::string& line, std::vector<CommandReply>& replies) {
-  bool has_id = false;
-  uint64_t id = 0;
-  CommandReply reply = read_reply(line, has_id, id);
+  ParsedReply parsed = parse_reply(line);
   const auto request =
-      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Request& r) { return has_id && r.id == id; });
+      std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Request& r) { return r.id == parsed.id; });
   if (request != in_flight_.end()) {
     last_sign_ = Clock::now();
-    settle(static_cast<size_t>(request - in_flight_.begin()), std::move(reply), replies);
-  } else if (!has_id) {
-    blame_oldest(reply.reason, replies);
-  } else if (id >= next_id_) {
-    blame_oldest(fmt::format("it replied to request {}, which was never made", id), replies);
+    settle(static_cast<size_t>(request - in_flight_.begin()), std::move(parsed.reply), replies);
+  } else if (!parsed.id) {
+    blame_oldest(parsed.reply.reason, replies);
+  } else if (*parsed.id >= next_id_) {
+    blame_oldest(fmt::format("it replied to request {}, which was never made", *parsed.id), replies);
   }  // else a late reply to a request that has failed
 }
 

@@ -9,15 +9,10 @@
 #include <vector>
 
 #include "reward/child_process.h"
+#include "reward/command_reply.h"
 #include "thinktune/reward/reward.h"
 
 namespace thinktune::reward {
-
-struct CommandReply {
-  bool ok = false;
-  double reward = 0;
-  std::string reason;  // the child's own, or why there is no reward
-};
 
 class CommandReward {
  public:
