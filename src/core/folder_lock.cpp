@@ -11,6 +11,7 @@
 
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::core {
 namespace {
@@ -31,6 +32,7 @@ std::string first_line(const std::filesystem::path& file) {
 
 FolderLock::FolderLock(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "lock";
+  check_own_file(file);
   fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd_ < 0)
     throw user_error(fmt::format("cannot write {}: {}", file.string(), std::strerror(errno)),

@@ -13,6 +13,7 @@
 #include "core/console.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/options.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::core {
 namespace {
@@ -84,6 +85,7 @@ void set_up_logging(std::string_view level) {
 }
 
 void add_log_file(const std::filesystem::path& file) {
+  check_own_file(file);
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
     sink->set_formatter(make_formatter("%Y-%m-%dT%H:%M:%S.%eZ %*%v", spdlog::pattern_time_type::utc));

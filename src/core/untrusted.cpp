@@ -55,6 +55,15 @@ fs::path inner_file(const fs::path& folder, std::string_view name, uint64_t max_
   return path;
 }
 
+void check_own_file(const fs::path& file) {
+  std::error_code unknown;  // opening it says why
+  const fs::file_status status = fs::symlink_status(file, unknown);
+  if (unknown || status.type() == fs::file_type::not_found || status.type() == fs::file_type::regular) return;
+  throw user_error(fmt::format("{} is {}, and would be written to", file.string(),
+                               status.type() == fs::file_type::symlink ? "a link" : "not a regular file"),
+                   "a run writes to files of its own folder only: remove it, or choose another output folder");
+}
+
 bool is_nested_deeper(std::string_view text, int limit) {
   int depth = 0;
   bool in_string = false;

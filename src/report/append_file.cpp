@@ -11,6 +11,7 @@
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/file_layer.h"
+#include "thinktune/core/untrusted.h"
 
 namespace thinktune::report {
 namespace {
@@ -29,6 +30,7 @@ namespace {
 }  // namespace
 
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
+  core::check_own_file(path_);
   const bool is_new = !std::filesystem::exists(path_);
   fd_ = core::files().open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) fail(path_, "write", errno);

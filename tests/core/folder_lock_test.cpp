@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "support/errors.h"
@@ -39,6 +41,15 @@ TEST(FolderLock, IsFreeAfterItsHolderWasKilled) {
   }
   ::waitpid(child, nullptr, 0);
   EXPECT_NO_THROW(FolderLock(folder.path()));
+}
+
+TEST(FolderLock, WritesThroughNoLink) {
+  const test::TempFolder folder;
+  const std::filesystem::path other = folder.path() / "other";
+  std::ofstream(other) << "text";
+  std::filesystem::create_symlink(other, folder.path() / "lock");
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [&] { FolderLock(folder.path()); }), HasSubstr("is a link"));
+  EXPECT_EQ(std::filesystem::file_size(other), 4U);
 }
 
 TEST(FolderLock, NeedsAFolder) {

@@ -97,6 +97,20 @@ TEST_F(InnerFile, LargerThanWhatIsRead) {
   EXPECT_THAT(refusal("tokenizer.json", kMaxSideFileBytes), HasSubstr("has 1099511627776 bytes; at most 268435456"));
 }
 
+TEST_F(InnerFile, ARunWritesToRegularFilesOnly) {
+  EXPECT_NO_THROW(check_own_file(folder_ / "none"));
+  write(folder_ / "metrics.jsonl", "");
+  EXPECT_NO_THROW(check_own_file(folder_ / "metrics.jsonl"));
+  const auto refusal_of = [&](const char* name) {
+    return test::message_of_error(ErrorKind::User, [&] { check_own_file(folder_ / name); });
+  };
+  fs::create_symlink("metrics.jsonl", folder_ / "link");
+  fs::create_symlink("gone", folder_ / "dangling");
+  for (const char* name : {"link", "dangling"}) EXPECT_THAT(refusal_of(name), HasSubstr("is a link, and would be"));
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(refusal_of("pipe"), HasSubstr("pipe is not a regular file"));
+}
+
 TEST(JsonDepth, CountsBracketsOutsideOfTexts) {
   EXPECT_FALSE(is_nested_deeper("[[{}]]", 3));
   EXPECT_TRUE(is_nested_deeper("[[{}]]", 2));

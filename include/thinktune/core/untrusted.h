@@ -20,6 +20,10 @@ constexpr uint64_t kMaxSideFileBytes = uint64_t{256} << 20;
 std::filesystem::path inner_file(const std::filesystem::path& folder, std::string_view name,
                                  uint64_t max_bytes = UINT64_MAX);
 
+// Before a file of a run's folder is opened for writing: throws Error{User} where something else than a regular file
+// stands there. A link would have what it leads to cut or overwritten, a pipe would wait for a reader.
+void check_own_file(const std::filesystem::path& file);
+
 // Deepest nesting of JSON that any reader takes. Parsing needs no recursion, but copying, comparing and printing do.
 constexpr int kMaxJsonDepth = 64;
 
