@@ -179,12 +179,13 @@ void remove_checkpoint(const fs::path& path) {
 }
 
 // Makes room for a checkpoint of the same step. One that is whole is not deleted: it is of a run that went another way.
+// Nor is one that cannot be opened now.
 void clear_target(const fs::path& target) {
   if (!fs::exists(target)) return;
   try {
     verify(target);
-  } catch (const core::Error&) {
-    return remove_checkpoint(target);
+  } catch (const core::Error& error) {
+    if (error.kind() == core::ErrorKind::Data) return remove_checkpoint(target);
   }
   set_aside_later(target.parent_path(), step_of(target) - 1);
 }
@@ -281,6 +282,8 @@ std::optional<Found> find_newest(const fs::path& folder, const model::ModelConfi
       return open_checkpoint(path, config);
     } catch (const core::Error& error) {
       skipped.push_back(error.message());
+    } catch (const fs::filesystem_error& error) {
+      skipped.push_back(fmt::format("the checkpoint {} cannot be read: {}", path.string(), error.code().message()));
     }
   }
   return std::nullopt;

@@ -55,7 +55,7 @@ constexpr size_t kBlockBytes = 4096, kBufferBytes = size_t{4} << 20;
 
 }  // namespace
 
-class AtomicFile::Checksum {
+class Checksum {
  public:
   Checksum() : state_(XXH3_createState()) {
     if (state_ == nullptr) throw std::bad_alloc();
@@ -244,6 +244,28 @@ std::string read_file(const fs::path& path, std::string_view what, const ReadLim
                                    path.string(), limits.max_bytes));
     content.append(part.data(), static_cast<size_t>(num_bytes));
   }
+}
+
+FileFacts facts_of(const fs::path& path, std::string_view what) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would wait for a writer
+  if (file.fd < 0)
+    throw user_error(fmt::format("cannot open the {} {}: {}", what, path.string(), std::strerror(errno)));
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) throw cannot_read(path, what);
+  if (!S_ISREG(info.st_mode)) throw user_error(fmt::format("the {} {} is not a regular file", what, path.string()));
+  FileFacts facts{.name = path.filename()};
+  Checksum checksum;
+  std::vector<std::byte> part(size_t{1} << 20);
+  for (;;) {
+    const ssize_t num_bytes = ::read(file.fd, part.data(), part.size());
+    if (num_bytes < 0 && errno == EINTR) continue;
+    if (num_bytes < 0) throw cannot_read(path, what);
+    if (num_bytes == 0) break;
+    checksum.add(part.data(), static_cast<size_t>(num_bytes));
+    facts.num_bytes += static_cast<uint64_t>(num_bytes);
+  }
+  facts.xxh3 = checksum.value();
+  return facts;
 }
 
 MappedFile::MappedFile(const fs::path& path) : MappedFile() {  // so that the destructor unmaps after an exception

@@ -1,6 +1,7 @@
 // Checkpoints that cannot be read are passed over with a reason; those that cannot be written leave nothing behind.
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
@@ -36,10 +37,7 @@ void write(const fs::path& file, const std::string& text) { std::ofstream(file, 
 void write_manifest_anew(const fs::path& folder) {
   fs::remove(folder / kManifestName);
   std::vector<core::WrittenFile> files;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const core::MappedFile file(entry.path());
-    files.push_back({entry.path().filename(), file.size(), core::xxh3_of({file.data(), file.size()})});
-  }
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(core::facts_of(entry.path(), "file"));
   write_manifest(folder, files);
 }
 
@@ -118,6 +116,17 @@ TEST_F(DamageTest, AFolderInPlaceOfAFile) {
   fs::remove(newest_ / "state.json");
   fs::create_directories(newest_ / "state.json");
   expect_fallback("state.json is missing");
+}
+
+// As root one may open it all the same.
+TEST_F(DamageTest, AFileThatMayNotBeOpened) {
+  const fs::path file = newest_ / "training_state.safetensors";
+  fs::permissions(file, fs::perms::none);
+  if (::access(file.c_str(), R_OK) == 0) GTEST_SKIP() << "this user may open any file";
+  expect_fallback("cannot open the checkpoint's file");
+  // It may be whole: what takes its place does not delete it.
+  save(folder_, state_of(5), run_.tensors, {.keep_last = 0});
+  EXPECT_TRUE(fs::exists(folder_ / "set-aside-1-of-step-5"));
 }
 
 TEST_F(DamageTest, AManifestThatIsNone) {

@@ -328,6 +328,25 @@ TEST(MappedFile, MayBeEmpty) {
   EXPECT_EQ(file.size(), 0u);
 }
 
+TEST(FactsOf, AFileAsItIsNow) {
+  const test::TempFolder folder;
+  std::string content(3'000'000, '\0');  // several parts
+  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 7);
+  const WrittenFile written = write_file_atomically(folder.path() / "file", content);
+  const FileFacts read = facts_of(folder.path() / "file", "file");
+  EXPECT_EQ(read.name, "file");
+  EXPECT_EQ(read.num_bytes, content.size());
+  EXPECT_EQ(read.xxh3, written.xxh3);
+}
+
+TEST(FactsOf, ADiskThatFailsIsAnError) {
+  const fs::path fails = "/proc/self/mem";  // a regular file; there is nothing at its beginning to be read
+  EXPECT_THAT(test::message_of_error(ErrorKind::Data, [&] { facts_of(fails, "file"); }),
+              HasSubstr("cannot read the file /proc/self/mem: Input/output error"));
+  EXPECT_THAT(test::message_of_error(ErrorKind::User, [] { facts_of("/dev/null", "file"); }),
+              HasSubstr("is not a regular file"));
+}
+
 TEST(MappedFile, RefusesWhatIsNoFile) {
   const test::TempFolder folder;
   const auto message_of = [](const fs::path& path) -> std::string {

@@ -14,15 +14,14 @@
 
 namespace thinktune::core {
 
-// What a file was given, known without reading it again: what the disk or the memory in between makes of it does not
-// change its checksum.
-struct WrittenFile {
+struct FileFacts {
   std::string name;  // without its folder
   uint64_t num_bytes = 0;
   uint64_t xxh3 = 0;  // XXH3, 64 bits
 };
-
-uint64_t xxh3_of(std::span<const std::byte> bytes);
+// Of what a file was given, known without reading it again: what the disk or the memory in between makes of it does not
+// change its checksum.
+using WrittenFile = FileFacts;
 
 // What goes into a file.
 enum class Content {
@@ -31,6 +30,9 @@ enum class Content {
           // would take a core for seconds and push out what others need there. A file system that cannot do this takes
           // them through its cache
 };
+
+uint64_t xxh3_of(std::span<const std::byte> bytes);
+class Checksum;  // the same, part by part
 
 // Not copyable, one thread. A writer that is destroyed before commit() removes its temporary file and leaves the target
 // as it was.
@@ -54,7 +56,6 @@ class AtomicFile {
   WrittenFile commit();
 
  private:
-  class Checksum;
   struct FreeBuffer {
     void operator()(std::byte* buffer) const;
   };
@@ -99,6 +100,10 @@ struct ReadLimits {
 // has no end), Error{Data} if it cannot be read to its end or is larger than it may be; `what` names the file's part in
 // the message ("config", "manifest").
 std::string read_file(const std::filesystem::path& path, std::string_view what, const ReadLimits& limits = {});
+
+// Of a file as it is now. It is read part by part: a disk that fails is an error here, where reading the bytes of a
+// MappedFile would end the process. Errors as of read_file.
+FileFacts facts_of(const std::filesystem::path& path, std::string_view what);
 
 // A file mapped read-only into memory; the mapping lives as long as the object. Move-only. Where the file becomes
 // shorter meanwhile, or its disk fails, reading the bytes is a SIGBUS: see name_mapped_files_that_fail.
