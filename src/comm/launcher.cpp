@@ -38,6 +38,7 @@ constexpr const char* kOwnVariables[] = {"RANK",        "WORLD_SIZE",  "LOCAL_RA
                                          "MASTER_ADDR", "MASTER_PORT", "THINKTUNE_STORE_FD", kLaunched};
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 constexpr std::chrono::seconds kPatience{10};
+constexpr int kNotStarted = 127;  // exit code of a rank whose program could not be started
 
 core::Error cannot(const char* what) {
   return core::device_error(fmt::format("cannot {} for the ranks: {}", what, std::strerror(errno)));
@@ -76,6 +77,24 @@ struct Rank {
   int signal = 0;  // that killed it
   int code = 0;    // exit code, 128 + N for signal N
 };
+
+bool is_crash(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT || signal == SIGILL || signal == SIGFPE;
+}
+
+const char* hint_of_death(int signal) {
+  if (is_crash(signal)) return "  this is a bug in thinktune: please report it with the command that led here\n";
+  return signal == SIGKILL ? "  where nobody did it, the kernel has: memory was used up (dmesg, or the job's log)\n"
+                           : "";
+}
+
+// Of the exit codes that a run has, that which says how this rank failed.
+int exit_code_of(const Rank& rank) {
+  if (rank.signal != 0)
+    return core::exit_code(is_crash(rank.signal) ? core::ErrorKind::Internal : core::ErrorKind::Device);
+  const bool is_known = rank.code >= core::exit_code(core::ErrorKind::User) && rank.code != kNotStarted;
+  return is_known ? rank.code : core::exit_code(core::ErrorKind::Device);
+}
 
 std::vector<std::string> own_command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
@@ -122,10 +141,16 @@ Rank start(int64_t rank, int64_t num_ranks, const Port& port, const sigset_t& ma
                        ::sigprocmask(SIG_SETMASK, &mask, nullptr) == 0 && ::dup2(pipe[1], STDERR_FILENO) >= 0 &&
                        (rank == 0 ? ::fcntl(port.fd(), F_SETFD, 0) >= 0 : ::dup2(pipe[1], STDOUT_FILENO) >= 0);
     if (ready) ::execve("/proc/self/exe", argv.data(), envp.data());
-    ::_exit(127);
+    ::_exit(kNotStarted);
   }
   ::close(pipe[1]);
   return {.pid = child, .errors = pipe[0]};
+}
+
+// As SIGHUP is under nohup. A blocked signal would be received all the same.
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 class Ranks {
@@ -134,7 +159,8 @@ class Ranks {
     sigset_t handled;
     sigemptyset(&handled);
     sigaddset(&handled, SIGCHLD);
-    for (const int signal : kPassedOn) sigaddset(&handled, signal);
+    for (const int signal : kPassedOn)
+      if (!is_ignored(signal)) sigaddset(&handled, signal);
     ::sigprocmask(SIG_BLOCK, &handled, &mask_before_);
     signals_ = ::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals_ < 0) throw cannot("receive signals");
@@ -220,6 +246,7 @@ class Ranks {
       send(signal);
       if (signal == SIGUSR1 || signal == SIGUSR2) continue;
       // After the first the ranks save what they have, after the second they end at once.
+      if (signal_ != 0 && signal == SIGHUP) continue;  // the end of a terminal may be told several times
       if (signal_ != 0 && !deadline_) deadline_ = Clock::now() + kPatience;
       signal_ = signal;
     }
@@ -264,12 +291,12 @@ class Ranks {
     if (!first.held.empty())
       std::fputs(first.held.c_str(), stderr);
     else if (first.signal != 0)
-      std::fprintf(stderr, "error: rank %ld of %zu was killed by signal %d (%s)\n%s", static_cast<long>(first_),
-                   ranks_.size(), first.signal, ::strsignal(first.signal), more().c_str());
+      std::fprintf(stderr, "error: rank %ld of %zu was killed by signal %d (%s)\n%s%s", static_cast<long>(first_),
+                   ranks_.size(), first.signal, ::strsignal(first.signal), hint_of_death(first.signal), more().c_str());
     else
       std::fprintf(stderr, "error: rank %ld of %zu ended with exit code %d and said nothing\n%s",
                    static_cast<long>(first_), ranks_.size(), first.code, more().c_str());
-    return first.code;
+    return exit_code_of(first);
   }
 
   sigset_t mask_before_{};

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <future>
@@ -25,6 +24,7 @@
 #include "backends.h"
 #include "thinktune/comm/communicator.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/signals.h"
 
 namespace thinktune::comm {
 namespace {
@@ -372,7 +372,7 @@ std::string local_address(const std::string& host, int64_t port) {
 std::unique_ptr<Communicator> connect(const Environment& e, const ConnectOptions& options) {
   if (e.size == 1) return make_single();
   silence_c10d();
-  std::signal(SIGPIPE, SIG_IGN);  // what is sent to a rank that has ended is to be an error, not the sender's end
+  core::ignore_broken_pipes();  // what is sent to a rank that has ended is to be an error, not the sender's end
   const auto timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.timeout_s));
   c10d::TCPStoreOptions store_options;
   store_options.port = static_cast<uint16_t>(e.master_port);

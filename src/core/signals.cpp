@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <string_view>
 
 #include "thinktune/core/error.h"
@@ -12,29 +13,34 @@
 namespace thinktune::core {
 namespace {
 
-constexpr std::array kSignals = {SIGINT, SIGTERM, SIGUSR1};
+constexpr std::array kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 std::atomic<int> stop{0};
 std::atomic<bool> save{false}, watching{false};
 
-std::array<struct sigaction, 3> handle_by(void (*handler)(int)) {
+WatchedSignals handle_by(void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // no system call is to fail because of it
   sigemptyset(&action.sa_mask);
-  std::array<struct sigaction, 3> before{};
-  for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &action, &before[i]);
+  WatchedSignals before{};
+  static_assert(kSignals.size() == before.size());
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    ::sigaction(kSignals[i], &action, &before[i]);
+    const bool is_under_nohup = kSignals[i] == SIGHUP && before[i].sa_handler == SIG_IGN;
+    if (is_under_nohup) ::sigaction(SIGHUP, &before[i], nullptr);
+  }
   return before;
 }
 
-void put_back(const std::array<struct sigaction, 3>& before) {
+void put_back(const WatchedSignals& before) {
   for (size_t i = 0; i < kSignals.size(); ++i) ::sigaction(kSignals[i], &before[i], nullptr);
 }
 
 // From here on what may be called in a handler: atomics, writev, _exit.
-[[noreturn]] void end(int signal, std::string_view why) {
+[[noreturn]] void end(int signal, std::string_view why, std::string_view name = "") {
   const auto part = [](std::string_view text) { return iovec{const_cast<char*>(text.data()), text.size()}; };
-  const iovec text[] = {part(why), part(last_words())};
+  const iovec text[] = {part(why), part(name), part("\n"), part(last_words())};
   [[maybe_unused]] const ssize_t ignored = ::writev(STDERR_FILENO, text, std::size(text));
   ::_exit(128 + signal);
 }
@@ -45,12 +51,13 @@ void note(int signal) {
     return;
   }
   int none = 0;
-  if (!stop.compare_exchange_strong(none, signal)) end(signal, "\nsecond signal: ended at once\n");
+  const bool is_first = stop.compare_exchange_strong(none, signal);
+  if (!is_first && signal != SIGHUP) end(signal, "\nsecond signal: ended at once");
 }
 
 void say_and_end(int signal) {
   if (signal == SIGUSR1) return note(signal);
-  end(signal, signal == SIGINT ? "\nstopped by SIGINT\n" : "\nstopped by SIGTERM\n");
+  end(signal, "\nstopped by ", stop_name(signal));
 }
 
 void end_silently(int signal) {
@@ -78,6 +85,12 @@ SignalWatch::~SignalWatch() {
   save = false;
   watching = false;
 }
+
+const char* stop_name(int signal) noexcept {
+  return signal == SIGINT ? "SIGINT" : signal == SIGHUP ? "SIGHUP" : "SIGTERM";
+}
+
+void ignore_broken_pipes() { std::signal(SIGPIPE, SIG_IGN); }
 
 int stop_signal() { return stop; }
 bool take_save_request() { return save.exchange(false); }

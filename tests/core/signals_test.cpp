@@ -29,6 +29,7 @@ std::pair<int, std::string> end_of(const std::function<void()>& body) {
   const pid_t child = ::fork();
   if (child == 0) {
     ::dup2(fds[1], STDERR_FILENO);
+    ::signal(SIGHUP, SIG_DFL);  // these tests may run under nohup
     body();
     ::_exit(0);
   }
@@ -59,8 +60,32 @@ TEST(SignalWatch, ASecondStopEndsTheProcessAtOnceWithTheLastWords) {
   }
 }
 
+// Kernel and shell both tell of a terminal that ends.
+TEST(SignalWatch, TheEndOfATerminalIsOneStopHoweverOftenItIsTold) {
+  ::signal(SIGHUP, SIG_DFL);  // these tests may run under nohup
+  const SignalWatch watch;
+  ::raise(SIGHUP);
+  EXPECT_EQ(stop_signal(), SIGHUP);
+  ::raise(SIGHUP);  // another one that ends would end this test
+  EXPECT_EQ(stop_signal(), SIGHUP);
+}
+
+TEST(SignalWatch, UnderNohupTheEndOfATerminalIsNone) {
+  const auto [code, said] = end_of([] {
+    ::signal(SIGHUP, SIG_IGN);
+    const EarlySignals early;
+    ::raise(SIGHUP);
+    const SignalWatch watch;
+    ::raise(SIGHUP);
+    ::_exit(stop_signal() == 0 ? 7 : 8);
+  });
+  EXPECT_EQ(code, 7);
+  EXPECT_EQ(said, "");
+}
+
 TEST(EarlySignals, TheFirstStopEndsTheProcessAtOnce) {
-  for (const auto& [signal, name] : {std::pair(SIGINT, "SIGINT"), std::pair(SIGTERM, "SIGTERM")}) {
+  for (const auto& [signal, name] :
+       {std::pair(SIGINT, "SIGINT"), std::pair(SIGTERM, "SIGTERM"), std::pair(SIGHUP, "SIGHUP")}) {
     const auto end = [signal = signal](bool says) {
       return end_of([&] {
         const EarlySignals early(says);

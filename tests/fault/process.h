@@ -65,6 +65,7 @@ class Process {
     ::setenv("OMP_NUM_THREADS", "1", 1);
     ::setenv("NO_COLOR", "1", 1);
     ::unsetenv("THINKTUNE_LOG");
+    ::signal(SIGHUP, SIG_DFL);  // these tests may run under nohup
     for (const std::string& variable : variables)
       ::setenv(variable.substr(0, variable.find('=')).c_str(), variable.substr(variable.find('=') + 1).c_str(), 1);
     ::execv(TT_BINARY, argv.data());
