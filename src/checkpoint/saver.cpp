@@ -5,12 +5,14 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <system_error>
 #include <utility>
 
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/core/last_words.h"
+#include "thinktune/ops/device.h"
 
 namespace thinktune::checkpoint {
 namespace {
@@ -24,28 +26,6 @@ std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
   for (const at::Tensor& tensor : tensors) copies.push_back(copy_of(tensor));
   return copies;
 }
-
-// What start() writes from. The policy's f32 weights are the master weights themselves.
-struct Snapshot {
-  RunState state;
-  RunTensors tensors;
-  model::Weights policy;
-
-  Snapshot(const RunState& run_state, const RunTensors& run) : state(run_state), tensors(run) {
-    at::NoGradGuard no_grad;
-    policy = *run.policy;
-    tensors.policy = &policy;
-    if (run.are_copies) return;
-    tensors.master = copies_of(run.master);
-    tensors.first_moments = copies_of(run.first_moments);
-    tensors.second_moments = copies_of(run.second_moments);
-    size_t number = 0;
-    policy = model::map_weights(*run.policy, [&](const at::Tensor& weight) {
-      const size_t i = number++;
-      return weight.is_alias_of(run.master[i]) ? tensors.master[i] : copy_of(weight);
-    });
-  }
-};
 
 // Training goes first wherever both want a core: its threads wait for each other, and all of them for the one that this
 // thread would hold up. When training waits for a save, this thread has the cores for itself.
@@ -69,6 +49,28 @@ class SignalsBlocked {
 };
 
 }  // namespace
+
+// The policy's f32 weights are the master weights themselves.
+struct Saver::Snapshot {
+  RunState state;
+  RunTensors tensors;
+  model::Weights policy;
+
+  Snapshot(const RunState& run_state, const RunTensors& run) : state(run_state), tensors(run) {
+    at::NoGradGuard no_grad;
+    policy = *run.policy;
+    tensors.policy = &policy;
+    if (run.are_copies) return;
+    tensors.master = copies_of(run.master);
+    tensors.first_moments = copies_of(run.first_moments);
+    tensors.second_moments = copies_of(run.second_moments);
+    size_t number = 0;
+    policy = model::map_weights(*run.policy, [&](const at::Tensor& weight) {
+      const size_t i = number++;
+      return weight.is_alias_of(run.master[i]) ? tensors.master[i] : copy_of(weight);
+    });
+  }
+};
 
 Saver::Saver(std::filesystem::path folder, const Retention& retention)
     : folder_(std::move(folder)), retention_(retention) {}
@@ -115,22 +117,42 @@ void Saver::start(const RunState& state, const RunTensors& tensors, const Scores
   core::Stopwatch watch;
   finish();
   check_folder();
-  auto snapshot = std::make_shared<Snapshot>(state, tensors);
+  std::string refused;
+  try {
+    write_beside(std::make_shared<Snapshot>(state, tensors), scores, watch);
+  } catch (const std::system_error& error) {
+    refused = fmt::format("a thread for it ({})", error.what());
+  } catch (const std::exception& error) {
+    if (!ops::is_out_of_memory(error)) throw;
+    refused = "memory for the copy that it is written from";
+  }
+  if (refused.empty()) return;
+  spdlog::warn("training waits for this save: there is not {} (so it does always with checkpoint.background=false)",
+               refused);
+  save(state, tensors, scores);
+}
+
+void Saver::write_beside(std::shared_ptr<Snapshot> snapshot, const Scores& scores, const core::Stopwatch& watch) {
   const double held_up_s = watch.seconds();
-  held_up_s_ += held_up_s;
-  busy_ = true;
   const SignalsBlocked blocked;
-  thread_ = std::thread([this, snapshot = std::move(snapshot), scores, held_up_s]() mutable {
-    give_way();
-    try {
-      write(snapshot->state, snapshot->tensors, scores, held_up_s);
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      error_ = std::current_exception();
-    }
-    snapshot.reset();
+  busy_ = true;
+  try {
+    thread_ = std::thread([this, snapshot = std::move(snapshot), scores, held_up_s]() mutable {
+      give_way();
+      try {
+        write(snapshot->state, snapshot->tensors, scores, held_up_s);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        error_ = std::current_exception();
+      }
+      snapshot.reset();
+      busy_ = false;
+    });
+  } catch (const std::system_error&) {
     busy_ = false;
-  });
+    throw;
+  }
+  held_up_s_ += held_up_s;
 }
 
 void Saver::save(const RunState& state, const RunTensors& tensors, const Scores& scores) {

@@ -5,16 +5,21 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "cli/command_line.h"
 #include "cli/loaded_model.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/core/atomic_file.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
+#include "thinktune/core/last_words.h"
+#include "thinktune/core/signals.h"
 #include "thinktune/data/prompts.h"
 #include "thinktune/eval/benchmark.h"
 #include "thinktune/eval/compare.h"
 #include "thinktune/eval/evaluator.h"
+#include "thinktune/ops/device.h"
 #include "thinktune/report/table.h"
+#include "thinktune/train/errors.h"
 
 namespace thinktune::cli {
 namespace fs = std::filesystem;
@@ -180,6 +185,24 @@ void print_results(const std::vector<eval::BenchmarkResult>& results) {
   std::printf("%s", text.c_str());
 }
 
+std::string what_was_saved(const EvalCommand& command) {
+  return command.out.empty() ? "nothing was saved: there is no --out" : "saved: the answers so far, in " + command.out;
+}
+
+std::string way_on(const EvalCommand& command) {
+  return fmt::format("to {}: {}", command.out.empty() ? "begin again" : "go on", quoted(own_command_line()));
+}
+
+// After an error among the answers: where, what was saved, how to go on.
+core::Error at_stop(const std::exception& exception, const EvalCommand& command, const std::string& suite) {
+  const bool memory = ops::is_out_of_memory(exception);
+  const core::Error error = train::to_error(exception);
+  std::string advice = memory ? "lower --kv-cache-mib; else a smaller model or more memory is needed" : error.hint();
+  if (!advice.empty()) advice += "\n  ";
+  advice += fmt::format("where: {}\n  {}\n  when that is mended, {}", suite, what_was_saved(command), way_on(command));
+  return {error.kind(), error.message(), advice};
+}
+
 int run_by_protocol(const EvalCommand& command) {
   const std::vector<Benchmark> benchmarks = plan(command);
   bool needs_chat = false;
@@ -202,12 +225,16 @@ int run_by_protocol(const EvalCommand& command) {
                                  .precision = command.precision,
                                  .program = "thinktune " THINKTUNE_VERSION};
   std::vector<eval::BenchmarkResult> results;
-  std::vector<std::string> names;
-  for (const Benchmark& benchmark : benchmarks) {
-    if (!command.out.empty()) options.folder = fs::path(command.out) / benchmark.suite.name;
-    results.push_back(eval::run_benchmark(subject, benchmark.suite, benchmark.resolved, options));
-    names.push_back(benchmark.suite.name);
+  try {
+    for (const Benchmark& benchmark : benchmarks) {
+      if (!command.out.empty()) options.folder = fs::path(command.out) / benchmark.suite.name;
+      results.push_back(eval::run_benchmark(subject, benchmark.suite, benchmark.resolved, options));
+    }
+  } catch (const std::exception& exception) {
+    throw at_stop(exception, command, benchmarks[results.size()].suite.name);
   }
+  std::vector<std::string> names;
+  for (const Benchmark& benchmark : benchmarks) names.push_back(benchmark.suite.name);
   if (!command.out.empty()) eval::write_overview(command.out, names);
   print_results(results);
   return 0;
@@ -251,6 +278,9 @@ int run_eval(const EvalCommand& command) {
   const bool has_config = !command.config.empty() || !command.set.empty() || !command.output.empty();
   const bool by_protocol = !command.suites.empty() || !command.protocol.empty() || !has_config;
   refuse_options_of_the_other_way(command, by_protocol);
+  core::set_saved(what_was_saved(command));
+  core::set_way_on(way_on(command));
+  const core::EarlySignals signals;
   return by_protocol ? run_by_protocol(command) : run_by_config(command);
 }
 

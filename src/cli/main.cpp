@@ -5,7 +5,6 @@
 #include <cstring>
 #include <functional>
 
-#include "errors.h"
 #include "thinktune/cli/commands.h"
 #include "thinktune/cli/thread_waits.h"
 #include "thinktune/core/atomic_file.h"
@@ -13,6 +12,7 @@
 #include "thinktune/core/heap.h"
 #include "thinktune/core/log.h"
 #include "thinktune/ops/device.h"
+#include "thinktune/train/errors.h"
 #include "usage.h"
 
 namespace thinktune::cli {
@@ -75,7 +75,8 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
       "A first run:\n"
       "  thinktune train --config configs/quickstart.json --set model=MODEL.gguf\n"
       "After a crash or --stop-after: the same command with --resume.\n"
-      "Ctrl-C or SIGTERM: saves and stops (exit code 130, 143); a second one stops at once. SIGUSR1: saves.\n\n"
+      "Ctrl-C, SIGTERM or SIGHUP: saves and stops (exit code 130, 143, 129); a second one stops at once. SIGUSR1: "
+      "saves.\n\n"
       "The output folder (setting: output) gets\n"
       "  config.json                  all settings as they were used\n"
       "  log.txt                      what the console showed\n"
@@ -338,7 +339,7 @@ int run(int argc, char** argv) {
       "Exit code: 0 done; 2 something that you can mend (a setting, a file that is not there, a full disk);\n"
       "3 the content of a file: a model, data or a checkpoint is damaged or not what it should be;\n"
       "4 the machine: out of memory, a GPU, another rank, numbers that are not finite; 5 a bug in thinktune;\n"
-      "130 and 143 stopped by SIGINT (Ctrl-C) and SIGTERM.\n"
+      "130, 143 and 129 stopped by SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed).\n"
       "THINKTUNE_LOG=debug, info, warning, error or off in the environment: how much is said on the way.");
   std::function<int()> action;
   TrainCommand train;
@@ -373,7 +374,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& refusal) {
     throw usage_error(app, refusal, {argv + 1, argv + argc});
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (failed && errno != EPIPE)  // whoever has stopped reading does not want the rest
     throw core::user_error(fmt::format("cannot write the result to the standard output: {}", std::strerror(errno)));
   return code;
 }
@@ -391,7 +393,7 @@ int main(int argc, char** argv) {
   try {
     return thinktune::cli::run(argc, argv);
   } catch (const std::exception& exception) {
-    const thinktune::core::Error error = thinktune::cli::to_error(exception);
+    const thinktune::core::Error error = thinktune::train::to_error(exception);
     std::fprintf(stderr, "error: %s\n", error.what());
     return thinktune::core::exit_code(error.kind());
   }

@@ -1,6 +1,5 @@
 #include "cli/stops.h"
 
-#include <csignal>
 #include <cstdio>
 #include <system_error>
 #include <utility>
@@ -8,7 +7,10 @@
 
 #include "cli/command_line.h"
 #include "thinktune/checkpoint/checkpoint.h"
+#include "thinktune/comm/environment.h"
+#include "thinktune/comm/launcher.h"
 #include "thinktune/core/last_words.h"
+#include "thinktune/core/signals.h"
 
 namespace thinktune::cli {
 namespace fs = std::filesystem;
@@ -19,11 +21,26 @@ bool has_results(const fs::path& output) {
   return !output.empty() && fs::exists(output / "metrics.jsonl", ignored);
 }
 
-std::string to_go_on() { return "to go on: " + resume_command(); }
+std::string resume_command() {
+  std::vector<std::string> words = own_command_line();
+  std::erase_if(words, [](const std::string& word) { return word == "--resume" || word.starts_with("--resume="); });
+  words.push_back("--resume");
+  return quoted(words);
+}
+
+// Which ranks the command is for, where a launcher has started this one.
+std::string of_ranks() {
+  try {
+    const comm::Environment e = comm::read_environment();
+    if (e.size > 1 && !comm::is_launched()) return fmt::format(", start all {} ranks by {} with", e.size, e.launcher);
+  } catch (const core::Error&) {  // an environment that contradicts itself is the error that is being told
+  }
+  return "";
+}
 
 // Before the first phase.
 std::string to_begin(const Call& call) {
-  return fmt::format("to {}: {}", call.resumes ? "go on" : "begin", quoted(own_command_line()));
+  return fmt::format("to {}{}: {}", call.resumes ? "go on" : "begin", of_ranks(), quoted(own_command_line()));
 }
 
 // After an error of a run: what failed, where, what was saved, how to go on, as one error.
@@ -38,12 +55,7 @@ core::Error at_stop(const core::Error& error, train::Trainer& trainer) {
 
 }  // namespace
 
-std::string resume_command() {
-  std::vector<std::string> words = own_command_line();
-  std::erase_if(words, [](const std::string& word) { return word == "--resume" || word.starts_with("--resume="); });
-  words.push_back("--resume");
-  return quoted(words);
-}
+std::string to_go_on() { return fmt::format("to go on{}: {}", of_ranks(), resume_command()); }
 
 void prepare_last_words(const Call& call) {
   core::set_saved("where: " + train::before_first_step());
@@ -64,7 +76,7 @@ core::Error before_the_run(const core::Error& error, const Call& call, const fs:
   advice += "where: " + train::before_first_step(saved);
   advice += "\n  when that is mended, " + to_begin(call);
   if (!call.resumes && has_results(call.output))
-    advice += fmt::format("\n  to go on with the run in {}: {}", call.output.string(), resume_command());
+    advice += fmt::format("\n  to go on with the run in {}{}: {}", call.output.string(), of_ranks(), resume_command());
   return {error.kind(), error.message(), advice};
 }
 
@@ -73,7 +85,7 @@ train::TrainSummary run_to_its_end(train::Trainer& trainer, train::RunRequest re
     request.way_on = to_go_on();
     return trainer.run(request);
   } catch (const std::exception& exception) {
-    const core::Error error = to_error(exception);
+    const core::Error error = train::to_error(exception);
     if (trainer.stops().phase() == train::StopPoints::kSetUp)
       throw before_the_run(error, call, trainer.last_checkpoint());
     throw at_stop(error, trainer);
@@ -81,10 +93,9 @@ train::TrainSummary run_to_its_end(train::Trainer& trainer, train::RunRequest re
 }
 
 int end_by_signal(const train::TrainSummary& summary, int64_t num_steps) {
-  std::fprintf(stderr, "stopped by %s after step %ld of %ld\n  %s\n  %s\n",
-               summary.stop_signal == SIGINT ? "SIGINT" : "SIGTERM", static_cast<long>(summary.steps_done),
-               static_cast<long>(num_steps), checkpoint::what_was_saved(summary.checkpoint).c_str(),
-               to_go_on().c_str());
+  std::fprintf(stderr, "stopped by %s after step %ld of %ld\n  %s\n  %s\n", core::stop_name(summary.stop_signal),
+               static_cast<long>(summary.steps_done), static_cast<long>(num_steps),
+               checkpoint::what_was_saved(summary.checkpoint).c_str(), to_go_on().c_str());
   return 128 + summary.stop_signal;
 }
 

@@ -6,8 +6,8 @@
 #include <functional>
 #include <string>
 
-#include "errors.h"
 #include "thinktune/core/error.h"
+#include "thinktune/train/errors.h"
 #include "thinktune/train/trainer.h"
 
 namespace thinktune::cli {
@@ -18,8 +18,8 @@ struct Call {
   std::filesystem::path output = {};  // the run's folder; empty: not known yet
 };
 
-// The command that goes on with this process's run, once it has begun.
-std::string resume_command();
+// "to go on: COMMAND" with this process's run, once it has begun; where a launcher has started it, of all ranks.
+std::string to_go_on();
 
 // What core::last_words() are until the run's first phase.
 void prepare_last_words(const Call& call);
@@ -37,7 +37,7 @@ auto set_up(const Call& call, F f) {
   try {
     return f();
   } catch (const std::exception& exception) {
-    throw before_the_run(to_error(exception), call);
+    throw before_the_run(train::to_error(exception), call);
   }
 }
 

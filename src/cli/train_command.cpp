@@ -58,8 +58,8 @@ void print_summary(const train::TrainSummary& summary, const train::TrainOptions
                     e.interval.high, e.mean_length, e.seconds});
   if (!rows.empty()) std::printf("%s", report::format_table(rows).c_str());
   if (summary.steps_done < options.steps)
-    std::printf("stopped after step %ld of %ld; to go on: %s\n", static_cast<long>(summary.steps_done),
-                static_cast<long>(options.steps), resume_command().c_str());
+    std::printf("stopped after step %ld of %ld; %s\n", static_cast<long>(summary.steps_done),
+                static_cast<long>(options.steps), to_go_on().c_str());
   std::printf("saving held training up for %s in all", core::human_duration(summary.held_up_s).c_str());
   if (summary.step_beside_save_s > 0)
     std::printf("; a step took %s beside a save", core::human_duration(summary.step_beside_save_s).c_str());
@@ -84,6 +84,7 @@ train::TrainOptions read_train_options(const std::string& config, const std::vec
 }
 
 int run_train(const TrainCommand& command) {
+  core::ignore_broken_pipes();
   Call call = {.resumes = !command.resume.empty()};
   train::TrainOptions options = set_up(call, [&] {
     train::TrainOptions read = read_train_options(command.config, command.set);
@@ -106,7 +107,8 @@ int run_train(const TrainCommand& command) {
           "without the launcher: --nproc N --verify-resume");
     return verify_resume(options);
   }
-  if (const std::optional<int> code = launch_ranks(command.nproc, last_words_of_ranks(call))) return *code;
+  if (const auto code = set_up(call, [&] { return launch_ranks(command.nproc, last_words_of_ranks(call)); }))
+    return *code;
   prepare_last_words(call);
   const bool is_first = set_up(call, [] { return comm::read_environment().rank == 0; });
   const core::EarlySignals signals(/*says=*/is_first);

@@ -2,12 +2,13 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -51,13 +52,15 @@ class ChildRun {
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log_.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-    const int code = posix_spawn(&pid_, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (code != 0) throw core::device_error(fmt::format("cannot start a process: {}", std::strerror(code)));
+    const pid_t parent = ::getpid();
+    pid_ = ::fork();
+    if (pid_ < 0) throw core::device_error(fmt::format("cannot start a process: {}", std::strerror(errno)));
+    if (pid_ > 0) return;
+    const int log = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    const bool dies_with_us = ::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && ::getppid() == parent;
+    if (dies_with_us && ::dup2(log, STDOUT_FILENO) >= 0 && ::dup2(log, STDERR_FILENO) >= 0)
+      ::execve("/proc/self/exe", argv.data(), environ);
+    ::_exit(core::exit_code(core::ErrorKind::Device));
   }
   ChildRun(const ChildRun&) = delete;
   ChildRun& operator=(const ChildRun&) = delete;
@@ -85,10 +88,14 @@ class ChildRun {
   }
 
  private:
+  // With the run's own kind of error.
   void check() const {
     if (WIFEXITED(status_) && WEXITSTATUS(status_) == 0) return;
-    throw core::user_error(fmt::format("a run of three steps has failed; what it said is in {}", log_.string()),
-                           "mend that first: the run itself would fail in the same way");
+    core::ErrorKind kind = core::ErrorKind::Device;  // a signal has killed it
+    for (const core::ErrorKind one : {core::ErrorKind::User, core::ErrorKind::Data, core::ErrorKind::Internal})
+      if (WIFEXITED(status_) && WEXITSTATUS(status_) == core::exit_code(one)) kind = one;
+    throw core::Error(kind, fmt::format("a run of three steps has failed; what it said is in {}", log_.string()),
+                      "mend that first: the run itself would fail in the same way");
   }
 
   void end() {

@@ -1,5 +1,7 @@
 #include "thinktune/eval/benchmark.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +14,7 @@
 #include "thinktune/core/error.h"
 #include "thinktune/core/progress.h"
 #include "thinktune/eval/answers.h"
+#include "thinktune/infer/within_memory.h"
 
 namespace thinktune::eval {
 namespace fs = std::filesystem;
@@ -111,6 +114,11 @@ class Rows {
   std::vector<ProblemScore> problems_;
 };
 
+void warn_of_memory(int64_t before, int64_t now) {
+  spdlog::warn("out of memory with {} sequences at a time; going on with {} (the same answers, more slowly)", before,
+               now);
+}
+
 void write_timing(const fs::path& folder, const BenchmarkResult& result, const infer::EngineStats& stats) {
   const ordered_json timing = {{"seconds", result.seconds},
                                {"problems", result.metrics.num_problems - result.num_resumed},
@@ -172,10 +180,12 @@ BenchmarkResult run_benchmark(const Subject& subject, const Suite& suite, const 
                           static_cast<double>(line.total));
     };
     tell({});
-    rows.add_chunk(task.form == PromptForm::Score
-                       ? run_scoring_chunk(subject, resolved, problems, examples, tell)
-                       : run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples,
-                                              options.seed, tell));
+    rows.add_chunk(infer::within_memory(subject.engine, warn_of_memory, [&] {
+      return task.form == PromptForm::Score
+                 ? run_scoring_chunk(subject, resolved, problems, examples, tell)
+                 : run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples,
+                                        options.seed, tell);
+    }));
   }
   progress.finish();
 

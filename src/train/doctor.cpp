@@ -3,14 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <exception>
-#include <filesystem>
-#include <new>
 #include <optional>
 
 #include "doctor_parts.h"
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/ops/device.h"
+#include "thinktune/train/errors.h"
 
 namespace thinktune::train {
 
@@ -20,16 +19,9 @@ bool check(const char* name, const OnFinding& on_finding, const std::function<Ve
   try {
     const Verdict verdict = look();
     finding = {name, verdict.health, verdict.found, verdict.advice, verdict.kind};
-  } catch (const core::Error& error) {
+  } catch (const std::exception& exception) {
+    const core::Error error = to_error(exception);
     finding = {name, Health::Failed, error.message(), error.hint(), error.kind()};
-  } catch (const std::filesystem::filesystem_error& error) {
-    finding = {name, Health::Failed, error.what(), "", core::ErrorKind::User};
-  } catch (const std::bad_alloc&) {
-    finding = {name, Health::Failed, "out of memory", "a smaller model is needed, or a larger machine",
-               core::ErrorKind::Device};
-  } catch (const std::exception& error) {
-    finding.found = error.what();
-    finding.advice = "this is a bug in thinktune: please report it with the command that led here";
   }
   on_finding(finding);
   return finding.health != Health::Failed;

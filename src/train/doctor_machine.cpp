@@ -18,6 +18,7 @@
 
 namespace thinktune::train {
 namespace fs = std::filesystem;
+using checkpoint::CheckpointOptions;
 namespace {
 
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
@@ -110,6 +111,13 @@ Verdict judge_memory(const TrainOptions& options, const model::ModelConfig& conf
   if (shared) found += fmt::format(", {:.2f} GB on the {} of this machine", gigabytes(needed), ranks.local);
   found += fmt::format("; {:.2f} GB are free{}", gigabytes(free),
                        !on_gpu && host.of_group ? " within the limit of this container (its control group)" : "");
+  const int64_t copy = on_gpu ? bytes_of_saved_copy(config, options) : 0;  // on the CPU it is among the parts
+  if (on_gpu && copy > 0)
+    found += fmt::format("; a save beside training copies {:.2f} GB to the host, where {:.2f} GB are free",
+                         gigabytes(copy), gigabytes(host.bytes));
+  if (copy > host.bytes)
+    return {Health::Failed, found, "set checkpoint.background=false: training then waits for saves, without a copy",
+            core::ErrorKind::Device};
   if (needed > free)
     return {Health::Failed, found,
             fmt::format("lower engine.kv_cache_mib or update.micro_batch_tokens, set update.gradient_checkpointing, {}"
@@ -135,9 +143,12 @@ Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& conf
   // Weights in the compute precision; masters and two moments in f32. A new one is whole before an old one is removed.
   const int64_t weight_bytes = options.precision == Precision::Bf16 ? 2 : 4;
   const int64_t one = model::num_parameters(config) * (weight_bytes + 12);
-  const int64_t every = options.checkpoint.every, keep_last = options.checkpoint.retention.keep_last;
-  const int64_t made = every > 0 ? (options.steps + every - 1) / every : 1;
-  const int64_t kept = keep_last > 0 ? std::min(made, keep_last + options.checkpoint.retention.keep_best + 1) : made;
+  const auto& [keep_last, keep_best] = options.checkpoint.retention;
+  const auto due = [&](int64_t every) { return every > 0 ? options.steps / every : 0; };
+  // The last step, and the evaluations that are among the best so far.
+  const int64_t made =
+      std::min(options.steps, due(options.checkpoint.every) + 1 + (keep_best > 0 ? due(options.eval.every) : 0));
+  const int64_t kept = keep_last > 0 ? std::min(made, keep_last + keep_best + 1) : made;
   const auto needed = static_cast<double>(one) * static_cast<double>(kept);
   const auto free = static_cast<double>(fs::space(folder).available);
   const std::string found = fmt::format("{} checkpoints of {:.2f} GB at a time, {:.1f} GB are free at {}", kept,
@@ -149,6 +160,9 @@ Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& conf
   if (fs::exists(fs::path(options.output) / "checkpoints", absent))
     return {Health::Warning, found + "; the output folder holds a run already",
             "go on with it by --resume, or choose another output folder"};
+  if (made == 1 && options.steps > CheckpointOptions{}.every)
+    return {Health::Warning, fmt::format("{}; the only one is that of step {}", found, options.steps),
+            "set checkpoint.every: whatever ends the run before loses all of it"};
   return {.found = found};
 }
 

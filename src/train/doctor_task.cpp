@@ -8,6 +8,7 @@
 #include "thinktune/core/clock.h"
 #include "thinktune/core/error.h"
 #include "thinktune/eval/evaluator.h"
+#include "thinktune/infer/within_memory.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/train/run.h"
 
@@ -112,12 +113,18 @@ void look_at_samples(const TrainOptions& options, const model::Pretrained& model
         model.load_weights(options.precision == Precision::Bf16 ? at::kBFloat16 : at::kFloat, device);
     infer::Engine engine(decoder, weights, *vocabulary.tokenizer, options.engine);
     const std::unique_ptr<reward::Reward> reward = reward::make_reward(options.reward);
-    const eval::EvalResult result =
-        eval::evaluate(engine, *vocabulary.tokenizer, stream.next(std::min(num_problems, stream.size())), *reward,
-                       {.samples = n,
-                        .max_new_tokens = options.rollout.max_new_tokens,
-                        .sampling = options.rollout.sampling,
-                        .key = {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Sampling}});
+    const std::vector<rollout::Prompt> prompts = stream.next(std::min(num_problems, stream.size()));
+    std::string memory;
+    const auto on_fewer = [&](int64_t, int64_t now) {
+      memory = fmt::format("; memory sufficed for {} sequences at a time", now);
+    };
+    const eval::EvalResult result = infer::within_memory(engine, on_fewer, [&] {
+      return eval::evaluate(engine, *vocabulary.tokenizer, prompts, *reward,
+                            {.samples = n,
+                             .max_new_tokens = options.rollout.max_new_tokens,
+                             .sampling = options.rollout.sampling,
+                             .key = {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Sampling}});
+    });
     size_t solved = 0;
     num_groups = result.groups.size();
     for (const rollout::Group& group : result.groups) {
@@ -130,9 +137,9 @@ void look_at_samples(const TrainOptions& options, const model::Pretrained& model
     }
     const std::string found = fmt::format(
         "pass@{} {:.0f} % and pass@1 {:.0f} % of {} problems; {:.0f} % of the answers ended by themselves, {:.0f} % "
-        "could not be read; {:.0f} tokens each; {}",
+        "could not be read; {:.0f} tokens each; {}{}",
         n, 100 * share(solved, num_groups), 100 * result.accuracy, num_groups, 100 * result.ended_share,
-        100 * result.unparsed_share, result.mean_length, core::human_duration(watch.seconds()));
+        100 * result.unparsed_share, result.mean_length, core::human_duration(watch.seconds()), memory);
     if (solved == 0)
       return {Health::Warning, found,
               "no answer was right: a reward of 0 everywhere teaches nothing. Show worked examples "

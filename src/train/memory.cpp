@@ -151,9 +151,15 @@ std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, con
       {"activations of a micro-batch, about",
        options.update.micro_batch_tokens * activation_bytes(config, element, options.update.gradient_checkpointing),
        MemoryPhase::Update});
-  if (!on_gpu && options.checkpoint.background && options.checkpoint.every > 0)  // a GPU's is copied to the host
-    parts.push_back({"a copy that is being saved, on rank 0", (bf16 ? 14 : 12) * size.all});
+  if (const int64_t copy = bytes_of_saved_copy(config, options); !on_gpu && copy > 0)  // a GPU's is the host's
+    parts.push_back({"a copy that is being saved, on rank 0", copy});
   return parts;
+}
+
+int64_t bytes_of_saved_copy(const model::ModelConfig& config, const TrainOptions& options) {
+  const checkpoint::CheckpointOptions& o = options.checkpoint;
+  if (!o.background || (o.every == 0 && o.retention.keep_best == 0)) return 0;
+  return (options.precision == Precision::Bf16 ? 14 : 12) * model::num_parameters(config);
 }
 
 int64_t peak_bytes(const std::vector<MemoryPart>& parts) {

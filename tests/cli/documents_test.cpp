@@ -41,7 +41,7 @@ TEST_F(Documents, HelpNamesEveryCommandAndExitCode) {
   expect_success(help);
   for (const char* code :
        {"Exit code: 0 done; 2 something that you can mend", "\n3 the content of a file", "\n4 the machine",
-        "; 5 a bug in thinktune", "\n130 and 143 stopped by SIGINT (Ctrl-C) and SIGTERM"})
+        "; 5 a bug in thinktune", "\n130, 143 and 129 stopped by SIGINT (Ctrl-C), SIGTERM and SIGHUP"})
     EXPECT_THAT(help.out, HasSubstr(code));
   for (const char* command :
        {"train", "eval", "generate", "convert", "inspect", "doctor", "compare", "bench", "score", "docs"}) {

@@ -12,6 +12,7 @@
 #include "src/eval/benchmark_parts.h"
 #include "src/eval/summary_file.h"
 #include "support/errors.h"
+#include "support/small_memory.h"
 #include "support/temp_folder.h"
 #include "support/tiny_model.h"
 #include "thinktune/core/error.h"
@@ -125,6 +126,30 @@ class BenchmarkTest : public testing::Test {
   std::function<void(Task&)> change_;
   core::ProgressOptions progress_;
 };
+
+TEST_F(BenchmarkTest, GoesOnWithFewerSequencesWhereMemoryDoesNotSuffice) {
+  run("whole");
+  int64_t allocations = 0;
+  {
+    test::SmallMemory memory;
+    memory.watching = true;
+    run("");
+    allocations = memory.num_allocations;
+  }
+  ASSERT_GT(allocations, 100);
+  for (const int64_t at : {allocations / 2, allocations - 10}) {
+    const std::string folder = "failed at " + std::to_string(at);
+    test::SmallMemory memory;
+    memory.watching = true;
+    memory.fails_at = at;
+    run(folder);
+    expect_same_bytes("whole", folder);
+  }
+  test::SmallMemory memory;
+  memory.watching = true;
+  memory.limit_bytes = 0;
+  EXPECT_THROW(run("none"), std::exception);
+}
 
 TEST_F(BenchmarkTest, WritesEverySampleAndWhatItMeasured) {
   const BenchmarkResult result = run("out");

@@ -1,90 +1,23 @@
 // Memory that does not suffice while rollouts and the teacher's replies are sampled, or in the passes of an update.
 #include <ATen/ATen.h>
-#include <c10/core/CPUAllocator.h>
 #include <gmock/gmock.h>
 #include <spdlog/sinks/ostream_sink.h>
 
 #include <fstream>
-#include <mutex>
 #include <sstream>
-#include <unordered_map>
 
 #include "fault/disks.h"
 #include "fault/small_runs.h"
+#include "support/small_memory.h"
+#include "thinktune/train/doctor.h"
 
 namespace thinktune::fault {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// A machine with less memory, in place of LibTorch's allocator: what would not fit fails as it does on a full machine,
-// with LibTorch's own error. Counts while it is `watching`.
-class SmallMemory final : public at::Allocator {
- public:
-  SmallMemory() : machine_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, 100); }
-  ~SmallMemory() override {
-    watching = false;
-    c10::SetCPUAllocator(machine_, 100);
-  }
-
-  at::DataPtr allocate(size_t num_bytes) override {
-    constexpr size_t kMoreThanAnyMachineHas = size_t{1} << 60;
-    const auto bytes = static_cast<int64_t>(num_bytes);
-    if (watching && (num_allocations++ == fails_at || live_bytes() + bytes > limit_bytes))
-      return machine_->allocate(kMoreThanAnyMachineHas);
-    at::DataPtr data = machine_->allocate(num_bytes);
-    TORCH_CHECK(data.get() == data.get_context(), "the allocator frees by the address");
-    const std::lock_guard lock(mutex());
-    sizes()[data.get()] = bytes;
-    live_bytes_of_all() += bytes;
-    if (watching) peak_bytes = std::max(peak_bytes, live_bytes_of_all());
-    void* address = data.release_context();
-    return {address, address, &free, c10::kCPU};
-  }
-  at::DeleterFnPtr raw_deleter() const override { return &free; }
-  void copy_data(void* to, const void* from, size_t num_bytes) const override {
-    machine_->copy_data(to, from, num_bytes);
-  }
-
-  static int64_t live_bytes() {
-    const std::lock_guard lock(mutex());
-    return live_bytes_of_all();
-  }
-
-  bool watching = false;
-  int64_t limit_bytes = std::numeric_limits<int64_t>::max();  // of all tensors together
-  int64_t fails_at = -1;                                      // the number of one allocation; -1: none
-  int64_t num_allocations = 0, peak_bytes = 0;
-
- private:
-  // Tensors may outlive the machine that they were made on.
-  static std::mutex& mutex() {
-    static std::mutex one;
-    return one;
-  }
-  static std::unordered_map<void*, int64_t>& sizes() {
-    static std::unordered_map<void*, int64_t> all;
-    return all;
-  }
-  static int64_t& live_bytes_of_all() {
-    static int64_t bytes = 0;
-    return bytes;
-  }
-  static void free(void* address) {
-    {
-      const std::lock_guard lock(mutex());
-      const auto own = sizes().find(address);
-      if (own != sizes().end()) {
-        live_bytes_of_all() -= own->second;
-        sizes().erase(own);
-      }
-    }
-    c10::GetDefaultCPUAllocator()->raw_deleter()(address);
-  }
-
-  at::Allocator* machine_;
-};
+using testing::Not;
+using thinktune::test::SmallMemory;
 
 class Memory : public SmallRuns {
  protected:
@@ -251,6 +184,57 @@ TEST_F(Memory, TheTeacherGoesOnWithFewerSequencesToo) {
     }
     remove(whole);
   }
+}
+
+TEST_F(Memory, ASaveWithoutMemoryForItsCopyIsWaitedFor) {
+  const train::TrainOptions whole = options("whole");
+  train(whole);
+  train::TrainOptions o = options("failed");
+  o.checkpoint.background = true;
+  SmallMemory memory;
+  memory.fails_at = 0;
+  train::Trainer trainer(o, "{}\n", train::test::answering_teacher(o));
+  trainer.stops().observer = [&](int64_t step, const std::string& phase) {
+    memory.watching = step == 0 && phase == "saving";  // before any save is under way
+  };
+  trainer.run();
+  EXPECT_GT(memory.num_allocations, 0);
+  EXPECT_EQ(times_said("training waits for this save: there is not memory for the copy"), 1) << log_.str();
+  train::test::expect_same_results(whole, o);
+}
+
+// doctor samples as a run does.
+TEST_F(Memory, DoctorGoesOnWithFewerSequencesAndNamesMemory) {
+  train::TrainOptions o = options("none");
+  o.engine.max_sequences = kSequences;
+  const auto base_model = [&](SmallMemory& memory) {
+    train::Finding found;
+    memory.watching = true;
+    train::examine_run(o, {.sampled = true, .num_problems = 4}, [&](const train::Finding& finding) {
+      if (finding.check == "base model") found = finding;
+    });
+    memory.watching = false;
+    return found;
+  };
+  int64_t peak = 0;
+  {
+    SmallMemory memory;
+    EXPECT_THAT(base_model(memory).found, Not(HasSubstr("memory sufficed")));
+    peak = memory.peak_bytes;
+  }
+  {
+    SmallMemory memory;
+    memory.limit_bytes = peak - 1;
+    const train::Finding found = base_model(memory);
+    EXPECT_NE(found.health, train::Health::Failed) << found.found;
+    EXPECT_THAT(found.found, HasSubstr("; memory sufficed for 6 sequences at a time"));
+  }
+  SmallMemory memory;
+  memory.limit_bytes = 0;
+  const train::Finding found = base_model(memory);
+  EXPECT_EQ(found.health, train::Health::Failed);
+  EXPECT_EQ(found.kind, core::ErrorKind::Device);
+  EXPECT_EQ(found.found, "out of memory");
 }
 
 TEST_F(Memory, NotEvenOneReplyStopsClearly) {

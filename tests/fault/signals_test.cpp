@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstdlib>
+
 #include "fault/process.h"
 
 namespace thinktune::cli {
@@ -73,7 +75,8 @@ class Signals : public ProgramTest {
 };
 
 TEST_F(Signals, AStopSavesAndSaysHowToGoOn) {
-  for (const auto& [signal, name, rows] : {std::tuple(SIGTERM, "SIGTERM", 3), std::tuple(SIGINT, "SIGINT", 8)}) {
+  for (const auto& [signal, name, rows] :
+       {std::tuple(SIGTERM, "SIGTERM", 3), std::tuple(SIGINT, "SIGINT", 8), std::tuple(SIGHUP, "SIGHUP", 12)}) {
     const bool resumes = fs::exists(output_);
     Process process(command(resumes ? std::vector<std::string>{"--resume"} : std::vector<std::string>{}),
                     folder_.path());
@@ -92,6 +95,18 @@ TEST_F(Signals, AStopSavesAndSaysHowToGoOn) {
   }
   expect_success(train({"--resume"}));
   expect_equal_to_undisturbed();
+}
+
+// `train | tee` whose tee has ended.
+TEST_F(Signals, NobodyReadsWhatIsPrinted) {
+  write_config({{"steps", 3}});
+  for (const char* ranks : {"", " --nproc 2"}) {
+    SCOPED_TRACE(ranks);
+    const std::string in_shell = "bash -c '" + call() + ranks + " 2>&1 | head -n 1 > /dev/null; exit ${PIPESTATUS[0]}'";
+    EXPECT_EQ(std::system(in_shell.c_str()), 0);
+    EXPECT_TRUE(fs::exists(output_ / "checkpoints" / "step-3" / "manifest.json"));
+    fs::remove_all(output_);
+  }
 }
 
 TEST_F(Signals, ASecondOneEndsAtOnceAndLosesNothingSaved) {
@@ -128,9 +143,10 @@ TEST_F(Signals, AStopInTheSetUpEndsAtOnceAndSaysHowToBegin) {
     ASSERT_TRUE(process.wait_until([&, signal = signal] { return process.catches(signal); })) << process.err();
     process.send(signal);
     EXPECT_EQ(process.wait(), 128 + signal);
-    EXPECT_THAT(process.err(),
-                HasSubstr("stopped by " + std::string(name) +
-                          "\n  where: set-up, before the first step; nothing was saved\n  to begin: " + call() + "\n"));
+    EXPECT_THAT(process.err(), HasSubstr("stopped by " + std::string(name) +
+                                         "\n  where: set-up, before the first step; nothing was saved\n"
+                                         "  to begin, start all 2 ranks by torchrun with: " +
+                                         call() + "\n"));
     EXPECT_FALSE(fs::exists(output_));
   }
 }
@@ -215,6 +231,38 @@ TEST_F(Signals, AStopOfSeveralRanks) {
   for (const char* name : {"model.safetensors", "training_state.safetensors"})
     EXPECT_TRUE(read_text(output_ / "checkpoints" / "step-40" / name) ==
                 read_text(undisturbed / "checkpoints" / "step-40" / name));
+}
+
+// An evaluation keeps its answers, and goes on after them.
+TEST_F(Signals, AStopOfAnEvaluationSaysHowToGoOn) {
+  std::string problems;
+  for (int i = 0; i < 400; ++i) problems += fmt::format("{{\"problem\": \"{}+1?\", \"answer\": \"{}\"}}\n", i, i + 1);
+  const fs::path data = folder_.path() / "many.jsonl", out = folder_.path() / "stopped",
+                 whole = folder_.path() / "whole";
+  write_text(data, problems);
+  const auto words = [&](const fs::path& folder) {
+    return std::vector<std::string>{"eval",         "--model", model_.string(),    "--data", data.string(),
+                                    "--batch",      "8",       "--max-new-tokens", "40",     "--out",
+                                    folder.string()};
+  };
+  const fs::path samples = out / "many" / "samples.jsonl";
+  Process process(words(out), folder_.path());
+  ASSERT_TRUE(process.wait_until([&] { return fs::exists(samples) && fs::file_size(samples) > 0; })) << process.err();
+  process.send(SIGINT);
+  EXPECT_EQ(process.wait(), 128 + SIGINT);
+  EXPECT_THAT(process.err(), HasSubstr("stopped by SIGINT\n  saved: the answers so far, in " + out.string() +
+                                       "\n  to go on: " + TT_BINARY + " eval --model " + model_.string()));
+  EXPECT_LT(read_rows(samples).size(), 400U);
+  expect_success(run_program(words(out)));
+  expect_success(run_program(words(whole)));
+  EXPECT_EQ(read_text(samples), read_text(whole / "many" / "samples.jsonl"));
+  // So does one that an error has ended.
+  const std::string text = read_text(samples);
+  write_text(samples, "{}\n" + text);
+  expect_refused(run_program(words(out)),
+                 {"samples.jsonl:1", "where: many\n  saved: the answers so far, in " + out.string(),
+                  "when that is mended, to go on: " + std::string(TT_BINARY) + " eval"},
+                 kData);
 }
 
 // A stop by an error says where it was, what was saved, and how to go on.

@@ -67,13 +67,15 @@ TEST_F(Stops, AFileThatCannotBeUsedIsTheUsers) {
 }
 
 TEST(StopsOfAnyCommand, ExceptionsHaveTheirExitCodes) {
-  const auto kind_of = [](const std::exception& exception) { return cli::to_error(exception).kind(); };
+  const auto kind_of = [](const std::exception& exception) { return train::to_error(exception).kind(); };
   for (const char* text : {"CUDA error: unspecified launch failure", "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when",
                            "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", "NCCL error in: x.cpp:7, unhandled cuda error",
                            "CUDA driver error: invalid argument"})
     EXPECT_EQ(kind_of(libtorch_error(text)), ErrorKind::Device) << text;
   EXPECT_EQ(kind_of(c10::OutOfMemoryError(kPlace, "CUDA out of memory. Tried to allocate 2 GiB")), ErrorKind::Device);
   EXPECT_EQ(kind_of(std::bad_alloc()), ErrorKind::Device);
+  EXPECT_EQ(kind_of(std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again))),
+            ErrorKind::Device);
   EXPECT_EQ(kind_of(core::data_error("a damaged file")), ErrorKind::Data);
   EXPECT_EQ(kind_of(std::runtime_error("x")), ErrorKind::Internal);
 }

@@ -196,6 +196,14 @@ TEST_F(Doctor, DiskAndMemory) {
   EXPECT_EQ(examine(options_)["disk"].health, Health::Failed);
   options_.checkpoint.retention.keep_last = 2;
   EXPECT_EQ(examine(options_)["disk"].health, Health::Ok);
+  EXPECT_THAT(examine(options_)["disk"].found, HasSubstr("3 checkpoints of "));
+  options_.checkpoint.every = 0;
+  EXPECT_THAT(examine(options_)["disk"].found,
+              AllOf(HasSubstr("1 checkpoints of "), HasSubstr("the only one is that of step 1000000000")));
+  EXPECT_EQ(examine(options_)["disk"].health, Health::Warning);
+  options_.checkpoint.retention.keep_best = 2;  // those of evaluations, besides
+  options_.eval.every = 10;
+  EXPECT_THAT(examine(options_)["disk"].found, HasSubstr("5 checkpoints of "));
   fs::create_directories(fs::path(options_.output) / "checkpoints");
   EXPECT_EQ(examine(options_)["disk"].health, Health::Warning);
   std::ofstream(folder_.path() / "file");

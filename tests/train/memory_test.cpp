@@ -122,6 +122,11 @@ TEST(Memory, AGpuHasNoCopiesAndKeepsItsPages) {
   const char* copy = "a copy that is being saved, on rank 0";
   EXPECT_GT(bytes_of(memory_of_training(config, options), copy), 0);
   EXPECT_EQ(bytes_of(memory_of_training(config, options, 1, Processor::Gpu), copy), 0) << "it is the host's";
+  EXPECT_EQ(bytes_of_saved_copy(config, options), bytes_of(memory_of_training(config, options), copy));
+  options.checkpoint.every = 0;  // the last one alone, for which training waits
+  EXPECT_EQ(bytes_of_saved_copy(config, options), 0);
+  options.checkpoint.retention.keep_best = 1;
+  EXPECT_GT(bytes_of_saved_copy(config, options), 0);
   EXPECT_EQ(gpus_that_hold(25'000'000'000), "fits 48 and 80 GB, not 24 GB");
   EXPECT_EQ(gpus_that_hold(24'000'000'000), "fits 24, 48 and 80 GB");
   EXPECT_EQ(gpus_that_hold(81'000'000'000), "fits none of 24, 48 and 80 GB");

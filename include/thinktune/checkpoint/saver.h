@@ -4,10 +4,12 @@
 #include <atomic>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <thread>
 
 #include "thinktune/checkpoint/checkpoint.h"
+#include "thinktune/core/clock.h"
 
 namespace thinktune::checkpoint {
 
@@ -22,7 +24,8 @@ class Saver {
   Saver& operator=(const Saver&) = delete;
 
   // Waits for the save before, copies the tensors to the host, and returns; they may change then. What goes wrong while
-  // it is written is thrown by the next call of any function here: as save() throws.
+  // it is written is thrown by the next call of any function here: as save() throws. Where there is no memory for the
+  // copies, or no thread, it warns and does as save().
   void start(const RunState& state, const RunTensors& tensors, const Scores& scores);
 
   // The same without copies: returns when it is written.
@@ -39,8 +42,11 @@ class Saver {
   double held_up_s() const { return held_up_s_; }
 
  private:
+  struct Snapshot;  // what start() writes from
+
   void finish();
   void check_folder();
+  void write_beside(std::shared_ptr<Snapshot> snapshot, const Scores& scores, const core::Stopwatch& watch);
   void write(const RunState& state, const RunTensors& tensors, const Scores& scores, double held_up_s);
 
   std::filesystem::path folder_;

@@ -32,6 +32,9 @@ int64_t kv_tokens(const TrainOptions& options);
 std::vector<MemoryPart> memory_of_training(const model::ModelConfig& config, const TrainOptions& options,
                                            int64_t num_ranks = 1, Processor processor = Processor::Cpu);
 
+// Of the copy that a save beside training is written from, on the host of rank 0; 0: no save makes one.
+int64_t bytes_of_saved_copy(const model::ModelConfig& config, const TrainOptions& options);
+
 // What is always there, and the larger of sampling and update.
 int64_t peak_bytes(const std::vector<MemoryPart>& parts);
 

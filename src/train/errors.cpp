@@ -1,4 +1,4 @@
-#include "cli/errors.h"
+#include "thinktune/train/errors.h"
 
 #include <c10/util/Exception.h>
 
@@ -6,10 +6,11 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "thinktune/ops/device.h"
 
-namespace thinktune::cli {
+namespace thinktune::train {
 namespace {
 
 constexpr const char* kMemoryHint =
@@ -47,7 +48,9 @@ core::Error to_error(const std::exception& exception) {
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&exception))
     return core::user_error(fmt::format(
         "cannot use {}: {}", (file->path2().empty() ? file->path1() : file->path2()).string(), file->code().message()));
+  if (const auto* system = dynamic_cast<const std::system_error*>(&exception))  // a thread that cannot be started
+    return core::device_error(system->what(), "the system refuses it: limits (ulimit -a), or memory, may be used up");
   return core::internal_error(exception.what(), kBug);
 }
 
-}  // namespace thinktune::cli
+}  // namespace thinktune::train
