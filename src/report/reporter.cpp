@@ -203,6 +203,16 @@ std::map<int64_t, double> read_evaluations(const fs::path& folder, std::string_v
   return values;
 }
 
+int64_t last_step_in(const fs::path& folder) {
+  const fs::path file = folder / "metrics.jsonl";
+  if (!fs::exists(file)) return 0;
+  const std::string content = core::read_file(file, "report");
+  const std::string_view whole = std::string_view(content).substr(0, content.rfind('\n') + 1);
+  if (whole.empty()) return 0;
+  const nlohmann::json row = parse_row(whole.substr(whole.rfind('\n', whole.size() - 2) + 1));
+  return row.is_null() ? 0 : core::json_integer(row["step"]);
+}
+
 fs::path set_aside_results(const fs::path& folder) {
   const auto has_rows = [&](const char* name) { return fs::exists(folder / name) && fs::file_size(folder / name) > 0; };
   if (!has_rows("metrics.jsonl") && !has_rows("eval.jsonl")) return {};

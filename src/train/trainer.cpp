@@ -13,6 +13,7 @@
 #include "bytes.h"
 #include "exchange.h"
 #include "reports.h"
+#include "run_folder.h"
 #include "saved_tensors.h"
 #include "set_up.h"
 #include "stages.h"
@@ -24,6 +25,7 @@
 #include "thinktune/core/signals.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/train/config_changes.h"
+#include "thinktune/train/errors.h"
 
 namespace thinktune::checkpoint {
 
@@ -39,28 +41,7 @@ namespace thinktune::train {
 namespace fs = std::filesystem;
 namespace {
 
-fs::path checkpoint_folder(const TrainOptions& options) { return fs::path(options.output) / "checkpoints"; }
-
 bool is_due(int64_t steps_done, int64_t every) { return every > 0 && steps_done % every == 0; }
-
-// A later resume would take the newest checkpoint of the folder for this run's.
-void refuse_old_checkpoints(const TrainOptions& options, const model::ModelConfig& config) {
-  std::vector<std::string> skipped;
-  if (checkpoint::find_newest(checkpoint_folder(options), config, skipped) || !skipped.empty())
-    throw core::user_error(fmt::format("{} holds the checkpoints of another run", checkpoint_folder(options).string()),
-                           "go on with that run by --resume, or choose another folder: --set output=…");
-}
-
-core::Error nothing_to_resume(const fs::path& folder, const std::vector<std::string>& skipped) {
-  if (skipped.empty())
-    return core::user_error(
-        fmt::format("there is no whole checkpoint to resume from in {}", folder.string()),
-        "start the run without --resume; in another output folder if this one holds results already");
-  return core::user_error(
-      fmt::format("there is no whole checkpoint to resume from in {}: {}", folder.string(), skipped.front()),
-      "a run goes on only with the model that it was started with; if its checkpoints are damaged, start it again in "
-      "another output folder");
-}
 
 void check_same_config(comm::Communicator& comm, const std::string& config_json) {
   const std::vector<std::string> all = comm.all_gather_bytes(config_json, "the settings");
@@ -82,7 +63,8 @@ void first_does(comm::Communicator& comm, F f) {
   if (comm.is_first()) {
     try {
       f();
-    } catch (const core::Error& e) {
+    } catch (const std::exception& exception) {
+      const core::Error e = to_error(exception);
       failed = to_bytes(std::tuple(static_cast<int32_t>(e.kind()), e.message(), e.hint()));
     }
   }
@@ -119,9 +101,6 @@ std::string what_first_saves(const TrainOptions& options) {
   return fmt::format("rank 0 writes the checkpoints: what is in {} is whole", checkpoint_folder(options).string());
 }
 
-// A run has begun here, and nothing that it has done can be gone on from.
-bool has_results(const TrainOptions& options) { return fs::exists(fs::path(options.output) / "metrics.jsonl"); }
-
 }  // namespace
 
 Trainer::Trainer(TrainOptions options, std::string config_json, std::unique_ptr<guidance::Teacher> teacher,
@@ -145,6 +124,11 @@ std::optional<checkpoint::Found> Trainer::find_checkpoint(const RunRequest& requ
       found = checkpoint::find_newest(folder, run_.config, skipped);
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
     if (!found && !(skipped.empty() && has_results(run_.options))) throw nothing_to_resume(folder, skipped);
+    if (!found) refuse_lost_checkpoints(run_.options);
+    if (found && !are_one(fs::absolute(found->path).parent_path(), folder)) {
+      refuse_other_results(run_.options, found->path);
+      found->state.metrics_rows = found->state.evaluation_rows = 0;  // of files that are not here
+    }
     if (found) told = to_bytes(std::pair(found->path.string(), found->state));
   });
   told = run_.comm->all_gather_bytes(told, "the checkpoint's state").front();
@@ -186,41 +170,57 @@ void Trainer::check_changes(const checkpoint::Found& found, bool allow_changed) 
 }
 
 void Trainer::start(const RunRequest& request) {
-  const TrainOptions& o = run_.options;
-  const fs::path output = o.output;
-  first_does(*run_.comm, [&] {
-    if (request.resume && !fs::is_directory(output)) return;
-    core::make_folders(output);
-    lock_ = std::make_unique<core::FolderLock>(output);
-  });
+  first_does(*run_.comm, [&] { take_folder(request); });
   std::optional<checkpoint::Found> found;
-  if (request.resume) {
+  if (request.resume)
     found = find_checkpoint(request);
-    if (!found) {
-      spdlog::warn("the run in {} ended before its first checkpoint; it begins anew", o.output);
-      if (run_.comm->is_first())
-        if (const fs::path aside = report::set_aside_results(output); !aside.empty())
-          spdlog::warn("what it had written is in {}", aside.string());
-    }
-  } else {
-    first_does(*run_.comm, [&] { refuse_old_checkpoints(o, run_.config); });
-  }
-  if (found) {
-    steps_done_ = saved_step_ = found->state.step;
-    resumed_from_ = found->path;
-    core::set_saved("where: " + before_first_step(resumed_from_));
-    check_changes(*found, request.allow_changed);
-    if (steps_done_ >= o.steps && (run_.heldout.empty() || has_evaluation(steps_done_)))
-      throw core::user_error(
-          fmt::format("the run in {} is finished: {} of {} steps are done", o.output, steps_done_, o.steps),
-          "to go on, give more steps: --set steps=N --resume");
-    restore(*found);
-    if (run_.comm->is_first() && !request.from.empty())
-      for (const fs::path& aside : checkpoint::set_aside_later(checkpoint_folder(o), steps_done_))
-        spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
-    spdlog::info("resumed from {} after step {}", found->path.string(), steps_done_);
-  }
+  else
+    first_does(*run_.comm, [&] { refuse_old_checkpoints(run_.options, run_.config); });
+  if (found)
+    go_on_from(*found, request);
+  else if (request.resume)
+    begin_anew();
   first_does(*run_.comm, [&] { open_reporter(found); });
+  const bool is_elsewhere = found && !is_in_its_place(*found);
+  if (is_elsewhere) save(/*goes_on=*/false);  // so that a resume finds it
+}
+
+void Trainer::take_folder(const RunRequest& request) {
+  const TrainOptions& o = run_.options;
+  const bool may_begin = !request.resume || fs::is_directory(request.from);
+  if (!may_begin && !fs::is_directory(o.output)) return;
+  core::make_folders(o.output);
+  lock_ = std::make_unique<core::FolderLock>(o.output);
+  check_checkpoint_folder(o);
+}
+
+void Trainer::begin_anew() {
+  spdlog::warn("the run in {} ended before its first checkpoint; it begins anew", run_.options.output);
+  if (!run_.comm->is_first()) return;
+  if (const fs::path aside = report::set_aside_results(run_.options.output); !aside.empty())
+    spdlog::warn("what it had written is in {}", aside.string());
+}
+
+bool Trainer::is_in_its_place(const checkpoint::Found& found) {
+  const fs::path place = checkpoint::folder_of(checkpoint_folder(run_.options), found.state.step);
+  return first_says(*run_.comm, run_.comm->is_first() && are_one(found.path, place));
+}
+
+void Trainer::go_on_from(const checkpoint::Found& found, const RunRequest& request) {
+  const TrainOptions& o = run_.options;
+  steps_done_ = saved_step_ = found.state.step;
+  resumed_from_ = found.path;
+  core::set_saved("where: " + before_first_step(resumed_from_));
+  check_changes(found, request.allow_changed);
+  if (steps_done_ >= o.steps && (run_.heldout.empty() || !is_in_its_place(found) || has_evaluation(steps_done_)))
+    throw core::user_error(
+        fmt::format("the run in {} is finished: {} of {} steps are done", o.output, steps_done_, o.steps),
+        "to go on, give more steps: --set steps=N --resume");
+  restore(found);
+  if (run_.comm->is_first() && !request.from.empty())
+    for (const fs::path& aside : checkpoint::set_aside_later(checkpoint_folder(o), steps_done_))
+      spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
+  spdlog::info("resumed from {} after step {}", found.path.string(), steps_done_);
 }
 
 void Trainer::open_reporter(const std::optional<checkpoint::Found>& found) {

@@ -68,13 +68,32 @@ TEST_F(BadRun, ResumeWithoutAWholeCheckpoint) {
   for (const auto& entry : fs::directory_iterator(output_ / "checkpoints"))
     flip_byte(entry.path() / "training_state.safetensors");
   const auto before = snapshot(output_ / "checkpoints");
-  expect_refused(train({"--resume"}), {"there is no whole checkpoint to resume from in", "training_state.safetensors"});
+  expect_refused(train({"--resume"}), {"there is no whole checkpoint to resume from in", "training_state.safetensors"},
+                 kData);
   EXPECT_TRUE(snapshot(output_ / "checkpoints") == before);
 }
 
 TEST_F(BadRun, ResumeWhereNothingIs) {
   expect_refused_untouched({"there is no whole checkpoint to resume from in", "start the run without --resume"},
                            {"--resume"});
+}
+
+// Checkpoints that were there are gone: to begin anew would be to lose the run.
+TEST_F(BadRun, ResumeWhereTheCheckpointsAreGone) {
+  const std::vector<std::string> often = {"--resume", "--set", "checkpoint.every=1", "--set", "steps=5"};
+  expect_success(train({"--set", "checkpoint.every=1", "--set", "steps=5", "--stop-after", "4"}));
+  fs::rename(output_ / "checkpoints", folder_.path() / "unmounted");
+  const std::string metrics = read_text(output_ / "metrics.jsonl");
+  expect_refused(train(often), {"has done 4 steps, with a checkpoint every 1, and there is none in " +
+                                    (output_ / "checkpoints").string(),
+                                "bring them back"});
+  fs::create_symlink(folder_.path() / "nowhere", output_ / "checkpoints");
+  expect_refused(train(often), {(output_ / "checkpoints").string() + " leads to ", "which is not there"});
+  EXPECT_EQ(read_text(output_ / "metrics.jsonl"), metrics);
+  fs::remove(output_ / "checkpoints");
+  fs::create_symlink(folder_.path() / "unmounted", output_ / "checkpoints");
+  expect_success(train(often));
+  EXPECT_TRUE(fs::exists(folder_.path() / "unmounted" / "step-5"));
 }
 
 TEST_F(BadRun, ResumeFromAForeignCheckpoint) {
@@ -86,7 +105,7 @@ TEST_F(BadRun, ResumeFromAForeignCheckpoint) {
   config["rope_theta"] = config["rope_parameters"]["rope_theta"] = 12345.0;
   write_text(other / "config.json", config.dump());
   expect_refused(train({"--resume", "--set", "steps=4", "--set", "model=" + other.string()}),
-                 {"belongs to another model", "rope_theta", "12345"});
+                 {"belongs to another model", "rope_theta", "12345"}, kData);
   EXPECT_TRUE(snapshot(output_ / "checkpoints") == before);
 }
 

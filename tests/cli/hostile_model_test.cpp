@@ -145,6 +145,23 @@ TEST_F(Hostile, DeeplyNestedJsonInARunsFolder) {
   expect_refused(run_program({"compare", output_.string()}), {"eval.jsonl:1: nested deeper than 64 levels"}, kData);
 }
 
+// What a run appends to is a file of its folder, or none.
+TEST_F(Hostile, LinksInPlaceOfWhatARunWrites) {
+  expect_success(train());
+  const fs::path elsewhere = folder_.path() / "elsewhere";
+  for (const char* name : {"lock", "log.txt", "metrics.jsonl", "eval.jsonl"}) {
+    const std::string before = read_text(output_ / name);
+    fs::rename(output_ / name, elsewhere);
+    fs::create_symlink(elsewhere, output_ / name);
+    expect_refused(train({"--resume", "--set", "steps=3", "--allow-changed"}),
+                   {(output_ / name).string() + " is a link"});
+    EXPECT_EQ(read_text(elsewhere), before);
+    fs::remove(output_ / name);
+    fs::rename(elsewhere, output_ / name);
+  }
+  expect_success(train({"--resume", "--set", "steps=3", "--allow-changed"}));
+}
+
 TEST_F(Hostile, ACheckpointWithNumbersThatCannotBe) {
   expect_success(train());
   const fs::path checkpoint = output_ / "checkpoints" / "step-2", state = checkpoint / "state.json";
@@ -178,7 +195,7 @@ TEST_F(Hostile, ACheckpointThatNamesFilesElsewhere) {
   fs::rename(checkpoint / "training_state.safetensors", folder_.path() / "elsewhere");
   fs::create_symlink(folder_.path() / "elsewhere", checkpoint / "training_state.safetensors");
   expect_refused(train({"--resume", "--set", "steps=3"}),
-                 {"there is no whole checkpoint to resume from", "leads out of its folder"});
+                 {"there is no whole checkpoint to resume from", "leads out of its folder"}, kData);
 }
 
 }  // namespace

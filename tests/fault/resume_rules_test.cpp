@@ -39,6 +39,51 @@ TEST_F(ResumeRules, ANamedCheckpointAndLaterOnesAreSetAside) {
   EXPECT_EQ(read_rows(output_ / "metrics.jsonl").size(), 4U);
 }
 
+// The checkpoint of another run begins a run of its own, which can be gone on with from then on.
+TEST_F(ResumeRules, ACheckpointOfAnotherFolder) {
+  expect_success(train());
+  const fs::path from = output_ / "checkpoints" / "step-2", first = output_;
+  const std::string last = read_text(output_ / "checkpoints" / "step-4" / "training_state.safetensors");
+  output_ = folder_.path() / "fork";
+  const std::vector<std::string> to_fork = {"--set", "output=" + output_.string()};
+  const auto with = [&](std::vector<std::string> words) {
+    words.insert(words.end(), to_fork.begin(), to_fork.end());
+    return train(words);
+  };
+  expect_success(with({"--resume=" + from.string(), "--stop-after", "1"}));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-2", "step-3"));
+  expect_success(with({"--resume"}));
+  EXPECT_EQ(read_text(output_ / "checkpoints" / "step-4" / "training_state.safetensors"), last);
+  const std::vector<json> rows = read_rows(output_ / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows.front()["step"], 3);
+  // Its metrics and checkpoints are its own.
+  expect_refused(
+      with({"--resume=" + from.string()}),
+      {from.string() + " is a checkpoint of another run than the one in " + output_.string(), "by --resume alone"});
+  EXPECT_EQ(checkpoints().size(), 3U);
+  // Killed before its first save: the same command begins it again.
+  fs::remove_all(output_);
+  fs::create_directory(output_);
+  write_text(output_ / "metrics.jsonl", "");
+  expect_success(with({"--resume=" + from.string(), "--stop-after", "1"}));
+  // A finished one is finished here too.
+  expect_refused(train({"--resume=" + (first / "checkpoints" / "step-4").string(), "--set",
+                        "output=" + (folder_.path() / "none").string()}),
+                 {"is finished: 4 of 4 steps are done"});
+}
+
+// A checkpoint that was set aside is taken under its step's name.
+TEST_F(ResumeRules, ACheckpointThatWasSetAside) {
+  expect_success(train());
+  expect_success(train({"--resume=2", "--stop-after", "1"}));
+  const std::string aside = (output_ / "checkpoints" / "set-aside-1-of-step-4").string();
+  ASSERT_TRUE(fs::exists(aside));
+  expect_success(train({"--resume=" + aside, "--set", "steps=5", "--allow-changed"}));
+  EXPECT_THAT(checkpoints(), ElementsAre("set-aside-1-of-step-3", "set-aside-1-of-step-4", "step-1", "step-2", "step-3",
+                                         "step-4", "step-5"));
+}
+
 TEST_F(ResumeRules, ANamedCheckpointThatIsNotThereOrDamagedIsRefused) {
   expect_success(train({"--stop-after", "2"}));
   expect_refused(train({"--resume=7"}), {"there is no checkpoint 7 in", "there are step-2, step-1"});

@@ -48,7 +48,7 @@ using Scores = std::map<int64_t, double>;
 bool is_among_best(const Scores& scores, int64_t step, int64_t count);
 
 struct CheckpointOptions {
-  int64_t every = 0;  // steps between checkpoints; the last step always makes one
+  int64_t every = 50;  // steps between checkpoints; the last step always makes one. 0: only that
   Retention retention;
   Metric best_metric = Metric::Accuracy;
   bool background = true;  // write beside the next steps, from a copy

@@ -146,6 +146,9 @@ class Reporter {
 std::map<int64_t, double> read_evaluations(const std::filesystem::path& folder, std::string_view benchmark,
                                            const std::string& metric);
 
+// The step of the last whole row of a run's metrics; 0 if there is none.
+int64_t last_step_in(const std::filesystem::path& folder);
+
 // Moves what a run has written into its folder, all of the above but its config, to <folder>/set-aside-N, and returns
 // that; empty if there are no rows.
 std::filesystem::path set_aside_results(const std::filesystem::path& folder);

@@ -56,10 +56,12 @@ class Trainer {
           std::unique_ptr<comm::Communicator> comm = nullptr);
 
   // Runs to the last step, or to the last of this call, and saves. A resume logs which checkpoints it passes over, and
-  // which settings have changed; a run that ended before its first checkpoint begins anew. SIGINT and SIGTERM end the
-  // call early, with the state of the last whole step saved; SIGUSR1 saves at the end of the step. Throws Error{User}
-  // if there is nothing to resume, the run is finished, settings have changed that may not, another process is at work
-  // in the folder, or, without a resume, the folder holds a run's results or checkpoints already. To be called once.
+  // which settings have changed; a run that ended before its first checkpoint begins anew; a checkpoint of another
+  // run's folder is saved in this one first, and goes on here. SIGINT, SIGTERM and SIGHUP end the call early, with the
+  // state of the last whole step saved; SIGUSR1 saves at the end of the step. Throws Error{User} if there is nothing to
+  // resume, the checkpoints of a run are gone, the run is finished, settings have changed that may not, another process
+  // is at work in the folder, or, without a resume or with one from another folder, it holds a run's results or
+  // checkpoints already. To be called once.
   TrainSummary run(const RunRequest& request = {});
 
   const Run& parts() const { return run_; }
@@ -76,6 +78,10 @@ class Trainer {
 
   std::optional<checkpoint::Found> find_checkpoint(const RunRequest& request);  // on every rank what rank 0 has found
   void start(const RunRequest& request);
+  void take_folder(const RunRequest& request);                                 // on rank 0
+  void begin_anew();                                                           // a run that has no checkpoint yet
+  void go_on_from(const checkpoint::Found& found, const RunRequest& request);  // to its state
+  bool is_in_its_place(const checkpoint::Found& found);               // among this run's, under its step's name
   void open_reporter(const std::optional<checkpoint::Found>& found);  // on rank 0
   void check_changes(const checkpoint::Found& found, bool allow_changed) const;
   void restore(const checkpoint::Found& found);
