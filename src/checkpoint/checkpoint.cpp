@@ -186,6 +186,7 @@ void clear_target(const fs::path& target) {
     verify(target);
   } catch (const core::Error& error) {
     if (error.kind() == core::ErrorKind::Data) return remove_checkpoint(target);
+  } catch (const fs::filesystem_error&) {
   }
   set_aside_later(target.parent_path(), step_of(target) - 1);
 }

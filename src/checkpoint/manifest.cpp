@@ -67,8 +67,7 @@ std::vector<std::string> verify_manifest(const fs::path& folder) {
   for (const auto& [name, facts] : manifest["files"].items()) {
     if (!is_name(name) || !facts.is_object() || !facts.value("bytes", json()).is_number_unsigned())
       damaged(folder, "its manifest cannot be read");
-    std::error_code absent;
-    if (!fs::is_regular_file(folder / name, absent)) damaged(folder, fmt::format("{} is missing", name));
+    if (!fs::is_regular_file(folder / name)) damaged(folder, fmt::format("{} is missing", name));
     const fs::path file = core::inner_file(folder, name);
     const auto written = facts["bytes"].get<uint64_t>();
     if (const uint64_t there = fs::file_size(file); there != written)

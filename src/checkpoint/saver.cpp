@@ -121,13 +121,13 @@ void Saver::start(const RunState& state, const RunTensors& tensors, const Scores
   try {
     write_beside(std::make_shared<Snapshot>(state, tensors), scores, watch);
   } catch (const std::system_error& error) {
-    refused = fmt::format("a thread for it ({})", error.what());
+    refused = fmt::format("thread for it ({})", error.what());
   } catch (const std::exception& error) {
     if (!ops::is_out_of_memory(error)) throw;
     refused = "memory for the copy that it is written from";
   }
   if (refused.empty()) return;
-  spdlog::warn("training waits for this save: there is not {} (so it does always with checkpoint.background=false)",
+  spdlog::warn("training waits for this save: there is no {} (with checkpoint.background=false it always waits)",
                refused);
   save(state, tensors, scores);
 }
@@ -148,7 +148,7 @@ void Saver::write_beside(std::shared_ptr<Snapshot> snapshot, const Scores& score
       snapshot.reset();
       busy_ = false;
     });
-  } catch (const std::system_error&) {
+  } catch (...) {
     busy_ = false;
     throw;
   }

@@ -1,5 +1,6 @@
 // eval: a model on benchmarks, or as a training run measures itself.
 #include <ATen/Parallel.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@
 #include "thinktune/eval/benchmark.h"
 #include "thinktune/eval/compare.h"
 #include "thinktune/eval/evaluator.h"
+#include "thinktune/infer/within_memory.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/report/table.h"
 #include "thinktune/train/errors.h"
@@ -99,8 +101,13 @@ int run_by_config(const EvalCommand& command) {
       .max_new_tokens = options.eval.max_new_tokens > 0 ? options.eval.max_new_tokens : options.rollout.max_new_tokens,
       .sampling = options.eval.sampling,
       .key = {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Evaluation}};
-  const eval::EvalResult result =
-      eval::evaluate(*loaded->engine, *loaded->vocabulary.tokenizer, prompts, *reward, drawing);
+  const auto on_fewer = [](int64_t before, int64_t now) {
+    spdlog::warn("out of memory with {} sequences at a time; going on with {} (the same answers, more slowly)", before,
+                 now);
+  };
+  const eval::EvalResult result = infer::within_memory(*loaded->engine, on_fewer, [&] {
+    return eval::evaluate(*loaded->engine, *loaded->vocabulary.tokenizer, prompts, *reward, drawing);
+  });
   if (output) write_answers(*output, result);
   std::printf(
       "%s%zu problems, %zu left out for their length; %.0f %% ended by themselves, in %.0f %% no answer could be "
@@ -185,6 +192,7 @@ void print_results(const std::vector<eval::BenchmarkResult>& results) {
   std::printf("%s", text.c_str());
 }
 
+// Once answers are drawn, which --out keeps.
 std::string what_was_saved(const EvalCommand& command) {
   return command.out.empty() ? "nothing was saved: there is no --out" : "saved: the answers so far, in " + command.out;
 }
@@ -193,10 +201,12 @@ std::string way_on(const EvalCommand& command) {
   return fmt::format("to {}: {}", command.out.empty() ? "begin again" : "go on", quoted(own_command_line()));
 }
 
-// After an error among the answers: where, what was saved, how to go on.
+// After an error among the answers: where, what was saved, how to go on. One that comes before them, of settings or of
+// the folder, says so itself.
 core::Error at_stop(const std::exception& exception, const EvalCommand& command, const std::string& suite) {
   const bool memory = ops::is_out_of_memory(exception);
   const core::Error error = train::to_error(exception);
+  if (error.kind() == core::ErrorKind::User) return error;
   std::string advice = memory ? "lower --kv-cache-mib; else a smaller model or more memory is needed" : error.hint();
   if (!advice.empty()) advice += "\n  ";
   advice += fmt::format("where: {}\n  {}\n  when that is mended, {}", suite, what_was_saved(command), way_on(command));
@@ -228,6 +238,7 @@ int run_by_protocol(const EvalCommand& command) {
   try {
     for (const Benchmark& benchmark : benchmarks) {
       if (!command.out.empty()) options.folder = fs::path(command.out) / benchmark.suite.name;
+      core::set_saved(what_was_saved(command));
       results.push_back(eval::run_benchmark(subject, benchmark.suite, benchmark.resolved, options));
     }
   } catch (const std::exception& exception) {
@@ -278,7 +289,7 @@ int run_eval(const EvalCommand& command) {
   const bool has_config = !command.config.empty() || !command.set.empty() || !command.output.empty();
   const bool by_protocol = !command.suites.empty() || !command.protocol.empty() || !has_config;
   refuse_options_of_the_other_way(command, by_protocol);
-  core::set_saved(what_was_saved(command));
+  core::set_saved("nothing was saved by this call");
   core::set_way_on(way_on(command));
   const core::EarlySignals signals;
   return by_protocol ? run_by_protocol(command) : run_by_config(command);

@@ -54,7 +54,8 @@ void add_train(CLI::App& app, TrainCommand& command, std::function<int()>& actio
       ->expected(1)
       ->take_all();
   sub->add_flag("--resume{newest}", command.resume,
-                "Go on from the newest whole checkpoint of the output folder; --resume=12: from that of step 12")
+                "Go on from the newest whole checkpoint of the output folder; --resume=12: from that of step 12; "
+                "--resume=PATH: from that one")
       ->type_name("");
   sub->add_flag("--allow-changed", command.allow_changed,
                 "With --resume: go on although settings have changed that change the mathematics");
@@ -374,8 +375,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& refusal) {
     throw usage_error(app, refusal, {argv + 1, argv + argc});
   }
-  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
-  if (failed && errno != EPIPE)  // whoever has stopped reading does not want the rest
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
     throw core::user_error(fmt::format("cannot write the result to the standard output: {}", std::strerror(errno)));
   return code;
 }

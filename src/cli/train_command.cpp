@@ -1,4 +1,5 @@
 #include <spdlog/spdlog.h>
+#include <stdio_ext.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -69,6 +70,10 @@ void print_summary(const train::TrainSummary& summary, const train::TrainOptions
   std::printf("steps took %s; checkpoint: %s; all files of the run: %s\n",
               core::human_duration(summary.train_s).c_str(), summary.checkpoint.string().c_str(),
               options.output.c_str());
+  // Nobody may be there to read it any more: the run is in its folder, and has not failed.
+  std::fflush(stdout);
+  ::__fpurge(stdout);
+  std::clearerr(stdout);
 }
 
 }  // namespace

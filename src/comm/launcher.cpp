@@ -147,7 +147,7 @@ Rank start(int64_t rank, int64_t num_ranks, const Port& port, const sigset_t& ma
   return {.pid = child, .errors = pipe[0]};
 }
 
-// As SIGHUP is under nohup. A blocked signal would be received all the same.
+// A blocked signal would be received all the same.
 bool is_ignored(int signal) {
   struct sigaction action {};
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -160,7 +160,7 @@ class Ranks {
     sigemptyset(&handled);
     sigaddset(&handled, SIGCHLD);
     for (const int signal : kPassedOn)
-      if (!is_ignored(signal)) sigaddset(&handled, signal);
+      if (signal != SIGHUP || !is_ignored(signal)) sigaddset(&handled, signal);  // ignored: under nohup
     ::sigprocmask(SIG_BLOCK, &handled, &mask_before_);
     signals_ = ::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals_ < 0) throw cannot("receive signals");
@@ -247,7 +247,7 @@ class Ranks {
       if (signal == SIGUSR1 || signal == SIGUSR2) continue;
       // After the first the ranks save what they have, after the second they end at once.
       if (signal_ != 0 && signal == SIGHUP) continue;  // the end of a terminal may be told several times
-      if (signal_ != 0 && !deadline_) deadline_ = Clock::now() + kPatience;
+      if (signal_ != 0 && signal_ != SIGHUP && !deadline_) deadline_ = Clock::now() + kPatience;
       signal_ = signal;
     }
   }

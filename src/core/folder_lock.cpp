@@ -33,7 +33,7 @@ std::string first_line(const std::filesystem::path& file) {
 FolderLock::FolderLock(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "lock";
   check_own_file(file);
-  fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd_ < 0)
     throw user_error(fmt::format("cannot write {}: {}", file.string(), std::strerror(errno)),
                      "the folder must be writable: choose another output folder");

@@ -26,9 +26,9 @@ WatchedSignals handle_by(void (*handler)(int)) {
   WatchedSignals before{};
   static_assert(kSignals.size() == before.size());
   for (size_t i = 0; i < kSignals.size(); ++i) {
-    ::sigaction(kSignals[i], &action, &before[i]);
+    ::sigaction(kSignals[i], nullptr, &before[i]);
     const bool is_under_nohup = kSignals[i] == SIGHUP && before[i].sa_handler == SIG_IGN;
-    if (is_under_nohup) ::sigaction(SIGHUP, &before[i], nullptr);
+    if (!is_under_nohup) ::sigaction(kSignals[i], &action, nullptr);
   }
   return before;
 }
@@ -50,9 +50,9 @@ void note(int signal) {
     save = true;
     return;
   }
-  int none = 0;
-  const bool is_first = stop.compare_exchange_strong(none, signal);
-  if (!is_first && signal != SIGHUP) end(signal, "\nsecond signal: ended at once");
+  int none = 0, end_of_terminal = SIGHUP;
+  if (stop.compare_exchange_strong(none, signal) || signal == SIGHUP) return;
+  if (!stop.compare_exchange_strong(end_of_terminal, signal)) end(signal, "\nsecond signal: ended at once");
 }
 
 void say_and_end(int signal) {

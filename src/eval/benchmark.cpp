@@ -180,12 +180,13 @@ BenchmarkResult run_benchmark(const Subject& subject, const Suite& suite, const 
                           static_cast<double>(line.total));
     };
     tell({});
-    rows.add_chunk(infer::within_memory(subject.engine, warn_of_memory, [&] {
-      return task.form == PromptForm::Score
-                 ? run_scoring_chunk(subject, resolved, problems, examples, tell)
-                 : run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples,
-                                        options.seed, tell);
-    }));
+    if (task.form == PromptForm::Score)
+      rows.add_chunk(run_scoring_chunk(subject, resolved, problems, examples, tell));
+    else
+      rows.add_chunk(infer::within_memory(subject.engine, warn_of_memory, [&] {
+        return run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples, options.seed,
+                                    tell);
+      }));
   }
   progress.finish();
 

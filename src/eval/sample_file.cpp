@@ -79,7 +79,7 @@ SampleRows read_sample_rows(const std::filesystem::path& file, const std::vector
 
 SampleFile::SampleFile(std::filesystem::path path) : path_(std::move(path)) {
   core::check_own_file(path_);
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (fd_ < 0) fail("write");
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(fd_);

@@ -32,7 +32,7 @@ namespace {
 AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
   core::check_own_file(path_);
   const bool is_new = !std::filesystem::exists(path_);
-  fd_ = core::files().open(path_, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC);
+  fd_ = core::files().open(path_, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
   if (fd_ < 0) fail(path_, "write", errno);
   struct stat info {};
   if (::fstat(fd_, &info) != 0) {

@@ -144,15 +144,15 @@ Verdict look_at_disk(const TrainOptions& options, const model::ModelConfig& conf
   const int64_t weight_bytes = options.precision == Precision::Bf16 ? 2 : 4;
   const int64_t one = model::num_parameters(config) * (weight_bytes + 12);
   const auto& [keep_last, keep_best] = options.checkpoint.retention;
-  const auto due = [&](int64_t every) { return every > 0 ? options.steps / every : 0; };
+  const auto due = [&](int64_t every) { return every > 0 ? (options.steps - 1) / every : 0; };
   // The last step, and the evaluations that are among the best so far.
   const int64_t made =
       std::min(options.steps, due(options.checkpoint.every) + 1 + (keep_best > 0 ? due(options.eval.every) : 0));
   const int64_t kept = keep_last > 0 ? std::min(made, keep_last + keep_best + 1) : made;
   const auto needed = static_cast<double>(one) * static_cast<double>(kept);
   const auto free = static_cast<double>(fs::space(folder).available);
-  const std::string found = fmt::format("{} checkpoints of {:.2f} GB at a time, {:.1f} GB are free at {}", kept,
-                                        gigabytes(one), free / 1e9, folder.string());
+  const std::string found = fmt::format("{} checkpoint{} of {:.2f} GB at a time, {:.1f} GB are free at {}", kept,
+                                        kept == 1 ? "" : "s", gigabytes(one), free / 1e9, folder.string());
   if (needed > free)
     return {Health::Failed, found,
             "free some space, choose another output folder, or lower checkpoint.keep_last (0 keeps all)"};

@@ -55,8 +55,8 @@ bool are_one(const fs::path& a, const fs::path& b) {
 void refuse_other_results(const TrainOptions& options, const fs::path& checkpoint) {
   if (report::last_step_in(options.output) == 0 && checkpoint::newest_in(checkpoint_folder(options)).empty()) return;
   throw core::user_error(
-      fmt::format("{} is a checkpoint of another run than the one in {}", checkpoint.string(), options.output),
-      "go on with the run in that folder by --resume alone, or with that checkpoint in a new folder: --set output=…");
+      fmt::format("{} is not among the checkpoints of the run in {}", checkpoint.string(), options.output),
+      "go on with that run by --resume alone, or with this checkpoint in a new folder: --set output=…");
 }
 
 }  // namespace thinktune::train

@@ -156,21 +156,19 @@ core::Error name_weight(const Run& run, const infer::LogitsNotFinite& error) {
       kFinitenessHint);
 }
 
-void go_on_with_fewer(const Run& run, const Sampler& sampler) {
-  sampler.engine.release();
+void go_on_with_fewer(const Run& run, const Sampler& sampler, int64_t before, int64_t now) {
   if (sampler.weights != nullptr) sampler.weights->finish_pass();
-  const std::string place = run.comm->place(run.stops->step());
-  const int64_t before = sampler.engine.max_sequences();
-  if (before == 1)
-    throw core::device_error(
-        fmt::format("{}: out of memory while sampling one sequence of up to {} tokens at a time (of the {})", place,
-                    sampler.longest, sampler.what),
-        fmt::format("lower {}; else a smaller model or more memory is needed", sampler.lower));
-  sampler.engine.set_max_sequences(before / 2);
   spdlog::warn(
       "{}: out of memory while sampling {} sequences at a time; going on with {} (the same {}, more slowly). To begin "
       "with as many: --set engine.max_sequences={}",
-      place, before, before / 2, sampler.what, before / 2);
+      run.comm->place(run.stops->step()), before, now, sampler.what, now);
+}
+
+core::Error not_even_one(const Run& run, const Sampler& sampler) {
+  return core::device_error(
+      fmt::format("{}: out of memory while sampling one sequence of up to {} tokens at a time (of the {})",
+                  run.comm->place(run.stops->step()), sampler.longest, sampler.what),
+      fmt::format("lower {}; else a smaller model or more memory is needed", sampler.lower));
 }
 
 std::vector<rollout::Group> sample_rollouts(Run& run, const std::vector<rollout::Prompt>& prompts, int64_t step) {

@@ -5,6 +5,7 @@
 
 #include "thinktune/algo/loss.h"
 #include "thinktune/infer/sample_token.h"
+#include "thinktune/infer/within_memory.h"
 #include "thinktune/ops/device.h"
 #include "thinktune/ops/token_logprob.h"
 #include "thinktune/train/batch.h"
@@ -32,26 +33,28 @@ struct Sampler {
   const char* lower;  // settings that help where not even one fits
 };
 
-// After a call that memory did not suffice for: half as many sequences at a time, for the rest of the run. Throws
-// Error{Device} if it was one.
-void go_on_with_fewer(const Run& run, const Sampler& sampler);
+// After a call that memory did not suffice for, before the next with fewer sequences at a time.
+void go_on_with_fewer(const Run& run, const Sampler& sampler, int64_t before, int64_t now);
+
+// Error{Device}: memory does not suffice for one sequence.
+core::Error not_even_one(const Run& run, const Sampler& sampler);
 
 // The sampler's error with rank, step and the weight that is not finite.
 core::Error name_weight(const Run& run, const infer::LogitsNotFinite& error);
 
-// f(), which samples, again and with fewer sequences at a time until memory suffices: the same results.
+// f(), which samples, again and with fewer sequences at a time until memory suffices: the same results. It stays so for
+// the rest of the run.
 template <class F>
-auto within_memory(const Run& run, const Sampler& sampler, F f) {
-  for (;;) {
-    try {
-      return f();
-    } catch (const infer::LogitsNotFinite& error) {
-      throw name_weight(run, error);
-    } catch (const std::exception& error) {
-      if (!ops::is_out_of_memory(error)) throw;
-    }
-    go_on_with_fewer(run, sampler);
+auto within_memory(const Run& run, const Sampler& sampler, const F& f) {
+  const auto on_fewer = [&](int64_t before, int64_t now) { go_on_with_fewer(run, sampler, before, now); };
+  try {
+    return infer::within_memory(sampler.engine, on_fewer, f);
+  } catch (const infer::LogitsNotFinite& error) {
+    throw name_weight(run, error);
+  } catch (const std::exception& error) {
+    if (!ops::is_out_of_memory(error)) throw;
   }
+  throw not_even_one(run, sampler);
 }
 
 // Rollouts of this rank's part of the prompts, judged on what they say by themselves.

@@ -51,11 +51,6 @@ void check_same_config(comm::Communicator& comm, const std::string& config_json)
                              "start all ranks with the same config and the same --set");
 }
 
-// What rank 0 says, on every rank.
-bool first_says(comm::Communicator& comm, bool answer) {
-  return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
-}
-
 // What rank 0 does alone: an error of it is one of all ranks, which so end alike.
 template <class F>
 void first_does(comm::Communicator& comm, F f) {
@@ -72,6 +67,14 @@ void first_does(comm::Communicator& comm, F f) {
   if (failed.empty()) return;
   const auto [kind, message, hint] = from_bytes<std::tuple<int32_t, std::string, std::string>>(failed);
   throw core::Error(static_cast<core::ErrorKind>(kind), message, hint);
+}
+
+// What rank 0 says, on every rank.
+template <class F>
+bool first_says(comm::Communicator& comm, F f) {
+  bool answer = false;
+  first_does(comm, [&] { answer = f(); });
+  return comm.all_gather_bytes(answer ? "y" : "n", "a decision of rank 0").front() == "y";
 }
 
 std::map<std::string, std::string> versions() {
@@ -125,7 +128,7 @@ std::optional<checkpoint::Found> Trainer::find_checkpoint(const RunRequest& requ
     for (const std::string& why : skipped) spdlog::warn("passed over: {}", why);
     if (!found && !(skipped.empty() && has_results(run_.options))) throw nothing_to_resume(folder, skipped);
     if (!found) refuse_lost_checkpoints(run_.options);
-    if (found && !are_one(fs::absolute(found->path).parent_path(), folder)) {
+    if (found && !are_one(fs::canonical(found->path).parent_path(), folder)) {
       refuse_other_results(run_.options, found->path);
       found->state.metrics_rows = found->state.evaluation_rows = 0;  // of files that are not here
     }
@@ -179,10 +182,8 @@ void Trainer::start(const RunRequest& request) {
   if (found)
     go_on_from(*found, request);
   else if (request.resume)
-    begin_anew();
+    first_does(*run_.comm, [&] { begin_anew(); });
   first_does(*run_.comm, [&] { open_reporter(found); });
-  const bool is_elsewhere = found && !is_in_its_place(*found);
-  if (is_elsewhere) save(/*goes_on=*/false);  // so that a resume finds it
 }
 
 void Trainer::take_folder(const RunRequest& request) {
@@ -196,14 +197,13 @@ void Trainer::take_folder(const RunRequest& request) {
 
 void Trainer::begin_anew() {
   spdlog::warn("the run in {} ended before its first checkpoint; it begins anew", run_.options.output);
-  if (!run_.comm->is_first()) return;
   if (const fs::path aside = report::set_aside_results(run_.options.output); !aside.empty())
     spdlog::warn("what it had written is in {}", aside.string());
 }
 
 bool Trainer::is_in_its_place(const checkpoint::Found& found) {
   const fs::path place = checkpoint::folder_of(checkpoint_folder(run_.options), found.state.step);
-  return first_says(*run_.comm, run_.comm->is_first() && are_one(found.path, place));
+  return first_says(*run_.comm, [&] { return are_one(found.path, place); });
 }
 
 void Trainer::go_on_from(const checkpoint::Found& found, const RunRequest& request) {
@@ -212,15 +212,33 @@ void Trainer::go_on_from(const checkpoint::Found& found, const RunRequest& reque
   resumed_from_ = found.path;
   core::set_saved("where: " + before_first_step(resumed_from_));
   check_changes(found, request.allow_changed);
-  if (steps_done_ >= o.steps && (run_.heldout.empty() || !is_in_its_place(found) || has_evaluation(steps_done_)))
+  const bool in_place = is_in_its_place(found);
+  if (steps_done_ >= o.steps && (run_.heldout.empty() || !in_place || has_evaluation(steps_done_)))
     throw core::user_error(
-        fmt::format("the run in {} is finished: {} of {} steps are done", o.output, steps_done_, o.steps),
-        "to go on, give more steps: --set steps=N --resume");
+        fmt::format("the run {} is finished: {} of {} steps are done",
+                    in_place ? "in " + o.output : "of " + found.path.string(), steps_done_, o.steps),
+        fmt::format("to go on, give more steps: --set steps=N --resume{}", in_place ? "" : "=" + found.path.string()));
   restore(found);
-  if (run_.comm->is_first() && !request.from.empty())
-    for (const fs::path& aside : checkpoint::set_aside_later(checkpoint_folder(o), steps_done_))
-      spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
+  if (!request.from.empty()) first_does(*run_.comm, [&] { set_aside_later(); });
+  if (!in_place) take_over(found);
   spdlog::info("resumed from {} after step {}", found.path.string(), steps_done_);
+}
+
+void Trainer::set_aside_later() const {
+  for (const fs::path& aside : checkpoint::set_aside_later(checkpoint_folder(run_.options), steps_done_))
+    spdlog::warn("a later checkpoint was set aside: {}; remove it when you do not need it", aside.string());
+}
+
+void Trainer::take_over(const checkpoint::Found& found) {
+  const fs::path folder = checkpoint_folder(run_.options);
+  model::Weights policy;  // of what is divided
+  const checkpoint::RunTensors tensors = tensors_to_save(run_, /*beside=*/false, policy);
+  first_does(*run_.comm, [&] {
+    core::make_folder(folder);
+    const checkpoint::RunState state = state_now({found.state.metrics_rows, found.state.evaluation_rows});
+    spdlog::info("saved as {}", checkpoint::save(folder, state, tensors, {.keep_last = 0}).string());
+  });
+  resumed_from_ = checkpoint::folder_of(folder, steps_done_);
 }
 
 void Trainer::open_reporter(const std::optional<checkpoint::Found>& found) {
@@ -241,9 +259,9 @@ void Trainer::open_reporter(const std::optional<checkpoint::Found>& found) {
 }
 
 bool Trainer::has_evaluation(int64_t steps_done) {
-  return first_says(*run_.comm,
-                    run_.comm->is_first() &&
-                        report::read_evaluations(run_.options.output, kBenchmark, "accuracy").contains(steps_done));
+  return first_says(*run_.comm, [&] {
+    return report::read_evaluations(run_.options.output, kBenchmark, "accuracy").contains(steps_done);
+  });
 }
 
 bool Trainer::evaluation_is_due() const {
@@ -383,8 +401,36 @@ void Trainer::restore(const checkpoint::Found& found) {
 
 bool Trainer::is_best() const {
   if (run_.options.checkpoint.retention.keep_best == 0) return false;
-  return first_says(*run_.comm,
-                    checkpoint::is_among_best(scores_, steps_done_, run_.options.checkpoint.retention.keep_best));
+  return first_says(*run_.comm, [&] {
+    return checkpoint::is_among_best(scores_, steps_done_, run_.options.checkpoint.retention.keep_best);
+  });
+}
+
+checkpoint::RunState Trainer::state_now(const report::RowCounts& rows) const {
+  return {.step = steps_done_,
+          .num_steps = run_.options.steps,
+          .seed = static_cast<uint64_t>(run_.options.seed),
+          .data_position = run_.prompts->position(),
+          .data_checksum = run_.prompts->checksum(),
+          .initial_model_checksum = run_.initial_model_checksum,
+          .teacher_prompt_checksum = run_.teacher_prompt_checksum,
+          .num_updates = run_.optimiser->num_updates(),
+          .metrics_rows = rows.metrics,
+          .evaluation_rows = rows.evaluations,
+          .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
+          .config = config_json_,
+          .versions = versions()};
+}
+
+checkpoint::RunTensors Trainer::tensors_for_save(bool beside, model::Weights& policy) const {
+  try {
+    return tensors_to_save(run_, beside, policy);
+  } catch (const std::exception& error) {
+    if (!beside || !ops::is_out_of_memory(error)) throw;
+    throw core::device_error(fmt::format("{}: out of memory for the copy that a checkpoint is written from",
+                                         run_.comm->place(run_.stops->step())),
+                             "set checkpoint.background=false: training then waits for saves, without a copy");
+  }
 }
 
 void Trainer::save(bool goes_on) {
@@ -392,7 +438,7 @@ void Trainer::save(bool goes_on) {
   const ops::ProfilerRange range("checkpoint");
   const bool beside = goes_on && run_.options.checkpoint.background;
   model::Weights policy;  // of what is divided
-  const checkpoint::RunTensors tensors = tensors_to_save(run_, beside, policy);
+  const checkpoint::RunTensors tensors = tensors_for_save(beside, policy);
   saved_step_ = steps_done_;
   saved_before_it_ = std::exchange(saving_, checkpoint::folder_of(checkpoint_folder(run_.options), saved_step_));
   if (saver_ == nullptr) {
@@ -400,21 +446,7 @@ void Trainer::save(bool goes_on) {
     return;
   }
   reporter_->sync();
-  const report::RowCounts rows = reporter_->row_counts();
-  const checkpoint::RunState state = {
-      .step = steps_done_,
-      .num_steps = run_.options.steps,
-      .seed = static_cast<uint64_t>(run_.options.seed),
-      .data_position = run_.prompts->position(),
-      .data_checksum = run_.prompts->checksum(),
-      .initial_model_checksum = run_.initial_model_checksum,
-      .teacher_prompt_checksum = run_.teacher_prompt_checksum,
-      .num_updates = run_.optimiser->num_updates(),
-      .metrics_rows = rows.metrics,
-      .evaluation_rows = rows.evaluations,
-      .guard = run_.guide != nullptr ? guidance::to_json(run_.guide->guard_state()) : "",
-      .config = config_json_,
-      .versions = versions()};
+  const checkpoint::RunState state = state_now(reporter_->row_counts());
   if (beside)
     saver_->start(state, tensors, scores_);
   else

@@ -68,6 +68,10 @@ TEST(SignalWatch, TheEndOfATerminalIsOneStopHoweverOftenItIsTold) {
   EXPECT_EQ(stop_signal(), SIGHUP);
   ::raise(SIGHUP);  // another one that ends would end this test
   EXPECT_EQ(stop_signal(), SIGHUP);
+  ::raise(SIGTERM);  // the session's end, right behind it
+  EXPECT_EQ(stop_signal(), SIGTERM);
+  ::raise(SIGHUP);
+  EXPECT_EQ(stop_signal(), SIGTERM);
 }
 
 TEST(SignalWatch, UnderNohupTheEndOfATerminalIsNone) {

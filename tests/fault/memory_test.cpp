@@ -199,7 +199,7 @@ TEST_F(Memory, ASaveWithoutMemoryForItsCopyIsWaitedFor) {
   };
   trainer.run();
   EXPECT_GT(memory.num_allocations, 0);
-  EXPECT_EQ(times_said("training waits for this save: there is not memory for the copy"), 1) << log_.str();
+  EXPECT_EQ(times_said("training waits for this save: there is no memory for the copy"), 1) << log_.str();
   train::test::expect_same_results(whole, o);
 }
 

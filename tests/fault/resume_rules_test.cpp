@@ -60,7 +60,7 @@ TEST_F(ResumeRules, ACheckpointOfAnotherFolder) {
   // Its metrics and checkpoints are its own.
   expect_refused(
       with({"--resume=" + from.string()}),
-      {from.string() + " is a checkpoint of another run than the one in " + output_.string(), "by --resume alone"});
+      {from.string() + " is not among the checkpoints of the run in " + output_.string(), "by --resume alone"});
   EXPECT_EQ(checkpoints().size(), 3U);
   // Killed before its first save: the same command begins it again.
   fs::remove_all(output_);
@@ -70,7 +70,32 @@ TEST_F(ResumeRules, ACheckpointOfAnotherFolder) {
   // A finished one is finished here too.
   expect_refused(train({"--resume=" + (first / "checkpoints" / "step-4").string(), "--set",
                         "output=" + (folder_.path() / "none").string()}),
-                 {"is finished: 4 of 4 steps are done"});
+                 {"step-4 is finished: 4 of 4 steps are done", "--set steps=N --resume=" + first.string()});
+}
+
+// Whatever ends it before it is saved there: a resume does not take it for a run of its own that has just begun.
+TEST_F(ResumeRules, ACheckpointOfAnotherFolderThatCannotBeSaved) {
+  expect_success(train({"--stop-after", "2"}));
+  const std::string from = (output_ / "checkpoints" / "step-2").string();
+  output_ = folder_.path() / "fork";
+  fs::create_directory(output_);
+  write_text(output_ / "checkpoints", "a file\n");
+  const std::vector<std::string> here = {"--set", "output=" + output_.string()};
+  const Outcome failed = train({"--resume=" + from, here[0], here[1]});
+  expect_refused(failed,
+                 {(output_ / "checkpoints").string(), "to go on: " + std::string(TT_BINARY), "--resume=" + from});
+  EXPECT_FALSE(fs::exists(output_ / "metrics.jsonl"));
+  fs::remove(output_ / "checkpoints");
+  expect_refused(train({"--resume", here[0], here[1]}), {"there is no whole checkpoint to resume from"});
+  expect_success(train({"--resume=" + from, here[0], here[1]}));
+}
+
+TEST_F(ResumeRules, ALinkToACheckpointOfTheRun) {
+  expect_success(train());
+  fs::create_directory_symlink(output_ / "checkpoints" / "step-2", folder_.path() / "best");
+  expect_success(train({"--resume=" + (folder_.path() / "best").string()}));
+  EXPECT_THAT(checkpoints(),
+              ElementsAre("set-aside-1-of-step-3", "set-aside-1-of-step-4", "step-1", "step-2", "step-3", "step-4"));
 }
 
 // A checkpoint that was set aside is taken under its step's name.

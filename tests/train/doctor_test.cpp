@@ -199,7 +199,7 @@ TEST_F(Doctor, DiskAndMemory) {
   EXPECT_THAT(examine(options_)["disk"].found, HasSubstr("3 checkpoints of "));
   options_.checkpoint.every = 0;
   EXPECT_THAT(examine(options_)["disk"].found,
-              AllOf(HasSubstr("1 checkpoints of "), HasSubstr("the only one is that of step 1000000000")));
+              AllOf(HasSubstr("1 checkpoint of "), HasSubstr("the only one is that of step 1000000000")));
   EXPECT_EQ(examine(options_)["disk"].health, Health::Warning);
   options_.checkpoint.retention.keep_best = 2;  // those of evaluations, besides
   options_.eval.every = 10;

@@ -25,7 +25,7 @@ class Saver {
 
   // Waits for the save before, copies the tensors to the host, and returns; they may change then. What goes wrong while
   // it is written is thrown by the next call of any function here: as save() throws. Where there is no memory for the
-  // copies, or no thread, it warns and does as save().
+  // copies that it makes, or no thread, it warns and does as save().
   void start(const RunState& state, const RunTensors& tensors, const Scores& scores);
 
   // The same without copies: returns when it is written.

@@ -27,9 +27,9 @@ class EarlySignals {
 };
 
 // From construction on the first signal to stop is only noted. A second one ends the process at once with exit code
-// 128 + N and last_words(), but SIGHUP, which kernel and shell may both send when a terminal ends: whoever writes files
-// then must leave them whole at every moment. SIGUSR1 is noted. The destructor puts back what was there before. One
-// object at a time.
+// 128 + N and last_words(): whoever writes files then must leave them whole at every moment. SIGHUP counts for neither:
+// when a terminal ends it may come several times, and with others. SIGUSR1 is noted. The destructor puts back what was
+// there before. One object at a time.
 class SignalWatch {
  public:
   SignalWatch();

@@ -78,11 +78,13 @@ class Trainer {
 
   std::optional<checkpoint::Found> find_checkpoint(const RunRequest& request);  // on every rank what rank 0 has found
   void start(const RunRequest& request);
-  void take_folder(const RunRequest& request);                                 // on rank 0
-  void begin_anew();                                                           // a run that has no checkpoint yet
-  void go_on_from(const checkpoint::Found& found, const RunRequest& request);  // to its state
-  bool is_in_its_place(const checkpoint::Found& found);               // among this run's, under its step's name
-  void open_reporter(const std::optional<checkpoint::Found>& found);  // on rank 0
+  void take_folder(const RunRequest& request);  // on rank 0, as the next three
+  void begin_anew();                            // a run that has no checkpoint yet
+  void open_reporter(const std::optional<checkpoint::Found>& found);
+  void set_aside_later() const;  // checkpoints of steps after those that are done
+  void go_on_from(const checkpoint::Found& found, const RunRequest& request);  // its state
+  bool is_in_its_place(const checkpoint::Found& found);  // among this run's, under its step's name
+  void take_over(const checkpoint::Found& found);        // saves it there
   void check_changes(const checkpoint::Found& found, bool allow_changed) const;
   void restore(const checkpoint::Found& found);
   bool has_evaluation(int64_t steps_done);
@@ -91,6 +93,8 @@ class Trainer {
   void report_step(const StepRecord& record);
   void evaluate();
   bool is_best() const;
+  checkpoint::RunState state_now(const report::RowCounts& rows) const;
+  checkpoint::RunTensors tensors_for_save(bool beside, model::Weights& policy) const;
   void save(bool goes_on);
   void finish();
 
