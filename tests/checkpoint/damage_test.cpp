@@ -129,6 +129,16 @@ TEST_F(DamageTest, AFileThatMayNotBeOpened) {
   EXPECT_TRUE(fs::exists(folder_ / "set-aside-1-of-step-5"));
 }
 
+// A link to itself stands for what a failing disk or a network's file system does.
+TEST_F(DamageTest, AFileThatTheSystemRefuses) {
+  const fs::path file = newest_ / "training_state.safetensors";
+  fs::remove(file);
+  fs::create_symlink(file.filename(), file);
+  expect_fallback("cannot be read: Too many levels of symbolic links");
+  save(folder_, state_of(5), run_.tensors, {.keep_last = 0});
+  EXPECT_TRUE(fs::exists(folder_ / "set-aside-1-of-step-5"));
+}
+
 TEST_F(DamageTest, AManifestThatIsNone) {
   const std::string good = core::read_file(newest_ / "manifest.json", "manifest");
   for (const std::string& text :
