@@ -1,6 +1,5 @@
 // eval: a model on benchmarks, or as a training run measures itself.
 #include <ATen/Parallel.h>
-#include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -101,11 +100,7 @@ int run_by_config(const EvalCommand& command) {
       .max_new_tokens = options.eval.max_new_tokens > 0 ? options.eval.max_new_tokens : options.rollout.max_new_tokens,
       .sampling = options.eval.sampling,
       .key = {.seed = static_cast<uint64_t>(options.seed), .stream = core::Stream::Evaluation}};
-  const auto on_fewer = [](int64_t before, int64_t now) {
-    spdlog::warn("out of memory with {} sequences at a time; going on with {} (the same answers, more slowly)", before,
-                 now);
-  };
-  const eval::EvalResult result = infer::within_memory(*loaded->engine, on_fewer, [&] {
+  const eval::EvalResult result = infer::within_memory(*loaded->engine, infer::warn_of_fewer, [&] {
     return eval::evaluate(*loaded->engine, *loaded->vocabulary.tokenizer, prompts, *reward, drawing);
   });
   if (output) write_answers(*output, result);

@@ -1,7 +1,5 @@
 #include "thinktune/eval/benchmark.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -114,11 +112,6 @@ class Rows {
   std::vector<ProblemScore> problems_;
 };
 
-void warn_of_memory(int64_t before, int64_t now) {
-  spdlog::warn("out of memory with {} sequences at a time; going on with {} (the same answers, more slowly)", before,
-               now);
-}
-
 void write_timing(const fs::path& folder, const BenchmarkResult& result, const infer::EngineStats& stats) {
   const ordered_json timing = {{"seconds", result.seconds},
                                {"problems", result.metrics.num_problems - result.num_resumed},
@@ -183,7 +176,7 @@ BenchmarkResult run_benchmark(const Subject& subject, const Suite& suite, const 
     if (task.form == PromptForm::Score)
       rows.add_chunk(run_scoring_chunk(subject, resolved, problems, examples, tell));
     else
-      rows.add_chunk(infer::within_memory(subject.engine, warn_of_memory, [&] {
+      rows.add_chunk(infer::within_memory(subject.engine, infer::warn_of_fewer, [&] {
         return run_generation_chunk(subject, resolved, problems, static_cast<uint64_t>(first), examples, options.seed,
                                     tell);
       }));

@@ -9,6 +9,9 @@
 
 namespace thinktune::infer {
 
+// An on_fewer for the log.
+void warn_of_fewer(int64_t before, int64_t now);
+
 // f(), which samples with `engine`; while memory does not suffice, again with half as many sequences at a time: the
 // same results, more slowly. on_fewer(before, now) is called before each further try. What f() throws is thrown on, as
 // is an allocation that fails for a single sequence.
